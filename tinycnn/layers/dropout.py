@@ -1,0 +1,83 @@
+"""Dropout: random zeros in training, nothing at all at inference."""
+
+import numpy as np
+
+from tinycnn.kernels.elementwise import dropout_mask_apply
+from tinycnn.layers.base import Layer
+
+
+class Dropout(Layer):
+    """Inverted dropout.
+
+    ::
+
+        training    y = x * m / (1 - rate),      m = 0 with probability rate, else 1, drawn for each element
+                    dL/dx = dL/dy * m / (1 - rate)
+        inference   y = x,  dL/dx = dL/dy        (exactly: the very same array)
+
+    Dividing in training keeps the expected output equal to the input, so that inference needs no scaling.
+    The mask is never stored: it is a function of one 64-bit key, drawn from the layer's generator at each
+    training forward, and of the element's position.  Masks thus depend on the seed only, not on the number of
+    threads, and backward makes the same one again.
+
+    Parameters
+    ----------
+    rate : float
+        Probability of zeroing an element, ``0 <= rate < 1``.
+
+    Attributes
+    ----------
+    frozen : bool
+        True keeps the last key, so that repeated forwards use one mask; a gradient check needs that.
+
+    Raises
+    ------
+    ValueError
+        If `rate` is outside ``[0, 1)``.
+
+    References
+    ----------
+    Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov, Dropout: a simple way to prevent neural
+    networks from overfitting, 2014.
+
+    Examples
+    --------
+    >>> dropout, x = Dropout(0.5), np.ones((1, 1000), np.float32)
+    >>> sorted(set(dropout.forward(x, training=True).ravel().tolist()))
+    [0.0, 2.0]
+    >>> dropout.forward(x) is x
+    True
+    """
+
+    def __init__(self, rate, name=None):
+        super().__init__(name)
+        if not 0 <= rate < 1:
+            raise ValueError(f"Dropout: rate is the probability of dropping, 0 <= rate < 1, got {rate!r}")
+        self.rate = float(rate)
+        self.frozen = False
+        self._key = None
+        self._dropped = False
+
+    def config(self):
+        return {"rate": self.rate}
+
+    def forward(self, x, training=False):
+        """``x * mask / (1 - rate)`` in training, `x` itself at inference."""
+        x = self._enter(x)
+        self._dropped = training and self.rate > 0
+        if not self._dropped:
+            return x
+        if self._key is None or not self.frozen:
+            self._key = self.rng.integers(0, 2**64, dtype=np.uint64)
+        y = self._buffer("y", x.shape)
+        dropout_mask_apply(x, y, self._key, self.rate)
+        return y
+
+    def backward(self, grad_y):
+        """``grad_y * mask / (1 - rate)`` with the mask of the last forward."""
+        grad_y = self._enter_backward(grad_y)
+        if not self._dropped:
+            return grad_y
+        grad_x = self._buffer("grad_x", grad_y.shape)
+        dropout_mask_apply(grad_y, grad_x, self._key, self.rate)
+        return grad_x

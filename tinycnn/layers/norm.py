@@ -1,0 +1,112 @@
+"""Batch normalisation."""
+
+import numpy as np
+
+from tinycnn.kernels import norm as kernels
+from tinycnn.layers.base import Layer
+
+
+class BatchNorm(Layer):
+    """Normalise each channel to mean 0 and variance 1 over the batch, then scale and shift it.
+
+    A channel is a position on the last axis; with ``N`` the number of values per channel (images, or images *
+    height * width)::
+
+        training    mu = sum(x) / N,   var = sum((x - mu)^2) / N
+                    moving = momentum * moving + (1 - momentum) * batch,   for mean and variance
+        inference   mu = moving_mean,  var = moving_variance
+
+        forward     xhat = (x - mu) / sqrt(var + epsilon),   y = gamma * xhat + beta
+        backward    dL/dbeta = sum(dL/dy),   dL/dgamma = sum(dL/dy * xhat)
+          training    dL/dx = gamma / sqrt(var + epsilon) * (dL/dy - dL/dbeta / N - xhat * dL/dgamma / N)
+          inference   dL/dx = gamma / sqrt(var + epsilon) * dL/dy
+
+    The two means taken away in training are there because mu and var depend on x themselves.  As in Keras, the
+    moving variance uses the biased ``var`` (PyTorch multiplies it by ``N / (N - 1)`` and calls
+    ``1 - momentum`` momentum), and a layer with ``trainable = False`` always runs in inference mode.
+
+    Parameters
+    ----------
+    momentum : float
+        Weight of the past in the moving statistics, ``0 <= momentum <= 1``.
+    epsilon : float
+        Added to the variance; positive.
+
+    Raises
+    ------
+    ValueError
+        If `momentum` or `epsilon` is out of range.
+
+    References
+    ----------
+    Ioffe and Szegedy, Batch normalization: accelerating deep network training by reducing internal covariate
+    shift, 2015.
+
+    Examples
+    --------
+    >>> norm = BatchNorm(epsilon=1e-12)
+    >>> norm.forward(np.array([[1.0, 10.0], [3.0, 30.0]]), training=True).round(6)
+    array([[-1., -1.],
+           [ 1.,  1.]])
+    >>> norm.state["moving_mean"]
+    array([0.02, 0.2 ])
+    """
+
+    def __init__(self, momentum=0.99, epsilon=1e-3, name=None):
+        super().__init__(name)
+        if not 0 <= momentum <= 1:
+            raise ValueError(f"BatchNorm: momentum must lie in [0, 1], got {momentum!r}")
+        if not 0 < epsilon < np.inf:
+            raise ValueError(f"BatchNorm: epsilon must be positive, got {epsilon!r}")
+        self.momentum, self.epsilon = float(momentum), float(epsilon)
+
+    def config(self):
+        return {"momentum": self.momentum, "epsilon": self.epsilon}
+
+    def create(self, input_shape):
+        channels = input_shape[-1]
+        self.params = {"gamma": np.ones(channels, self.dtype), "beta": np.zeros(channels, self.dtype)}
+        self.state = {
+            "moving_mean": np.zeros(channels, self.dtype),
+            "moving_variance": np.ones(channels, self.dtype),
+        }
+
+    def forward(self, x, training=False):
+        """``gamma * (x - mu) / sqrt(var + epsilon) + beta`` with the batch's moments or the moving ones."""
+        x = self._enter(x)
+        self._x = x.reshape(-1, x.shape[-1])  # (N, channels)
+        self._batch_moments = training and self.trainable
+        if self._batch_moments:
+            mean, variance = np.empty((2, x.shape[-1]))
+            kernels.moments(self._x, mean, variance)
+            for key, batch in (("moving_mean", mean), ("moving_variance", variance)):
+                self.state[key][...] = self.momentum * self.state[key] + (1 - self.momentum) * batch
+        else:
+            mean, variance = self.state["moving_mean"], self.state["moving_variance"]
+        self._mean = mean.astype(self.dtype)
+        self._inverse_std = (1 / np.sqrt(variance + self.epsilon)).astype(self.dtype)
+        y = self._buffer("y", self._x.shape)
+        kernels.normalize(self._x, self._mean, self.params["gamma"] * self._inverse_std, self.params["beta"], y)
+        return y.reshape(x.shape)
+
+    def backward(self, grad_y):
+        """The gradient through the moments too, where forward took them from the batch."""
+        grad_y = self._enter_backward(grad_y)
+        shape, grad_y = grad_y.shape, grad_y.reshape(self._x.shape)
+        grad_gamma, grad_beta = np.empty((2, shape[-1]))
+        kernels.gradient_sums(self._x, grad_y, self._mean, self._inverse_std, grad_gamma, grad_beta)
+        self.grads["gamma"][...], self.grads["beta"][...] = grad_gamma, grad_beta
+        # Moving moments are constants: nothing flows through them.
+        share = 1 / len(self._x) if self._batch_moments else 0
+        grad_x = self._buffer("grad_x", grad_y.shape)
+        kernels.input_gradient(
+            self._x,
+            grad_y,
+            self._mean,
+            self._inverse_std,
+            self.params["gamma"],
+            (share * grad_beta).astype(self.dtype),
+            (share * grad_gamma).astype(self.dtype),
+            grad_x,
+        )
+        return grad_x.reshape(shape)
