@@ -1,0 +1,173 @@
+import os
+import shutil
+import warnings
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tinycnn.data.dataset import balanced_class_weights
+from tinycnn.data.folder import load_image_folder
+
+
+def save(path, value, shape=(6, 5)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full(shape, value, np.uint8)).save(path)
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Two classes, 3 + 2 training and 1 + 2 test images, every image of another grey."""
+    root = tmp_path / "set"
+    names = ["train/b/2.png", "train/b/10.png", "train/a/1.png", "train/a/9.bmp", "train/a/sub/1.png"]
+    names += ["test/a/x.png", "test/b/y.png", "test/b/z.tif"]
+    for i, name in enumerate(names):
+        save(root / name, 10 * i + 5)
+    return root
+
+
+def test_labels_order_and_pixels(root):
+    train, test, skipped = load_image_folder(root, size=(4, 3), mode="L")
+    assert train.class_names == test.class_names == ("a", "b")
+    assert train.paths == ("train/a/1.png", "train/a/9.bmp", "train/a/sub/1.png", "train/b/10.png", "train/b/2.png")
+    assert test.paths == ("test/a/x.png", "test/b/y.png", "test/b/z.tif")
+    assert train.labels.tolist() == [0, 0, 0, 1, 1] and test.labels.tolist() == [0, 1, 1]
+    assert train.images.shape == (5, 4, 3, 1) and train.images.dtype == np.uint8
+    assert train.images[:, 0, 0, 0].tolist() == [25, 35, 45, 15, 5]
+    assert test.images[:, 3, 2, 0].tolist() == [55, 65, 75]
+    assert skipped == []
+
+
+@pytest.mark.parametrize("levels", [0, 1, 2])
+def test_folder_above_and_zip_as_kaggle_gives_it(root, levels):
+    expected = load_image_folder(root, size=4)
+    top = root.parent
+    for level in range(levels):
+        top = top / f"level{level}"
+    if levels:
+        top.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(root, top / "set")
+        (root.parent / "README.txt").write_text("files beside the single folder do not matter")
+    archive = top.parent / "kaggle.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in sorted(root.parent.rglob("*.*"), reverse=True):
+            if path.is_file() and path != archive:
+                file.write(path, path.relative_to(root.parent))
+                file.writestr(f"__MACOSX/{path.relative_to(root.parent).parent}/._{path.name}", "resource fork")
+    for found in (load_image_folder(root.parent, size=4), load_image_folder(archive, size=4)):
+        assert found.train.paths == expected.train.paths
+        np.testing.assert_array_equal(found.train.images, expected.train.images)
+        np.testing.assert_array_equal(found.test.labels, expected.test.labels)
+
+
+def test_junk_is_passed_over(root):
+    for name in (".DS_Store", "Thumbs.db", "._1.png", "desktop.ini"):
+        (root / "train/a" / name).write_text("junk")
+    (root / "train/.ipynb_checkpoints").mkdir()
+    (root / "train/notes.txt").write_text("beside the class folders")
+    assert len(load_image_folder(root, size=4).train) == 5
+
+
+def test_thread_count_does_not_matter(root):
+    one, three = load_image_folder(root, size=9, workers=1), load_image_folder(root, size=9, workers=3)
+    np.testing.assert_array_equal(one.train.images, three.train.images)
+
+
+@pytest.fixture
+def damaged(root):
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)
+    Image.fromarray(noise).save(root / "train/a/cut.jpg")
+    data = (root / "train/a/cut.jpg").read_bytes()
+    (root / "train/a/cut.jpg").write_bytes(data[: len(data) // 2])
+    (root / "train/b/zero.jpeg").write_bytes(b"")
+    (root / "test/b/notes.csv").write_text("a,b")
+    save(root / "test/a/bomb.png", 0, (80, 90))
+    return root
+
+
+def test_all_bad_files_in_one_error(damaged, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 4096)
+    with warnings.catch_warnings(), pytest.raises(ValueError) as caught:
+        warnings.simplefilter("error")
+        load_image_folder(damaged, size=4)
+    text = str(caught.value)
+    assert "4 of 12 files" in text
+    for name, reason in [
+        ("train/a/cut.jpg", "truncated"),
+        ("train/b/zero.jpeg", "empty"),
+        ("test/b/notes.csv", "not an image"),
+        ("test/a/bomb.png", "decompression bomb"),
+    ]:
+        line = next(line for line in text.splitlines() if name in line)
+        assert reason in line
+
+
+def test_bad_files_skipped_and_listed(damaged):
+    train, test, skipped = load_image_folder(damaged, size=4, mode="L", on_error="skip")
+    assert [bad.path for bad in skipped] == ["train/a/cut.jpg", "train/b/zero.jpeg", "test/b/notes.csv"]
+    assert all(bad.reason for bad in skipped)
+    assert train.paths == ("train/a/1.png", "train/a/9.bmp", "train/a/sub/1.png", "train/b/10.png", "train/b/2.png")
+    assert train.images[:, 0, 0, 0].tolist() == [25, 35, 45, 15, 5]
+    assert test.paths == ("test/a/bomb.png", "test/a/x.png", "test/b/y.png", "test/b/z.tif")
+
+
+def test_a_class_that_skipping_empties(root):
+    (root / "test/a/x.png").write_bytes(b"")
+    with pytest.raises(ValueError, match="class 'a' of .*test"):
+        load_image_folder(root, size=4, on_error="skip")
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read every file")
+def test_a_file_without_permission(root):
+    (root / "train/a/1.png").chmod(0)
+    with pytest.raises(ValueError, match="train/a/1.png: cannot be read"):
+        load_image_folder(root, size=4)
+
+
+def test_structure_errors(root):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        load_image_folder(root / "nowhere")
+    with pytest.raises(ValueError, match="no folder 'train' or 'test'"):
+        load_image_folder(root / "train")
+    with pytest.raises(ValueError, match="no folder 'validation'"):
+        load_image_folder(root, splits=("train", "validation"))
+    (root / "train/c").mkdir()
+    with pytest.raises(ValueError, match="train.c is empty"):
+        load_image_folder(root)
+    (root / "train/c").rmdir()
+    save(root / "test/d/1.png", 0)
+    with pytest.raises(ValueError, match=r"\['d'\].*only \['a', 'b'\]"):
+        load_image_folder(root)
+    shutil.rmtree(root / "test")
+    with pytest.raises(ValueError, match="no folder 'test'"):
+        load_image_folder(root)
+    (root / "test").mkdir()
+    with pytest.raises(ValueError, match="test holds no class folder"):
+        load_image_folder(root)
+    shutil.rmtree(root / "train/b")
+    with pytest.raises(ValueError, match="at least two class folders"):
+        load_image_folder(root)
+
+
+def test_one_split_and_other_names(root):
+    train, test, _ = load_image_folder(root, size=4, splits=("train",))
+    assert len(train) == 5 and test is None
+    (root / "train").rename(root / "Training")
+    assert len(load_image_folder(root, size=4, splits=("Training", "test")).train) == 5
+
+
+@pytest.mark.parametrize(
+    "options", [{"splits": ()}, {"splits": ("a", "a")}, {"on_error": "ignore"}, {"workers": 0}, {"mode": "CMYK"}]
+)
+def test_bad_arguments(root, options):
+    with pytest.raises(ValueError):
+        load_image_folder(root, **options)
+
+
+def test_the_real_images(real_folder):
+    train, test, skipped = load_image_folder(real_folder, size=32)
+    assert train.counts() == {"Covid": 111, "Normal": 70, "Viral Pneumonia": 70}
+    assert test.counts() == {"Covid": 26, "Normal": 20, "Viral Pneumonia": 20}
+    assert skipped == []
+    np.testing.assert_allclose(balanced_class_weights(train.labels), [0.7537, 1.1952, 1.1952], atol=1e-4)

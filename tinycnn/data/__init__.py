@@ -1,0 +1,7 @@
+"""Images in: folders and zips, a synthetic set, augmentation, and an audit of what one was given."""
+
+from tinycnn.data.dataset import BadFile, Dataset, Splits, balanced_class_weights
+from tinycnn.data.decode import decode_image, load_image
+from tinycnn.data.folder import load_image_folder
+
+__all__ = ["BadFile", "Dataset", "Splits", "balanced_class_weights", "decode_image", "load_image", "load_image_folder"]

@@ -1,0 +1,148 @@
+"""Labelled images in memory, and the class weights that balance them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Images with their classes.
+
+    Attributes
+    ----------
+    images : ndarray of uint8, (images, height, width, channels)
+        Kept as bytes (a quarter of float32's memory); training scales each batch by 1/255.
+    labels : ndarray of int64, (images,)
+        Index into `class_names`.
+    class_names : tuple of str
+    paths : tuple of str
+        Where each image came from, relative to the folder or zip that was loaded; empty if it came from no file.
+
+    Raises
+    ------
+    ValueError
+        If the sizes do not fit one another, the images are not uint8, or a label names no class.
+
+    Examples
+    --------
+    >>> images = np.zeros((3, 8, 8, 1), np.uint8)
+    >>> data = Dataset(images, [0, 1, 1], ("Normal", "Pneumonia"))
+    >>> data
+    Dataset of 3 images 8x8x1 uint8: 1 Normal, 2 Pneumonia
+    >>> len(data.subset([0, 2])), data.counts()
+    (2, {'Normal': 1, 'Pneumonia': 2})
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    class_names: tuple[str, ...]
+    paths: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        images, labels = np.asarray(self.images), np.asarray(self.labels)
+        names, paths = tuple(map(str, self.class_names)), tuple(map(str, self.paths))
+        if images.ndim != 4 or images.dtype != np.uint8:
+            raise ValueError(
+                f"images must be uint8 of shape (images, height, width, channels), got {images.dtype} {images.shape}"
+            )
+        if labels.shape != (len(images),):
+            raise ValueError(f"{len(images)} images need labels of shape ({len(images)},), got {labels.shape}")
+        if labels.size and labels.dtype.kind not in "iu":
+            raise ValueError(f"labels must be integers (indices into class_names), got {labels.dtype}")
+        if labels.size and not 0 <= labels.min() <= labels.max() < len(names):
+            raise ValueError(
+                f"labels run from {labels.min()} to {labels.max()}, but there are {len(names)} classes: {names}"
+            )
+        if paths and len(paths) != len(images):
+            raise ValueError(f"{len(images)} images, but {len(paths)} paths")
+        set_field = object.__setattr__  # the dataclass is frozen
+        set_field(self, "images", images)
+        set_field(self, "labels", labels.astype(np.int64))
+        set_field(self, "class_names", names)
+        set_field(self, "paths", paths)
+
+    def __len__(self):
+        return len(self.images)
+
+    def __repr__(self):
+        size = "x".join(map(str, self.images.shape[1:]))
+        counts = ", ".join(f"{count} {name}" for name, count in self.counts().items())
+        return f"Dataset of {len(self)} images {size} uint8: {counts}"
+
+    def subset(self, indices):
+        """The images at `indices` (ints or a boolean mask), in that order, as a new Dataset with copied images."""
+        indices = np.asarray(indices)
+        if indices.dtype == bool:
+            if indices.shape != (len(self),):
+                raise ValueError(f"a mask over {len(self)} images must have shape ({len(self)},), got {indices.shape}")
+            indices = np.flatnonzero(indices)
+        indices = indices.astype(np.int64).reshape(-1)  # an empty list arrives as float64
+        paths = tuple(self.paths[i] for i in indices) if self.paths else ()
+        return Dataset(self.images[indices], self.labels[indices], self.class_names, paths)
+
+    def counts(self):
+        """Images of each class: ``{class name: count}``, in the order of `class_names`."""
+        counted = np.bincount(self.labels, minlength=len(self.class_names))
+        return {name: int(count) for name, count in zip(self.class_names, counted, strict=True)}
+
+
+class BadFile(NamedTuple):
+    """A file that could not be loaded, and why."""
+
+    path: str
+    reason: str
+
+
+class Splits(NamedTuple):
+    """Training and test images over the same classes.
+
+    Attributes
+    ----------
+    train, test : Dataset
+        `test` is None where only a training folder was asked for.
+    skipped : sequence of BadFile
+        What ``on_error="skip"`` left out.
+    """
+
+    train: Dataset
+    test: Dataset | None
+    skipped: Sequence[BadFile] = ()
+
+
+def balanced_class_weights(labels):
+    """Weights that give every class the same say in the loss: ``w_c = n / (k * n_c)``.
+
+    `n` images, `k` classes, `n_c` images of class `c`; scikit-learn's ``class_weight="balanced"`` (King and Zeng,
+    "Logistic Regression in Rare Events Data", 2001). The mean weight over the images is 1.
+
+    Parameters
+    ----------
+    labels : ndarray of int, (images,)
+        Classes 0 to k-1, each present at least once.
+
+    Returns
+    -------
+    ndarray of float64, (k,)
+
+    Raises
+    ------
+    ValueError
+        If there are no labels, they are not integers, or a class between 0 and the largest has no image.
+
+    Examples
+    --------
+    >>> balanced_class_weights([0] * 111 + [1] * 70 + [2] * 70).round(4)
+    array([0.7538, 1.1952, 1.1952])
+    """
+    labels = np.asarray(labels)
+    if labels.ndim != 1 or labels.size == 0 or labels.dtype.kind not in "iu":
+        raise ValueError(f"labels must be a non-empty 1-D array of integers, got {labels.dtype} {labels.shape}")
+    if labels.min() < 0:
+        raise ValueError(f"labels must be 0 or more, got {labels.min()}")
+    counts = np.bincount(labels)
+    if (counts == 0).any():
+        raise ValueError(f"class {np.flatnonzero(counts == 0).tolist()} has no image, so it has no weight: {counts=}")
+    return labels.size / (len(counts) * counts)
