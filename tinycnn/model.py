@@ -1,0 +1,398 @@
+"""`Sequential`: layers in a row, built, run forward and backward, summed up, saved and loaded as one."""
+
+import math
+
+import numpy as np
+
+from tinycnn.layers.activation import describe, restore
+from tinycnn.layers.base import Layer
+from tinycnn.serialization import read_npz, write_npz
+from tinycnn.summary import summary_text
+from tinycnn.walk import ends_in, first_nonfinite, name_layers, trainable, walk
+
+
+class Sequential:
+    """A network in which each layer feeds the next.
+
+    Forward: ``y = f_L(... f_2(f_1(x)))``.  Backward, the chain rule from the end:
+    ``grad_{l-1} = (d f_l / d x_{l-1})^T grad_l`` (Rumelhart, Hinton and Williams, *Learning representations by
+    back-propagating errors*, Nature 323, 1986); each layer fills its own ``grads`` as the gradient passes.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        Each object once.  Layers without a name get Keras's: ``conv2d``, ``conv2d_1``, ``max_pooling2d``.
+    seed : int or None
+        Initial weights, dropout masks and (in `fit`, unless it has a seed of its own) the order of the images
+        follow from it alone, whatever the number of threads.  None takes entropy from the system.
+    name : str
+        Shown by `summary`.
+
+    Attributes
+    ----------
+    layers : list of Layer
+    input_shape, output_shape : tuple of int
+        Without the batch axis; None until built.
+    rng : numpy.random.Generator
+        The one generator from which the layers draw, in their order.
+    metadata : dict
+        Yours, JSON-able, saved with the model: class names, preprocessing.
+
+    Raises
+    ------
+    ValueError
+        For no layers, an object that is no layer, one used twice, or two with one name.
+
+    Examples
+    --------
+    >>> from tinycnn.layers.activation import LeakyReLU
+    >>> model = Sequential([LeakyReLU(0.5), LeakyReLU(0.5)])
+    >>> model.forward(np.float32([[-4, 4]]))
+    array([[-1.,  4.]], dtype=float32)
+    >>> model.backward(np.float32([[1, 1]]))
+    array([[0.25, 1.  ]], dtype=float32)
+    >>> [layer.name for layer in model.layers]
+    ['leaky_re_lu', 'leaky_re_lu_1']
+    """
+
+    def __init__(self, layers, seed=0, name="sequential"):
+        self.layers = list(layers)
+        self.seed = np.random.SeedSequence().entropy if seed is None else int(seed)
+        self.name = name
+        self.metadata = {}
+        self.rng = np.random.default_rng(self.seed)
+        self.input_shape = self.output_shape = self.dtype = None
+        self._steps = []
+        self._scaled = None
+        if not self.layers:
+            raise ValueError("Sequential needs at least one layer")
+        for i, layer in enumerate(self.layers):
+            if not isinstance(layer, Layer):
+                raise ValueError(f"layer {i} is {layer!r} of type {type(layer).__name__}, not a tinycnn layer")
+        if len({id(layer) for layer in self.layers}) < len(self.layers):
+            raise ValueError("one layer object appears twice; make two, since each keeps what its backward needs")
+        name_layers(self.layers)
+
+    # -- building and running -----------------------------------------------------------------------------
+
+    def build(self, input_shape, dtype=np.float32):
+        """Allocate every layer's parameters for inputs of `input_shape` and return the output shape.
+
+        Parameters
+        ----------
+        input_shape : tuple of int
+            Without the batch axis, ``(height, width, channels)`` for images.
+        dtype : numpy dtype
+            float32 to train, float64 to check gradients.
+
+        Raises
+        ------
+        ValueError
+            From the first layer that its input does not fit, with its name and index.
+        """
+        self.rng = np.random.default_rng(self.seed)
+        shape = tuple(int(n) for n in input_shape)
+        self.input_shape = shape
+        for layer in self.layers:
+            shape = layer.build(shape, rng=self.rng, dtype=dtype)
+        self.output_shape = tuple(shape)
+        self.dtype = np.dtype(dtype)
+        name_layers(self.layers)  # again, for sublayers that exist only now
+        for layer in self.all_layers():
+            layer._workspace = {}
+        self._steps = list(self.layers)
+        return self.output_shape
+
+    @property
+    def built(self):
+        """Whether shapes and parameters exist."""
+        return self.output_shape is not None
+
+    def forward(self, x, training=False, logits=False):
+        """Outputs for a batch, as an array of your own.
+
+        Parameters
+        ----------
+        x : ndarray, shape (images, *input_shape)
+            uint8 is scaled by 1/255; float is taken as it is.  An unbuilt model builds for this shape.
+        training : bool
+            Dropout drops and batch normalisation uses the batch's statistics.
+        logits : bool
+            Leave out a softmax at the end, as `CrossEntropy` needs.
+
+        Returns
+        -------
+        ndarray, shape (images, *output_shape)
+        """
+        return self._forward(x, training, logits).copy()
+
+    def _forward(self, x, training=False, logits=False):
+        """`forward` without the copy: the result is overwritten by the next call."""
+        x = np.asarray(x)
+        if not self.built:
+            self.build(x.shape[1:], np.float64 if x.dtype == np.float64 else np.float32)
+        if x.dtype == np.uint8:
+            x = self._scale(x)
+        last = len(self._steps) - 1
+        for i, step in enumerate(self._steps):
+            skip = logits and i == last and self.ends_in_softmax
+            x = step.forward(x, training=training, logits=True) if skip else step.forward(x, training=training)
+        return x
+
+    def backward(self, grad, logits=False, input_grad=True):
+        """Fill every layer's ``grads`` from the loss's gradient and return the gradient to the input.
+
+        Parameters
+        ----------
+        grad : ndarray, shape (images, *output_shape)
+            Derivative of the scalar loss by the output of the last `forward`.
+        logits : bool
+            As in that `forward`.
+        input_grad : bool
+            False, as training asks, returns None and saves the work that only the input's gradient needs; it
+            stops at the first layer that trains, so the ``grads`` of frozen layers before it are not renewed.
+
+        Raises
+        ------
+        RuntimeError
+            Before any forward.
+        ValueError
+            If `grad` does not have the output's shape.
+        """
+        if not self.built:
+            raise RuntimeError(f"model '{self.name}': backward was called before forward")
+        first = 0 if input_grad else self._first_trainable()
+        last = len(self._steps) - 1
+        for i in range(last, first - 1, -1):
+            step = self._steps[i]
+            options = {}
+            if logits and i == last and self.ends_in_softmax:
+                options["logits"] = True
+            if not input_grad and i == first and getattr(step, "skips_input_grad", False):
+                options["input_grad"] = False
+            grad = step.backward(grad, **options)
+        return grad.copy() if input_grad else None
+
+    @property
+    def ends_in_softmax(self):
+        """Whether the last layer is a softmax or a layer with one as its activation."""
+        return ends_in(self.layers[-1], "softmax")
+
+    @property
+    def ends_in_sigmoid(self):
+        """Whether the last layer is a sigmoid or a layer with one as its activation."""
+        return ends_in(self.layers[-1], "sigmoid")
+
+    def _first_trainable(self):
+        """Index of the first step with something to train: backward need not go below it."""
+        for i, step in enumerate(self._steps):
+            if any(True for layer in getattr(step, "layers", (step,)) for _ in trainable(layer)):
+                return i
+        return len(self._steps)
+
+    def _scale(self, images):
+        size = math.prod(images.shape)
+        if self._scaled is None or self._scaled.size < size:
+            self._scaled = np.empty(size, self.dtype)
+        out = self._scaled[:size].reshape(images.shape)
+        np.multiply(images, self.dtype.type(1 / 255), out=out)
+        return out
+
+    # -- parameters ---------------------------------------------------------------------------------------
+
+    def all_layers(self):
+        """Yield every layer, each followed by the layers inside it."""
+        for layer in self.layers:
+            yield from walk(layer)
+
+    def parameters(self):
+        """Yield ``(key, parameter, gradient)`` for what the optimizer may change; keys are ``conv2d/kernel``.
+
+        A layer with ``trainable = False`` is left out, with its sublayers.
+        """
+        for layer in self.layers:
+            yield from trainable(layer)
+
+    @property
+    def count_params(self):
+        """All saved scalars, trainable or not."""
+        return sum(layer.count_params for layer in self.layers)
+
+    def get_layer(self, name):
+        """The layer called `name`; one inside another is called ``residual/conv2d``.
+
+        Raises
+        ------
+        ValueError
+            Listing the names there are.
+        """
+        layers = {layer.name: layer for layer in self.all_layers()}
+        if name not in layers:
+            raise ValueError(f"no layer {name!r} in model '{self.name}'; it has {', '.join(layers)}")
+        return layers[name]
+
+    def generators(self):
+        """Every random generator the model draws from, by name, so that a checkpoint can keep their states."""
+        found = {"model": self.rng}
+        for layer in self.all_layers():
+            for key, value in vars(layer).items():
+                if isinstance(value, np.random.Generator) and all(value is not other for other in found.values()):
+                    found[f"{layer.name}/{key}"] = value
+        return found
+
+    def get_weights(self):
+        """Copies of all parameters and running statistics, ``{"conv2d/kernel": ndarray, ...}``."""
+        return {key: array.copy() for key, array in self._weights().items()}
+
+    def set_weights(self, weights, source="the given weights"):
+        """Copy `weights` (keys and shapes as `get_weights` gives) into the model; all or nothing.
+
+        Raises
+        ------
+        ValueError
+            Naming the layer and both shapes at the first misfit, or the keys missing or left over.
+        """
+        own = self._weights()
+        for key in [*own, *(key for key in weights if key not in own)]:
+            layer, _, what = key.rpartition("/")
+            if key not in weights:
+                raise ValueError(f"layer '{layer}' needs {what} of shape {own[key].shape}, but {source} has none")
+            shape = np.shape(weights[key])
+            if key not in own:
+                raise ValueError(f"{source} has {what} of shape {shape} for layer '{layer}', which model lacks")
+            if shape != own[key].shape:
+                raise ValueError(f"layer '{layer}' has {what} of shape {own[key].shape}, but {source} has {shape}")
+        for key, array in own.items():
+            array[...] = weights[key]
+
+    def _weights(self):
+        self._need_build("its weights exist")
+        return {
+            f"{layer.name}/{key}": array
+            for layer in self.all_layers()
+            for key, array in (layer.params | layer.state).items()
+        }
+
+    def first_nonfinite(self, x=None):
+        """The first layer with NaN or infinity in a parameter or, for inputs `x`, in its output; None if all is well.
+
+        Returns
+        -------
+        NonFinite or None
+            ``index`` is -1 if `x` itself is not finite.
+        """
+        self._need_build("it can be searched")
+        if x is not None and x.dtype == np.uint8:
+            x = self._scale(x)
+        return first_nonfinite(self.layers, x)
+
+    # -- text and files -----------------------------------------------------------------------------------
+
+    def summary(self, print_fn=print, line_length=None):
+        """Print the layers, their output shapes and parameter counts, as Keras does.
+
+        Parameters
+        ----------
+        print_fn : callable
+            Called once with the whole text.
+        line_length : int, optional
+            Width of the table; else 88 or the terminal's.
+
+        Raises
+        ------
+        ValueError
+            If the model is not built.
+        """
+        self._need_build("it can be summed up")
+        text = summary_text(self, line_length)
+        print_fn(text[:-1] if print_fn is print else text)
+
+    def __repr__(self):
+        return f"Sequential([{', '.join(map(repr, self.layers))}], seed={self.seed}, name={self.name!r})"
+
+    def architecture(self):
+        """What it takes to make this model again, weights aside, as a JSON-able dict."""
+        self._need_build("it can be saved")
+        return {
+            "name": self.name,
+            "seed": self.seed,
+            "dtype": self.dtype.name,
+            "input_shape": list(self.input_shape),
+            "layers": [describe(layer) for layer in self.layers],
+            "frozen": [layer.name for layer in self.all_layers() if not layer.trainable],
+        }
+
+    def save(self, path):
+        """Write architecture, `metadata`, parameters and running statistics to one ``.npz`` at `path`, atomically.
+
+        Raises
+        ------
+        OSError
+            Naming `path`; an older file there stays whole.
+        """
+        header = {"architecture": self.architecture(), "metadata": self.metadata}
+        write_npz(path, header, {f"weights/{key}": array for key, array in self._weights().items()})
+
+    @classmethod
+    def load(cls, path):
+        """The model saved at `path`, built and with its weights; a checkpoint's file serves too.
+
+        Raises
+        ------
+        FileNotFoundError
+        ValueError
+            If the file is damaged, not a model, or holds a layer class that is not imported.
+        """
+        header, arrays = read_npz(path)
+        try:
+            stored = header["architecture"]
+            model = cls([restore(layer) for layer in stored["layers"]], seed=stored["seed"], name=stored["name"])
+            model.metadata = header["metadata"]
+            model.build(stored["input_shape"], dtype=stored["dtype"])
+            for frozen in stored["frozen"]:
+                model.get_layer(frozen).trainable = False
+        except KeyError as error:
+            raise ValueError(f"{path} holds no tinycnn model: {error} is missing") from error
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{path}: {error}") from error
+        model.set_weights(_weights_of(arrays), source=str(path))
+        return model
+
+    def load_weights(self, path):
+        """Copy the weights saved at `path` into this model of the same layers.
+
+        Raises
+        ------
+        FileNotFoundError
+        ValueError
+            If the file is damaged, or naming the first layer that differs and both shapes.
+        """
+        self.set_weights(_weights_of(read_npz(path)[1]), source=str(path))
+
+    def _need_build(self, until):
+        if not self.built:
+            raise ValueError(f"model '{self.name}' must be built before {until}: call build(input_shape) or forward(x)")
+
+    # -- training -----------------------------------------------------------------------------------------
+
+    def fit(self, train, validation=None, **options):
+        """Train; see `tinycnn.training.fit` for every option.  Returns a `History`."""
+        from tinycnn.training import fit
+
+        return fit(self, train, validation, **options)
+
+    def evaluate(self, data, batch_size=16, loss=None):
+        """``{"loss": ..., "accuracy": ...}`` on `data`; see `tinycnn.training.evaluate`."""
+        from tinycnn.training import evaluate
+
+        return evaluate(self, data, batch_size, loss)
+
+    def predict(self, data, batch_size=16):
+        """Outputs for all of `data`, probabilities if the model ends in a softmax; see `tinycnn.training.predict`."""
+        from tinycnn.training import predict
+
+        return predict(self, data, batch_size)
+
+
+def _weights_of(arrays):
+    return {key.removeprefix("weights/"): array for key, array in arrays.items() if key.startswith("weights/")}

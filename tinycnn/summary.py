@@ -1,0 +1,110 @@
+"""The table that `Sequential.summary` prints: the letters and widths of Keras 3's."""
+
+import shutil
+
+import numpy as np
+
+KERAS_CLASS = {
+    "MaxPool2D": "MaxPooling2D",
+    "AveragePool2D": "AveragePooling2D",
+    "GlobalAveragePool2D": "GlobalAveragePooling2D",
+    "BatchNorm": "BatchNormalization",
+    "UpSample2D": "UpSampling2D",
+}
+
+
+def keras_class(layer):
+    """Class name that Keras gives this kind of layer.
+
+    >>> class MaxPool2D: pass
+    >>> keras_class(MaxPool2D())
+    'MaxPooling2D'
+    """
+    name = type(layer).__name__
+    return KERAS_CLASS.get(name, name)
+
+
+def summary_text(model, line_length=None):
+    """Layers, output shapes and parameter counts of a built model, as one string.
+
+    Parameters
+    ----------
+    model : Sequential
+        Built, so that shapes are known.
+    line_length : int, optional
+        Characters across; by default 88, or what the terminal has, as Keras chooses.
+
+    Returns
+    -------
+    str
+        Box-drawing table and three lines of totals, ending with a newline.
+
+    Raises
+    ------
+    ValueError
+        If the width leaves no room for three columns.
+    """
+    width = line_length or min(88, shutil.get_terminal_size().columns - 4)
+    ends = [int(width * share) for share in (0.45, 0.80, 1.0)]
+    # Keras asks `rich` for columns that do not fit beside their padding and borders; rich takes 3, 4 and 3 off.
+    columns = [ends[0] - 3, ends[1] - ends[0] - 4, ends[2] - ends[1] - 3]
+    if min(columns) < 1:
+        raise ValueError(f"a summary needs a width of at least 24 characters, got {width}")
+    rows = [
+        (
+            f"{layer.name} ({keras_class(layer)})",
+            f"({', '.join(map(str, (None, *layer.output_shape)))})",
+            f"{layer.count_params:,}",
+        )
+        for layer in model.layers
+    ]
+    lines = [f'Model: "{model.name}"', _rule("┏━┳┓", columns)]
+    lines += _row(("Layer (type)", "Output Shape", "Param #"), columns, "┃")
+    lines.append(_rule("┡━╇┩", columns))
+    for i, row in enumerate(rows):
+        if i:
+            lines.append(_rule("├─┼┤", columns))
+        lines += _row(row, columns, "│")
+    lines.append(_rule("└─┴┘", columns))
+    trainable = sum(param.size for _, param, _ in model.parameters())
+    total = model.count_params
+    item = np.dtype(model.dtype).itemsize
+    for what, count in (("Total", total), ("Trainable", trainable), ("Non-trainable", total - trainable)):
+        lines.append(f" {what} params: {count:,} ({_memory(count * item)})")
+    return "\n".join(lines) + "\n"
+
+
+def _memory(size):
+    """Bytes as a person reads them: ``_memory(1536)`` is ``1.50 KB``."""
+    for unit in ("B", "KB", "MB", "GB"):
+        if size < 1024:
+            return f"{size:.2f} {unit}"
+        size /= 1024
+    return f"{size:.2f} TB"
+
+
+def _rule(corners, columns):
+    left, bar, middle, right = corners
+    return left + middle.join(bar * (width + 2) for width in columns) + right
+
+
+def _row(cells, columns, edge):
+    wrapped = [_wrap(cell, width) for cell, width in zip(cells, columns, strict=True)]
+    height = max(map(len, wrapped))
+    lines = []
+    for i in range(height):
+        parts = [column[i] if i < len(column) else "" for column in wrapped]
+        padded = [parts[0].ljust(columns[0]), parts[1].ljust(columns[1]), parts[2].rjust(columns[2])]
+        lines.append(edge + edge.join(f" {part} " for part in padded) + edge)
+    return lines
+
+
+def _wrap(text, width):
+    """Greedy lines of whole words; a word longer than the line ends in an ellipsis."""
+    lines = []
+    for word in text.split(" "):
+        if lines and len(lines[-1]) + 1 + len(word) <= width:
+            lines[-1] += " " + word
+        else:
+            lines.append(word)
+    return [line if len(line) <= width else line[: width - 1] + "…" for line in lines]

@@ -1,0 +1,84 @@
+"""Going through a model's layers and their sublayers: names, paths, parameters, and where NaN began."""
+
+from collections import Counter
+from typing import NamedTuple
+
+import numpy as np
+
+from tinycnn.layers.base import snake_case
+from tinycnn.summary import keras_class
+
+
+class NonFinite(NamedTuple):
+    """Where NaN or infinity was first seen: the layer's index and name, and which of its arrays."""
+
+    index: int
+    name: str
+    what: str
+
+
+def name_layers(layers, prefix="", index=None):
+    """Give every layer its index in the model and, unless it has one, a name that is unique in the model.
+
+    Names are Keras's (``conv2d``, ``conv2d_1``); a layer inside another has its owner's in front:
+    ``residual/conv2d``.
+
+    Raises
+    ------
+    ValueError
+        If two layers have one name.
+    """
+    given = Counter(layer.name for layer in layers if layer.name)
+    for name, times in given.items():
+        if times > 1:
+            raise ValueError(f"{times} layers are called {name!r}; names must differ, since they key the weights")
+        if "/" in name.removeprefix(prefix):
+            raise ValueError(f"layer name {name!r} has a '/', which is what separates a layer from its parameters")
+    numbers = Counter()
+    for i, layer in enumerate(layers):
+        layer.index = i if index is None else index
+        while not layer.name:
+            stem = prefix + snake_case(keras_class(layer))
+            name = f"{stem}_{numbers[stem]}" if numbers[stem] else stem
+            numbers[stem] += 1
+            if name not in given:
+                layer.name = name
+        name_layers(layer.sublayers(), f"{layer.name}/", layer.index)
+
+
+def walk(layer):
+    """Yield `layer` and everything inside it."""
+    yield layer
+    for part in layer.sublayers():
+        yield from walk(part)
+
+
+def trainable(layer):
+    """Yield ``(key, parameter, gradient)`` of `layer` and everything inside it, frozen parts left out."""
+    if layer.trainable:
+        for key, param in layer.params.items():
+            yield f"{layer.name}/{key}", param, layer.grads[key]
+        for part in layer.sublayers():
+            yield from trainable(part)
+
+
+def ends_in(layer, activation):
+    """Whether `layer` is that activation or applies it last."""
+    last = getattr(layer, "activation", None) or layer
+    return last == activation or snake_case(type(last).__name__) == activation
+
+
+def first_nonfinite(layers, x=None):
+    """Search `layers` in order, running them on `x` if it is given; see `Sequential.first_nonfinite`."""
+    if x is not None and not np.isfinite(x).all():
+        return NonFinite(-1, "input", "the images")
+    for i, layer in enumerate(layers):
+        for part in walk(layer):
+            for key, array in (part.params | part.state).items():
+                if not np.isfinite(array).all():
+                    return NonFinite(i, part.name, key)
+        if x is not None:
+            x = layer.forward(x)
+            if not np.isfinite(x).all():
+                return NonFinite(i, layer.name, "output")
+    return None
