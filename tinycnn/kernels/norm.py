@@ -1,60 +1,80 @@
 """Batch normalisation over the rows of a matrix: moments, normalisation and gradients, one column per channel.
 
-Sums run over a fixed number of chunks of rows, in float64, and the chunks are added in order: the result does
-not depend on how many threads took part.
+The rows are cut into a fixed number of chunks, which are the workers' tasks.  Sums over a chunk run in float64, and
+the chunks are added in order: the result does not depend on how many threads took part.
 """
 
 import numpy as np
-from numba import njit, prange
+
+from tinycnn.kernels import runtime
+from tinycnn.kernels.runtime import jit
+from tinycnn.kernels.simd import fetch_add
 
 CHUNKS = 64
 
 
-@njit(parallel=True, cache=True)
-def moments(x, mean, variance):
-    """Mean and biased variance of each column of `x`.
+@runtime.locked
+def moments(x):
+    """Mean and biased variance of each column of `x`, in float64.
 
     Each chunk sums differences from its own first row, so that a large mean costs no digits, and the chunks'
-    moments are then merged pairwise (Chan, Golub and LeVeque, Updating formulae and a pairwise algorithm for
-    computing sample variances, 1979)::
+    moments are then merged one after the other (Chan, Golub and LeVeque, Updating formulae and a pairwise
+    algorithm for computing sample variances, 1979)::
 
         n = n_a + n_b,  d = mean_b - mean_a,  mean = mean_a + d * n_b / n,  M2 = M2_a + M2_b + d^2 * n_a * n_b / n
 
     Parameters
     ----------
     x : ndarray, float32 or float64, shape (rows, channels), C-contiguous
+
+    Returns
+    -------
     mean, variance : ndarray, float64, shape (channels,)
-        Overwritten.
     """
+    sums = np.zeros((CHUNKS, 2, x.shape[1]))
+    runtime.run(_chunk_moments, runtime.task_counter(), x, sums)
+    mean, variance = np.empty((2, x.shape[1]))
+    _merge_moments(x, sums, mean, variance)
+    return mean, variance
+
+
+@jit
+def _chunk_moments(worker, counter, x, sums):
     rows, channels = x.shape
-    sums = np.zeros((CHUNKS, 2, channels))
-    for chunk in prange(CHUNKS):
-        first, last = chunk * rows // CHUNKS, (chunk + 1) * rows // CHUNKS
+    while True:
+        chunk = fetch_add(counter, 1)
+        if chunk >= CHUNKS:
+            return
+        first = chunk * rows // CHUNKS
         total, squares = sums[chunk, 0], sums[chunk, 1]
-        for row in range(first, last):
+        for row in range(first, (chunk + 1) * rows // CHUNKS):
             for c in range(channels):
                 d = np.float64(x[row, c]) - np.float64(x[first, c])
                 total[c] += d
                 squares[c] += d * d
+
+
+@jit
+def _merge_moments(x, sums, mean, variance):
+    rows, channels = x.shape
     for c in range(channels):
         count, centre, m2 = 0, 0.0, 0.0
         for chunk in range(CHUNKS):
-            first, last = chunk * rows // CHUNKS, (chunk + 1) * rows // CHUNKS
-            if first == last:
-                continue
-            more = last - first
-            total = sums[chunk, 0, c]
-            d = x[first, c] + total / more - centre
-            m2 += sums[chunk, 1, c] - total * total / more + d * d * count * more / (count + more)
-            centre += d * more / (count + more)
-            count += more
+            first = chunk * rows // CHUNKS
+            more = (chunk + 1) * rows // CHUNKS - first
+            if more > 0:
+                total = sums[chunk, 0, c]
+                d = x[first, c] + total / more - centre
+                m2 += sums[chunk, 1, c] - total * total / more + d * d * count * more / (count + more)
+                centre += d * more / (count + more)
+                count += more
         mean[c] = centre
-        variance[c] = 0.0 if m2 < 0.0 else m2 / rows
+        variance[c] = 0.0 if m2 < 0.0 else m2 / rows  # rounding may take it below 0; a NaN must stay one
 
 
-@njit(parallel=True, cache=True)
+@runtime.locked
 def normalize(x, mean, scale, beta, y):
-    """``y = (x - mean) * scale + beta`` column by column.
+    """``y = (x - mean) * scale + beta``, column by column.
 
     Parameters
     ----------
@@ -62,42 +82,59 @@ def normalize(x, mean, scale, beta, y):
         `y` is overwritten.
     mean, scale, beta : ndarray, shape (channels,), same dtype as `x`
     """
+    runtime.run(_normalize, runtime.task_counter(), x, mean, scale, beta, y)
+
+
+@jit
+def _normalize(worker, counter, x, mean, scale, beta, y):
     rows, channels = x.shape
-    for chunk in prange(CHUNKS):
+    while True:
+        chunk = fetch_add(counter, 1)
+        if chunk >= CHUNKS:
+            return
         for row in range(chunk * rows // CHUNKS, (chunk + 1) * rows // CHUNKS):
             for c in range(channels):
                 y[row, c] = (x[row, c] - mean[c]) * scale[c] + beta[c]
 
 
-@njit(parallel=True, cache=True)
-def gradient_sums(x, grad_y, mean, inverse_std, grad_gamma, grad_beta):
+@runtime.locked
+def gradient_sums(x, grad_y, mean, inverse_std):
     """``grad_gamma = sum of grad_y * (x - mean) * inverse_std`` and ``grad_beta = sum of grad_y`` over the rows.
 
     Parameters
     ----------
     x, grad_y : ndarray, shape (rows, channels), C-contiguous
     mean, inverse_std : ndarray, shape (channels,), same dtype as `x`
+
+    Returns
+    -------
     grad_gamma, grad_beta : ndarray, float64, shape (channels,)
-        Overwritten.
     """
+    sums = np.zeros((CHUNKS, 2, x.shape[1]))
+    runtime.run(_chunk_gradient_sums, runtime.task_counter(), x, grad_y, mean, sums)
+    centred, plain = np.zeros((2, x.shape[1]))
+    for chunk in sums:
+        centred += chunk[0]
+        plain += chunk[1]
+    return centred * inverse_std, plain
+
+
+@jit
+def _chunk_gradient_sums(worker, counter, x, grad_y, mean, sums):
     rows, channels = x.shape
-    sums = np.zeros((CHUNKS, 2, channels))
-    for chunk in prange(CHUNKS):
-        with_x, alone = sums[chunk, 0], sums[chunk, 1]
+    while True:
+        chunk = fetch_add(counter, 1)
+        if chunk >= CHUNKS:
+            return
+        centred, plain = sums[chunk, 0], sums[chunk, 1]
         for row in range(chunk * rows // CHUNKS, (chunk + 1) * rows // CHUNKS):
             for c in range(channels):
                 g = grad_y[row, c]
-                with_x[c] += np.float64(g * (x[row, c] - mean[c]))
-                alone[c] += np.float64(g)
-    for c in range(channels):
-        grad_gamma[c], grad_beta[c] = 0.0, 0.0
-        for chunk in range(CHUNKS):
-            grad_gamma[c] += sums[chunk, 0, c]
-            grad_beta[c] += sums[chunk, 1, c]
-        grad_gamma[c] *= inverse_std[c]
+                centred[c] += np.float64(g * (x[row, c] - mean[c]))
+                plain[c] += np.float64(g)
 
 
-@njit(parallel=True, cache=True)
+@runtime.locked
 def input_gradient(x, grad_y, mean, inverse_std, gamma, mean_grad, mean_grad_xhat, grad_x):
     """``grad_x = gamma * inverse_std * (grad_y - mean_grad - xhat * mean_grad_xhat)``, xhat = (x - mean) * inverse_std.
 
@@ -107,10 +144,17 @@ def input_gradient(x, grad_y, mean, inverse_std, gamma, mean_grad, mean_grad_xha
         `grad_x` is overwritten.
     mean, inverse_std, gamma, mean_grad, mean_grad_xhat : ndarray, shape (channels,), same dtype as `x`
     """
+    scale, slope = gamma * inverse_std, inverse_std * mean_grad_xhat
+    runtime.run(_input_gradient, runtime.task_counter(), x, grad_y, mean, scale, mean_grad, slope, grad_x)
+
+
+@jit
+def _input_gradient(worker, counter, x, grad_y, mean, scale, mean_grad, slope, grad_x):
     rows, channels = x.shape
-    scale = gamma * inverse_std
-    slope = inverse_std * mean_grad_xhat
-    for chunk in prange(CHUNKS):
+    while True:
+        chunk = fetch_add(counter, 1)
+        if chunk >= CHUNKS:
+            return
         for row in range(chunk * rows // CHUNKS, (chunk + 1) * rows // CHUNKS):
             for c in range(channels):
                 grad_x[row, c] = scale[c] * (grad_y[row, c] - mean_grad[c] - (x[row, c] - mean[c]) * slope[c])

@@ -77,8 +77,7 @@ class BatchNorm(Layer):
         self._x = x.reshape(-1, x.shape[-1])  # (N, channels)
         self._batch_moments = training and self.trainable
         if self._batch_moments:
-            mean, variance = np.empty((2, x.shape[-1]))
-            kernels.moments(self._x, mean, variance)
+            mean, variance = kernels.moments(self._x)
             for key, batch in (("moving_mean", mean), ("moving_variance", variance)):
                 self.state[key][...] = self.momentum * self.state[key] + (1 - self.momentum) * batch
         else:
@@ -93,8 +92,7 @@ class BatchNorm(Layer):
         """The gradient through the moments too, where forward took them from the batch."""
         grad_y = self._enter_backward(grad_y)
         shape, grad_y = grad_y.shape, grad_y.reshape(self._x.shape)
-        grad_gamma, grad_beta = np.empty((2, shape[-1]))
-        kernels.gradient_sums(self._x, grad_y, self._mean, self._inverse_std, grad_gamma, grad_beta)
+        grad_gamma, grad_beta = kernels.gradient_sums(self._x, grad_y, self._mean, self._inverse_std)
         self.grads["gamma"][...], self.grads["beta"][...] = grad_gamma, grad_beta
         # Moving moments are constants: nothing flows through them.
         share = 1 / len(self._x) if self._batch_moments else 0

@@ -1,5 +1,7 @@
 """Residual block: a branch of layers added to a shortcut around it."""
 
+import itertools
+
 import numpy as np
 
 from tinycnn.layers.activation import describe, get, restore
@@ -26,8 +28,8 @@ class Residual(Layer):
     activation : str or Layer, optional
         Applied to the sum.
 
-    On building, each layer is named after the block and its own class (``residual/conv2d``,
-    ``residual/conv2d_1``, ...), so that names are unique in a model whose blocks are.  Setting ``trainable``
+    On building, each layer gets a name with the block's in front (``residual/conv2d``, ``residual/conv2d_1``,
+    ...), so that names are unique in a model whose blocks have unique names.  Setting ``trainable``
     sets it for every layer of the block.  A layer can also be given as the dict that `config` nests,
     ``{"class": name, "config": {...}}``.
 
@@ -78,17 +80,19 @@ class Residual(Layer):
             layer.trainable = value
 
     def config(self):
-        def nested(layer):
-            spec = describe(layer)
-            # Names made by build are not constructor arguments; build will make them again.
-            given = self._given_names[[id(other) for other in self.sublayers()].index(id(layer))]
-            spec.pop("name", None)
-            return spec if given is None else {**spec, "name": given}
-
+        # Only names given by the caller: those made by build follow from the block's.
+        specs = [
+            {**describe(layer), "name": given}
+            for layer, given in zip(self.sublayers(), self._given_names, strict=True)
+        ]
+        for spec in specs:
+            if spec["name"] is None:
+                del spec["name"]
+        split = len(self.layers)
         return {
-            "layers": [nested(layer) for layer in self.layers],
-            "shortcut": self.shortcut and [nested(layer) for layer in self.shortcut],
-            "activation": self.activation and nested(self.activation),
+            "layers": specs[:split],
+            "shortcut": specs[split : split + len(self.shortcut)] if self.shortcut else None,
+            "activation": specs[-1] if self.activation else None,
         }
 
     def build(self, input_shape, rng=None, dtype=np.float32):
@@ -98,15 +102,19 @@ class Residual(Layer):
 
     def _name_sublayers(self):
         prefix = f"{self.name}/" if self.name else ""
-        taken = set(filter(None, self._given_names))
-        for layer, given in zip(self.sublayers(), self._given_names, strict=True):
-            base = name = given or snake_case(type(layer).__name__)
-            number = 0
-            while not given and name in taken:
-                number += 1
-                name = f"{base}_{number}"
-            taken.add(name)
-            layer.name, layer.index = prefix + name, self.index
+        every = list(zip(self.sublayers(), self._given_names, strict=True))
+        for layer, given in every:
+            layer.index = self.index
+            if given:
+                layer.name = prefix + given
+            elif layer.name and not layer.name.startswith(prefix):
+                layer.name = None  # from an earlier build under another name
+        taken = {layer.name for layer, _ in every}
+        for layer, _ in every:
+            stem = prefix + snake_case(type(layer).__name__)
+            candidates = itertools.chain([stem], (f"{stem}_{number}" for number in itertools.count(1)))
+            layer.name = layer.name or next(name for name in candidates if name not in taken)
+            taken.add(layer.name)
 
     def output_shape_of(self, input_shape):
         branch = through = tuple(input_shape)
