@@ -117,13 +117,13 @@ def test_the_reports_two_numbers():
     ("y_true", "y_pred", "num_classes", "message"),
     [
         ([0, 1], [0], None, "y_true has 2 labels but y_pred has 1"),
-        ([], [], None, "y_true is empty"),
-        ([0, 1, 3], [0, 1, 1], 3, "y_true holds label 3 at index 2, but with 3 classes labels go from 0 to 2"),
-        ([0, 1], [0, 7], 2, "y_pred holds label 7 at index 1"),
-        ([0, 1], [-1, 0], None, "y_pred holds label -1 at index 0, but labels start at 0"),
-        ([0, 1], [[0.1, 0.9], [1.0, 0.0]], None, r"y_pred .* got shape \(2, 2\); of one-hot .* argmax"),
-        ([0.5, 1.0], [0, 1], None, "y_true must hold integer labels, got dtype float64"),
-        (["a", "b"], [0, 1], None, "y_true must hold integer labels"),
+        ([], [], None, "y_true: empty"),
+        ([0, 1, 3], [0, 1, 1], 3, "y_true: label 3 at index 2, but with 3 classes labels go from 0 to 2"),
+        ([0, 1], [0, 7], 2, "y_pred: label 7 at index 1"),
+        ([0, 1], [-1, 0], None, "y_pred: label -1 at index 0, but labels start at 0"),
+        ([0, 1], [[0.1, 0.9], [1.0, 0.0]], None, r"y_pred: .* got shape \(2, 2\); of one-hot .* argmax"),
+        ([0.5, 1.0], [0, 1], None, "y_true: must be integer labels, got dtype float64"),
+        (["a", "b"], [0, 1], None, "y_true: must be integer labels"),
     ],
 )
 def test_bad_labels_are_named(y_true, y_pred, num_classes, message):

@@ -18,21 +18,52 @@ import numpy as np
 AVERAGES = (None, "micro", "macro", "weighted")
 
 
+def label_vector(labels, what="labels", num_classes=None):
+    """Return `labels` as an int64 array of shape (images,); `what` is their name in error messages.
+
+    Raises
+    ------
+    ValueError
+        If they are none, not one-dimensional, not integers, negative, or not below `num_classes`.
+
+    >>> label_vector([0, 2], num_classes=2)
+    Traceback (most recent call last):
+    ...
+    ValueError: labels: label 2 at index 1, but with 2 classes labels go from 0 to 1
+    """
+    labels = np.asarray(labels)
+    if labels.ndim != 1:
+        hint = "; of one-hot rows or probabilities take argmax(axis=1) first" if labels.ndim == 2 else ""
+        raise ValueError(f"{what}: must be one label per image, shape (images,), got shape {labels.shape}{hint}")
+    if labels.size == 0:
+        raise ValueError(f"{what}: empty, at least one label is needed")
+    if labels.dtype.kind not in "biu":
+        raise ValueError(f"{what}: must be integer labels, got dtype {labels.dtype} (first value {labels[0]!r})")
+    labels = labels.astype(np.int64)
+    limit = np.iinfo(np.int64).max if num_classes is None else num_classes
+    wrong = np.flatnonzero((labels < 0) | (labels >= limit))
+    if wrong.size:
+        value = f"{what}: label {labels[wrong[0]]} at index {wrong[0]}"
+        if num_classes is None:
+            raise ValueError(f"{value}, but labels start at 0")
+        raise ValueError(f"{value}, but with {num_classes} classes labels go from 0 to {num_classes - 1}")
+    return labels
+
+
 def check_labels(y_true, y_pred, num_classes=None):
     """Return both label vectors as int64 arrays of shape ``(images,)``.
 
     Raises
     ------
     ValueError
-        If a vector is empty, not one-dimensional or not of integers, if the lengths differ, or if a label is
-        negative or not below `num_classes`.
+        If the lengths differ, or for either as in `label_vector`.
 
-    >>> check_labels([0, 2], [1, 2], num_classes=2)
+    >>> check_labels([0, 2], [1])
     Traceback (most recent call last):
     ...
-    ValueError: y_true holds label 2 at index 1, but with 2 classes labels go from 0 to 1
+    ValueError: y_true has 2 labels but y_pred has 1; give one prediction for each true label
     """
-    y_true, y_pred = _label_vector(y_true, "y_true", num_classes), _label_vector(y_pred, "y_pred", num_classes)
+    y_true, y_pred = label_vector(y_true, "y_true", num_classes), label_vector(y_pred, "y_pred", num_classes)
     if len(y_true) != len(y_pred):
         raise ValueError(
             f"y_true has {len(y_true)} labels but y_pred has {len(y_pred)}; give one prediction for each true label"
@@ -250,26 +281,6 @@ def classification_report(y_true, y_pred, target_names=None, digits=2, output_di
     text += "".join(line.format(*row, width=width, digits=digits) for row in rows)
     text += f"\n{'accuracy':>{width}s}  {'':>9} {'':>9} {share_correct:>9.{digits}f} {len(y_true):>9}\n"
     return text + "".join(line.format(*row, width=width, digits=digits) for row in averages)
-
-
-def _label_vector(labels, what, num_classes):
-    labels = np.asarray(labels)
-    if labels.ndim != 1:
-        hint = "; of one-hot rows or probabilities take argmax(axis=1) first" if labels.ndim == 2 else ""
-        raise ValueError(f"{what} must be one label per image, shape (images,), got shape {labels.shape}{hint}")
-    if labels.size == 0:
-        raise ValueError(f"{what} is empty: at least one label is needed")
-    if labels.dtype.kind not in "biu":
-        raise ValueError(f"{what} must hold integer labels, got dtype {labels.dtype} (first value {labels[0]!r})")
-    labels = labels.astype(np.int64)
-    limit = np.iinfo(np.int64).max if num_classes is None else num_classes
-    wrong = np.flatnonzero((labels < 0) | (labels >= limit))
-    if wrong.size:
-        value = f"{what} holds label {labels[wrong[0]]} at index {wrong[0]}"
-        if num_classes is None:
-            raise ValueError(f"{value}, but labels start at 0")
-        raise ValueError(f"{value}, but with {num_classes} classes labels go from 0 to {num_classes - 1}")
-    return labels
 
 
 def _divide(numerator, denominator, zero_division):
