@@ -1,0 +1,421 @@
+"""The checker must accept right gradients and catch each kind of wrong one."""
+
+import numpy as np
+import pytest
+
+from tinycnn.gradcheck import GradientError, gradcheck
+from tinycnn.layers.base import Layer
+
+
+class Affine(Layer):
+    """``y = x W + b`` in plain NumPy, right in every respect: faults are put into its subclasses."""
+
+    def __init__(self, units=3, name=None):
+        super().__init__(name)
+        self.units = units
+
+    def output_shape_of(self, input_shape):
+        return (self.units,)
+
+    def create(self, input_shape):
+        self.params["kernel"] = self.rng.normal(size=(input_shape[0], self.units)).astype(self.dtype)
+        self.params["bias"] = np.zeros(self.units, self.dtype)
+
+    def forward(self, x, training=False):
+        self.x = self._enter(x)
+        return self.x @ self.params["kernel"] + self.params["bias"]
+
+    def backward(self, grad_y):
+        grad_y = self._enter_backward(grad_y)
+        self.grads["kernel"] = self.x.T @ grad_y
+        self.grads["bias"] = grad_y.sum(axis=0)
+        return grad_y @ self.params["kernel"].T
+
+
+class Rectifier(Layer):
+    def forward(self, x, training=False):
+        self.x = self._enter(x)
+        return np.maximum(self.x, 0)
+
+    def backward(self, grad_y):
+        return self._enter_backward(grad_y) * (self.x > 0)
+
+
+class Chain(Layer):
+    """Layers one after another, as sublayers."""
+
+    def __init__(self, *parts):
+        super().__init__()
+        self.parts = parts
+
+    def sublayers(self):
+        return list(self.parts)
+
+    def output_shape_of(self, input_shape):
+        for part in self.parts:
+            input_shape = part.build(input_shape, self.rng, self.dtype)
+        return input_shape
+
+    def forward(self, x, training=False):
+        x = self._enter(x)
+        for part in self.parts:
+            x = part.forward(x, training)
+        return x
+
+    def backward(self, grad_y):
+        for part in reversed(self.parts):
+            grad_y = part.backward(grad_y)
+        return grad_y
+
+
+class Network:
+    """The part of a model's interface that the checker relies on."""
+
+    def __init__(self, *layers):
+        self.layers = list(layers)
+        self.output_shape = None
+
+    def build(self, input_shape, dtype=np.float32):
+        for layer in self.layers:
+            input_shape = layer.build(input_shape, np.random.default_rng(0), dtype)
+        self.output_shape = input_shape
+
+    def forward(self, x, training=False, logits=False):
+        for layer in self.layers:
+            x = layer.forward(x, training)
+        return x
+
+    def backward(self, grad, logits=False):
+        for layer in reversed(self.layers):
+            grad = layer.backward(grad)
+        return grad
+
+    def parameters(self):
+        for i, layer in enumerate(self.layers):
+            for key in layer.params:
+                yield f"{i}/{key}", layer.params[key], layer.grads[key]
+
+
+@pytest.fixture
+def x():
+    return np.random.default_rng(1).normal(size=(4, 5))
+
+
+def failure(target, x, **kwargs):
+    with pytest.raises(GradientError) as caught:
+        gradcheck(target, x, **kwargs)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("mode", ["exact", "random"])
+def test_right_gradients_pass(x, mode):
+    result = gradcheck(Chain(Affine(7), Rectifier(), Affine(2)), x, mode=mode)
+    assert result.ok and not result.problems
+    names = [row.name for row in result.table]
+    assert names == ["input", "affine_0/kernel", "affine_0/bias", "affine_2/kernel", "affine_2/bias"]
+    assert [row.shape for row in result.table] == [(4, 5), (5, 7), (7,), (7, 2), (2,)]
+    assert all(row.checked == (np.prod(row.shape) if mode == "exact" else 5) for row in result.table)
+    assert result.worst.max_rel_error < 1e-6
+    for word in ("affine_0/kernel", "(5, 7)", "gradients agree"):
+        assert word in str(result)
+
+
+@pytest.mark.parametrize("mode", ["exact", "random"])
+def test_catches_a_factor_of_two(x, mode):
+    class Doubled(Affine):
+        def backward(self, grad_y):
+            return 2 * super().backward(grad_y)
+
+    text = failure(Doubled(), x, mode=mode)
+    assert text.count("WRONG") == 1 and "input: wrong at" in text
+
+
+@pytest.mark.parametrize("mode", ["exact", "random"])
+def test_catches_a_permuted_gradient(x, mode):
+    class Permuted(Affine):
+        def backward(self, grad_y):
+            grad_x = super().backward(grad_y)
+            self.grads["bias"] = self.grads["bias"][::-1].copy()
+            return grad_x
+
+    text = failure(Permuted(), x, mode=mode)
+    assert text.count("WRONG") == 1 and "bias: wrong at" in text
+
+
+def test_names_the_worst_element(x):
+    class OneElementOff(Affine):
+        def backward(self, grad_y):
+            grad_x = super().backward(grad_y)
+            self.grads["kernel"][3, 1] += 1e-3
+            self.grads["kernel"][0, 2] += 1e-5
+            return grad_x
+
+    result = gradcheck(OneElementOff(), x, raise_on_error=False)
+    assert not result.ok
+    assert result.worst.name == "kernel" and result.worst.worst_index == (3, 1)
+    assert result.worst.max_abs_error == pytest.approx(1e-3, rel=1e-4)
+    assert "2 of 15 wrong" in result.problems[0]
+
+
+def test_random_mode_catches_one_wrong_element_among_many():
+    class OneElementOff(Affine):
+        def backward(self, grad_y):
+            grad_x = super().backward(grad_y)
+            self.grads["kernel"][70, 11] += 0.05
+            return grad_x
+
+    x = np.random.default_rng(2).normal(size=(3, 120))
+    assert gradcheck(Affine(40), x, mode="random").ok
+    assert "kernel: wrong at a random direction" in failure(OneElementOff(40), x, mode="random")
+
+
+def test_catches_weights_on_columns_instead_of_rows():
+    """Weights belong to a sample's true class (rows); multiplying the gradient's columns by them is wrong."""
+    from tinycnn.losses import CrossEntropy
+
+    weights = np.array([1.0, 3.0, 0.5])
+
+    class Columns(CrossEntropy):
+        def forward(self, logits, labels):
+            self.plain = CrossEntropy()
+            self.plain.forward(logits, labels)
+            return super().forward(logits, labels)
+
+        def backward(self):
+            return self.plain.backward() * weights
+
+    logits = np.random.default_rng(0).normal(size=(5, 3))
+    labels = [0, 1, 2, 1, 0]
+    assert gradcheck(CrossEntropy(class_weight=weights), logits, labels).ok
+    assert "input: wrong at index" in failure(Columns(class_weight=weights), logits, labels=labels)
+
+
+def test_catches_a_bias_gradient_left_out(x):
+    class Unwritten(Affine):
+        def backward(self, grad_y):
+            grad_y = self._enter_backward(grad_y)
+            self.grads["kernel"] = self.x.T @ grad_y
+            return grad_y @ self.params["kernel"].T
+
+    class KeyMissing(Affine):
+        def backward(self, grad_y):
+            grad_x = super().backward(grad_y)
+            self.grads = {"kernel": self.grads["kernel"]}
+            return grad_x
+
+    class Zero(Affine):
+        def backward(self, grad_y):
+            grad_x = super().backward(grad_y)
+            self.grads["bias"][...] = 0
+            return grad_x
+
+    assert "bias: the gradient is nan" in failure(Unwritten(), x)
+    assert "params ['bias', 'kernel'], grads ['kernel']" in failure(KeyMissing(), x)
+    assert "bias: wrong at index" in failure(Zero(), x)
+
+
+def test_catches_accumulation(x):
+    class InPlace(Affine):
+        def backward(self, grad_y):
+            grad_y = self._enter_backward(grad_y)
+            self.grads["kernel"] += self.x.T @ grad_y
+            self.grads["bias"][...] = grad_y.sum(axis=0)
+            return grad_y @ self.params["kernel"].T
+
+    class HiddenBuffer(Affine):
+        total = 0.0
+
+        def backward(self, grad_y):
+            grad_x = super().backward(grad_y)
+            self.total = self.total + self.grads["bias"]
+            self.grads["bias"] = self.total.copy()
+            return grad_x
+
+    assert "kernel: the gradient is nan" in failure(InPlace(), x)
+    assert "bias: a second backward gives another gradient" in failure(HiddenBuffer(), x)
+
+
+def test_catches_shapes_and_dtypes(x):
+    class Flat(Affine):
+        def backward(self, grad_y):
+            grad_x = super().backward(grad_y)
+            self.grads["kernel"] = self.grads["kernel"].reshape(-1)
+            return grad_x
+
+    class Single(Affine):
+        def forward(self, x, training=False):
+            return super().forward(x).astype(np.float32)
+
+    class NoInputGradient(Affine):
+        def backward(self, grad_y):
+            super().backward(grad_y)
+
+    class InPlace(Affine):
+        def forward(self, x, training=False):
+            x *= 2
+            return super().forward(x)
+
+    assert "kernel: gradient of shape (15,) for a tensor of shape (5, 3)" in failure(Flat(), x)
+    assert "returned float32" in failure(Single(), x)
+    assert "input: backward gave None" in failure(NoInputGradient(), x)
+    assert "changed its input" in failure(InPlace(), x)
+
+
+def test_constant_parameters_do_not_hide_errors(x):
+    """With gamma all ones, a backward that forgets gamma looks right; the checker disturbs it."""
+
+    class Scale(Layer):
+        def create(self, input_shape):
+            self.params["gamma"] = np.ones(input_shape, self.dtype)
+
+        def forward(self, x, training=False):
+            self.x = self._enter(x)
+            return self.x * self.params["gamma"]
+
+        def backward(self, grad_y):
+            grad_y = self._enter_backward(grad_y)
+            self.grads["gamma"] = (grad_y * self.x).sum(axis=0)
+            return grad_y
+
+    layer = Scale()
+    assert "input: wrong" in failure(layer, x)
+    assert np.array_equal(layer.params["gamma"], np.ones(5))
+
+
+def test_kinks_are_stepped_over_or_skipped(x):
+    near = np.random.default_rng(3).normal(size=(6, 5))
+    near[1, 2], near[4, 0] = 4e-6, -3e-6  # within the first step of a kink, outside the smaller one
+    result = gradcheck(Rectifier(), near)
+    assert result.table[0].skipped == 0
+
+    near[0, 0] = 0.0
+    result = gradcheck(Rectifier(), near)
+    assert result.table[0].skipped == 1 and result.table[0].checked == 29
+
+    assert "lie on a kink" in failure(Rectifier(), np.zeros((2, 3)))
+    assert "lie on a kink" in failure(Rectifier(), np.zeros((2, 3)), mode="random")
+
+
+def test_a_small_error_on_a_curved_function_is_not_taken_for_a_kink(x):
+    class Cube(Layer):
+        error = 0.0
+
+        def forward(self, x, training=False):
+            self.x = self._enter(x)
+            return self.x**3
+
+        def backward(self, grad_y):
+            return self._enter_backward(grad_y) * 3 * self.x**2 * (1 + self.error)
+
+    assert gradcheck(Cube(), x).ok
+    wrong = Cube()
+    wrong.error = 2e-5
+    result = gradcheck(wrong, x, raise_on_error=False)
+    assert not result.ok and result.table[0].skipped == 0
+
+
+class Masked(Layer):
+    """Dropout in small: a random mask, and the flag that freezes it."""
+
+    def __init__(self):
+        super().__init__()
+        self.frozen = False
+        self.mask = None
+
+    def forward(self, x, training=False):
+        x = self._enter(x)
+        if training and not self.frozen:
+            self.mask = (self.rng.random(x.shape) < 0.5) * 2.0
+        return x * self.mask if training else x
+
+    def backward(self, grad_y):
+        return self._enter_backward(grad_y) * self.mask
+
+
+def test_masks_are_frozen_and_released(x):
+    layer = Chain(Affine(6), Masked())
+    assert gradcheck(layer, x).ok
+    assert layer.parts[1].frozen is False
+
+    class Unfrozen(Masked):
+        def __init__(self):
+            super().__init__()
+            del self.frozen
+
+        def forward(self, x, training=False):
+            x = self._enter(x)
+            self.mask = (self.rng.random(x.shape) < 0.5) * 2.0
+            return x * self.mask
+
+    assert "two forward passes on the same input differ" in failure(Unfrozen(), x)
+
+
+def test_puts_everything_back(x):
+    class Running(Affine):
+        def create(self, input_shape):
+            super().create(input_shape)
+            self.state["moving_mean"] = np.zeros(input_shape, self.dtype)
+
+        def forward(self, x, training=False):
+            self.state["moving_mean"] *= 0.9
+            self.state["moving_mean"] += 0.1 * x.mean(axis=0)
+            return super().forward(x)
+
+    layer = Chain(Running(3), Masked())
+    layer.build((5,), np.random.default_rng(4), np.float64)
+    layer.rng.normal()
+    inner = layer.parts[0]
+    before = {**inner.params, **inner.state}
+    copies = {key: value.copy() for key, value in before.items()}
+    draw = layer.rng.bit_generator.state
+    for mode in ("exact", "random"):
+        kept_x = x.copy()
+        gradcheck(layer, x, mode=mode)
+        assert np.array_equal(x, kept_x)
+        assert {**inner.params, **inner.state}.keys() == before.keys()
+        assert all(np.array_equal(before[key], copies[key]) for key in copies)
+        assert layer.rng.bit_generator.state == draw
+
+
+def test_models_and_frozen_layers(x):
+    model = Network(Affine(4, name="first"), Rectifier(), Chain(Affine(3), Rectifier()))
+    model.layers[2].name = "block"
+    model.parameters = lambda: [
+        *((k, model.layers[0].params[k], None) for k in ("kernel", "bias")),
+        *((k, model.layers[2].parts[0].params[k], None) for k in ("kernel", "bias")),
+    ]
+    names = [row.name for row in gradcheck(model, x).table]
+    assert names == ["input", "first/kernel", "first/bias", "block/affine_0/kernel", "block/affine_0/bias"]
+    model.layers[0].trainable = False
+    assert [row.name for row in gradcheck(model, x).table] == ["input", *names[3:]]
+    model.layers[2].trainable = False
+    assert [row.name for row in gradcheck(model, x).table] == ["input"]
+
+
+def test_a_parameter_that_the_model_hides_from_the_optimizer_is_caught(x):
+    class Forgetful(Network):
+        def parameters(self):
+            return list(super().parameters())[:-1]
+
+    text = failure(Forgetful(Affine(4, name="a"), Affine(2, name="b")), x)
+    assert "b/bias: parameters() leaves it out" in text
+
+
+def test_same_seed_same_result_and_repeatable_table(x):
+    tables = [str(gradcheck(Affine(), x, mode="random", seed=seed)) for seed in (5, 5, 6)]
+    assert tables[0] == tables[1] != tables[2]
+
+
+def test_clear_errors(x, capsys):
+    built = Affine()
+    built.build((5,))
+    with pytest.raises(ValueError, match="built in float32; finite differences need float64"):
+        gradcheck(built, x)
+    with pytest.raises(ValueError, match="takes no labels"):
+        gradcheck(Affine(), x, labels=[0, 1, 2, 0])
+    with pytest.raises(ValueError, match="needs labels"):
+        gradcheck(object(), x)
+    with pytest.raises(ValueError, match="mode must be"):
+        gradcheck(Affine(), x, mode="fast")
+    gradcheck(Affine(), x, verbose=True)
+    assert "largest grad" in capsys.readouterr().out

@@ -1,0 +1,278 @@
+"""Losses: what training minimises.  Each gives a scalar and its gradient with respect to the model's output."""
+
+import numpy as np
+
+
+class Loss:
+    """``forward(logits, labels) -> float``, then ``backward() -> gradient`` with the logits' shape and dtype."""
+
+    _grad = None
+
+    def forward(self, logits, labels):
+        """Mean loss over the batch, as a float."""
+        raise NotImplementedError
+
+    def backward(self):
+        """Gradient of the last `forward` with respect to its logits."""
+        if self._grad is None:
+            raise RuntimeError(f"{type(self).__name__}: backward was called before forward")
+        return self._grad.copy()
+
+    def config(self):
+        """Constructor arguments as a JSON-able dict."""
+        return {}
+
+    def __repr__(self):
+        return f"{type(self).__name__}({', '.join(f'{key}={value!r}' for key, value in self.config().items())})"
+
+    def _floats(self, logits):
+        logits = np.asarray(logits)
+        if logits.dtype not in (np.float32, np.float64):
+            raise ValueError(f"{type(self).__name__}: logits must be float32 or float64, got {logits.dtype}")
+        if logits.size == 0:
+            raise ValueError(f"{type(self).__name__}: logits of shape {logits.shape} are empty")
+        return logits
+
+
+class CrossEntropy(Loss):
+    r"""Softmax cross-entropy on logits with integer labels.
+
+    For logits :math:`z` of shape ``(n, classes)``, label :math:`t_i` of row `i`, class weights :math:`w` and label
+    smoothing :math:`s`, with targets :math:`q_{ij} = (1 - s)\,[j = t_i] + s / \mathrm{classes}`,
+
+    .. math::
+        L = \frac1n \sum_i w_{t_i} \sum_j q_{ij}\, (\mathrm{logsumexp}(z_i) - z_{ij}), \qquad
+        \frac{\partial L}{\partial z_{ij}} = \frac{w_{t_i}}{n}\, (\mathrm{softmax}(z_i)_j - q_{ij}).
+
+    A class weight belongs to the *sample* of that true class, that is to a row of the gradient, never to a column.
+    The sum is divided by the batch size, as Keras's ``fit(class_weight=...)`` does.  PyTorch's
+    ``CrossEntropyLoss(weight=w)`` divides by the sum of the samples' weights instead, so its loss and
+    gradients are :math:`n / \sum_i w_{t_i}` times these, and it weights the smoothed targets by their own class.
+
+    Parameters
+    ----------
+    class_weight : None, sequence or dict
+        One weight per class, or ``{class: weight}`` where a class left out has weight 1, as in Keras.
+    label_smoothing : float
+        In ``[0, 1)``; the share of each target that is spread evenly over all classes.
+
+    References
+    ----------
+    Bishop, *Pattern Recognition and Machine Learning* (2006), section 4.3.4; label smoothing: Szegedy et al.,
+    "Rethinking the Inception Architecture" (2016), section 7.
+
+    Examples
+    --------
+    >>> loss = CrossEntropy()
+    >>> logits = np.array([[0.0, 0.0, 0.0], [2.0, 0.0, 0.0]])
+    >>> round(loss.forward(logits, [2, 0]), 4)          # (log 3 + log(1 + 2/e^2)) / 2
+    0.6691
+    >>> loss.backward().round(4).tolist()
+    [[0.1667, 0.1667, -0.3333], [-0.1065, 0.0533, 0.0533]]
+    >>> round(CrossEntropy(class_weight={2: 3.0}).forward(logits, [2, 0]), 4)
+    1.7677
+    """
+
+    def __init__(self, class_weight=None, label_smoothing=0.0):
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(f"CrossEntropy: label_smoothing must be in [0, 1), got {label_smoothing}")
+        if class_weight is not None:
+            if isinstance(class_weight, dict):
+                class_weight = {_class_index(key): float(value) for key, value in class_weight.items()}
+                values = np.array(list(class_weight.values()))
+            else:
+                values = np.asarray(class_weight, dtype=np.float64)
+                if values.ndim != 1:
+                    raise ValueError(f"CrossEntropy: class_weight must be one row of weights, got shape {values.shape}")
+                class_weight = values.tolist()
+            if not np.all(np.isfinite(values) & (values >= 0)):
+                raise ValueError(f"CrossEntropy: class weights must be finite and not negative, got {class_weight}")
+        self.class_weight = class_weight
+        self.label_smoothing = float(label_smoothing)
+
+    def config(self):
+        weight = self.class_weight
+        if isinstance(weight, dict):
+            weight = {str(key): value for key, value in weight.items()}
+        return {"class_weight": weight, "label_smoothing": self.label_smoothing}
+
+    def weights(self, classes):
+        """The class weights as an array of length `classes`, or None."""
+        weight = self.class_weight
+        if weight is None:
+            return None
+        if isinstance(weight, dict):
+            unknown = [key for key in weight if key >= classes]
+            if unknown:
+                raise ValueError(f"CrossEntropy: class_weight names class {unknown[0]}, logits have {classes} classes")
+            return np.array([weight.get(j, 1.0) for j in range(classes)])
+        if len(weight) != classes:
+            raise ValueError(f"CrossEntropy: {len(weight)} class weights for logits of {classes} classes")
+        return np.array(weight)
+
+    def forward(self, logits, labels):
+        """Mean loss over the batch.
+
+        Parameters
+        ----------
+        logits : ndarray, shape (n, classes), float32 or float64
+            Unbounded scores, before any softmax.
+        labels : array_like of int, shape (n,)
+            True class of each row, from 0.
+
+        Raises
+        ------
+        ValueError
+            If shapes do not fit, a label is not a class (named with its index), or the weights are too few or many.
+        """
+        logits = self._floats(logits)
+        labels = np.asarray(labels)
+        if logits.ndim != 2 or labels.shape != logits.shape[:1]:
+            raise ValueError(
+                f"CrossEntropy: logits of shape (n, classes) need labels of shape (n,), got logits {logits.shape} and "
+                f"labels {labels.shape}" + ("; turn one-hot rows into integers" if labels.ndim == 2 else "")
+            )
+        if labels.dtype.kind not in "iu":
+            raise ValueError(f"CrossEntropy: labels must be integers, got {labels.dtype}")
+        n, classes = logits.shape
+        outside = np.flatnonzero((labels < 0) | (labels >= classes))
+        if outside.size:
+            i = int(outside[0])
+            raise ValueError(f"CrossEntropy: label {labels[i]} at index {i} is not a class: logits have {classes}")
+
+        rows = np.arange(n)
+        z = logits.astype(np.float64)  # (n, classes); small, so double precision is free
+        z -= z.max(axis=1, keepdims=True)
+        exp = np.exp(z)
+        total = exp.sum(axis=1)  # (n,)
+        smoothing = self.label_smoothing
+        expected = (1 - smoothing) * z[rows, labels]  # (n,) sum_j q_ij z_ij
+        grad = exp / total[:, None]  # (n, classes)
+        grad[rows, labels] -= 1 - smoothing
+        if smoothing:
+            expected += smoothing * z.mean(axis=1)
+            grad -= smoothing / classes
+        losses = np.log(total) - expected  # (n,)
+        weights = self.weights(classes)
+        if weights is not None:
+            losses *= weights[labels]
+            grad *= weights[labels][:, None]
+        self._grad = (grad / n).astype(logits.dtype)
+        return float(losses.sum() / n)
+
+
+class BinaryCrossEntropy(Loss):
+    r"""Sigmoid cross-entropy on logits: each element is a yes/no question of its own.
+
+    For logits :math:`z` and targets :math:`t \in [0, 1]`, `m` elements in all,
+
+    .. math::
+        L = \frac1m \sum \max(z, 0) - z t + \log(1 + e^{-|z|}), \qquad
+        \frac{\partial L}{\partial z} = \frac{\sigma(z) - t}{m},
+
+    which is :math:`-t \log\sigma(z) - (1 - t)\log(1 - \sigma(z))` without overflow or cancellation.  The mean is over
+    all elements, as in Keras's ``BinaryCrossentropy(from_logits=True)`` and PyTorch's ``BCEWithLogitsLoss``.
+
+    References
+    ----------
+    Goodfellow, Bengio, Courville, *Deep Learning* (2016), section 6.2.2.2.
+
+    Examples
+    --------
+    >>> loss = BinaryCrossEntropy()
+    >>> loss.forward(np.array([[1000.0], [-1000.0]]), [1, 1])
+    500.0
+    >>> loss.backward().tolist()
+    [[0.0], [-0.5]]
+    """
+
+    def forward(self, logits, labels):
+        """Mean loss over all elements.
+
+        Parameters
+        ----------
+        logits : ndarray, float32 or float64
+            Of any shape, often ``(n, 1)``.
+        labels : array_like
+            Of the same shape, or ``(n,)`` for logits ``(n, 1)``; values in [0, 1].
+
+        Raises
+        ------
+        ValueError
+            If shapes differ or a label lies outside [0, 1].
+        """
+        logits = self._floats(logits)
+        labels = np.asarray(labels)
+        if labels.shape != logits.shape and (*labels.shape, 1) != logits.shape:
+            raise ValueError(
+                f"BinaryCrossEntropy: labels of shape {labels.shape} do not fit logits of shape {logits.shape}; "
+                "give the same shape, or (n,) for logits (n, 1)"
+            )
+        t = labels.reshape(logits.shape).astype(np.float64)
+        outside = np.argwhere(~((t >= 0) & (t <= 1)))
+        if outside.size:
+            index = tuple(int(i) for i in outside[0])
+            raise ValueError(f"BinaryCrossEntropy: label {t[index]} at index {index} is not in [0, 1]")
+        z = logits.astype(np.float64)
+        small = np.exp(-np.abs(z))
+        sigmoid = np.where(z >= 0, 1.0, small) / (1.0 + small)
+        self._grad = ((sigmoid - t) / z.size).astype(logits.dtype)
+        return float(np.mean(np.maximum(z, 0) - z * t + np.log1p(small)))
+
+
+class MeanSquaredError(Loss):
+    r"""Mean of squared differences over all elements.
+
+    .. math:: L = \frac1m \sum (y - t)^2, \qquad \frac{\partial L}{\partial y} = \frac2m (y - t)
+
+    for `m` elements, as PyTorch's ``MSELoss``; equal to Keras's ``MeanSquaredError`` too, since all its rows have
+    the same length.  With the images themselves as targets it trains an autoencoder.
+
+    References
+    ----------
+    Bishop, *Pattern Recognition and Machine Learning* (2006), section 1.1.
+
+    Examples
+    --------
+    >>> loss = MeanSquaredError()
+    >>> loss.forward(np.array([[1.0, 2.0], [3.0, 0.0]]), np.array([[1.0, 0.0], [0.0, 0.0]]))
+    3.25
+    >>> loss.backward().tolist()
+    [[0.0, 1.0], [1.5, 0.0]]
+    """
+
+    def forward(self, logits, labels):
+        """Mean loss over all elements.
+
+        Parameters
+        ----------
+        logits : ndarray, float32 or float64
+            The model's output, of any shape.
+        labels : array_like
+            Targets of the same shape.
+
+        Raises
+        ------
+        ValueError
+            If shapes differ; nothing is broadcast.
+        """
+        outputs = self._floats(logits)
+        targets = np.asarray(labels)
+        if targets.shape != outputs.shape:
+            raise ValueError(
+                f"MeanSquaredError: targets of shape {targets.shape} must have the outputs' shape {outputs.shape}"
+            )
+        difference = outputs - targets.astype(outputs.dtype)
+        self._grad = difference * outputs.dtype.type(2 / difference.size)
+        return float(np.mean(np.square(difference), dtype=np.float64))
+
+
+def _class_index(key):
+    """A class as an int; JSON has turned it into text in a saved configuration."""
+    try:
+        index = int(key)
+    except (TypeError, ValueError):
+        index = -1
+    if index < 0 or (not isinstance(key, str) and index != key):
+        raise ValueError(f"CrossEntropy: class_weight keys must be class numbers from 0, got {key!r}")
+    return index
