@@ -3,5 +3,15 @@
 from tinycnn.data.dataset import BadFile, Dataset, Splits, balanced_class_weights
 from tinycnn.data.decode import decode_image, load_image
 from tinycnn.data.folder import load_image_folder
+from tinycnn.data.phantoms import chest_phantoms
 
-__all__ = ["BadFile", "Dataset", "Splits", "balanced_class_weights", "decode_image", "load_image", "load_image_folder"]
+__all__ = [
+    "BadFile",
+    "Dataset",
+    "Splits",
+    "balanced_class_weights",
+    "chest_phantoms",
+    "decode_image",
+    "load_image",
+    "load_image_folder",
+]

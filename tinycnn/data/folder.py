@@ -167,7 +167,7 @@ def _decode_all(source, root, files, size, mode, keep_aspect, workers):
     with warnings.catch_warnings():  # here, not in the threads: the filters belong to the whole process
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # becomes an error with the file's name
         warnings.filterwarnings("ignore", module="PIL")  # odd metadata, which nobody asked for
-        with ThreadPoolExecutor(workers or _cores(), "tinycnn-decode") as pool:
+        with ThreadPoolExecutor(workers or available_cores(), "tinycnn-decode") as pool:
             try:
                 results = list(pool.map(decode, range(len(files))))
             except BaseException:  # Ctrl-C must not wait for the files still queued
@@ -176,5 +176,6 @@ def _decode_all(source, root, files, size, mode, keep_aspect, workers):
     return images, [result for result in results if result is not None]
 
 
-def _cores():
+def available_cores():
+    """Cores that this process may use, which can be fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
