@@ -5,6 +5,7 @@ import pkgutil
 
 import numpy as np
 
+from tinycnn.kernels.elementwise import relu_backward
 from tinycnn.layers.base import Layer
 
 
@@ -38,8 +39,9 @@ class ReLU(Layer):
     def backward(self, grad_y):
         """``grad_y`` where the output was positive, else 0."""
         grad_y = self._enter_backward(grad_y)
-        positive = np.greater(self._y, 0, out=self._buffer("positive", grad_y.shape, bool))
-        return np.multiply(grad_y, positive, out=self._buffer("grad_x", grad_y.shape))
+        grad_x = self._buffer("grad_x", grad_y.shape)
+        relu_backward(grad_y, self._y, grad_x)
+        return grad_x
 
 
 class LeakyReLU(Layer):

@@ -82,8 +82,7 @@ class Residual(Layer):
     def config(self):
         # Only names given by the caller: those made by build follow from the block's.
         specs = [
-            {**describe(layer), "name": given}
-            for layer, given in zip(self.sublayers(), self._given_names, strict=True)
+            {**describe(layer), "name": given} for layer, given in zip(self.sublayers(), self._given_names, strict=True)
         ]
         for spec in specs:
             if spec["name"] is None:

@@ -86,9 +86,7 @@ class UpSample2D(Layer):
                 grad_x += grad_y[:, row::sh, column::sw]
             return grad_x
         grad_rows = self._buffer("grad_rows", (n, h * sh, w, c))
-        _interpolate_backward(
-            grad_y.reshape(n * h * sh, w * sw, c), sw, grad_rows.reshape(n * h * sh, w, c)
-        )
+        _interpolate_backward(grad_y.reshape(n * h * sh, w * sw, c), sw, grad_rows.reshape(n * h * sh, w, c))
         _interpolate_backward(grad_rows.reshape(n, h * sh, w * c), sh, grad_x.reshape(n, h, w * c))
         return grad_x
 
