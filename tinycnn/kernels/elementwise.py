@@ -1,10 +1,12 @@
 """One pass over memory each: optimizer updates, dropout, scaling of 8-bit images, sums of squares."""
 
+import math
+
 import numpy as np
 
 from tinycnn.kernels import runtime
 from tinycnn.kernels.runtime import inlined, jit
-from tinycnn.kernels.simd import fetch_add
+from tinycnn.kernels.simd import LANES, fetch_add, load, store
 
 TASK = 1 << 16  # elements per task: long enough to hide drawing it, short enough to balance the cores
 
@@ -17,17 +19,31 @@ def _flat(*arrays):
     return [a.reshape(-1) for a in arrays]
 
 
+@inlined
+def _adam_step(p, g, m, v, lr, rest_1, rest_2, epsilon, decay):
+    """The equation, for numbers and for vectors of them."""
+    m = m + rest_1 * (g - m)
+    v = v + rest_2 * (g * g - v)
+    return p - (lr * m / (math.sqrt(v) + epsilon) + decay * p), m, v
+
+
 @jit
 def _adam(worker, p, g, m, v, lr, rest_1, rest_2, epsilon, decay, scale, counter):
     while True:
         start = fetch_add(counter, 1) * TASK
         if start >= p.size:
             break
-        for i in range(start, min(start + TASK, p.size)):
-            gi = g[i] * scale
-            m[i] += rest_1 * (gi - m[i])
-            v[i] += rest_2 * (gi * gi - v[i])
-            p[i] -= lr * m[i] / (np.sqrt(v[i]) + epsilon) + decay * p[i]
+        stop = min(start + TASK, p.size)
+        vectors = start + (stop - start) // LANES * LANES
+        for i in range(start, vectors, LANES):
+            p_, m_, v_ = _adam_step(
+                load(p, i), scale * load(g, i), load(m, i), load(v, i), lr, rest_1, rest_2, epsilon, decay
+            )
+            store(p, i, p_)
+            store(m, i, m_)
+            store(v, i, v_)
+        for i in range(vectors, stop):
+            p[i], m[i], v[i] = _adam_step(p[i], scale * g[i], m[i], v[i], lr, rest_1, rest_2, epsilon, decay)
 
 
 @runtime.locked
@@ -44,17 +60,28 @@ def adam_update(param, grad, m, v, lr_t, beta_1, beta_2, epsilon, decay=0.0, gra
     runtime.run(_adam, *_flat(param, grad, m, v), *scalars, runtime.task_counter())
 
 
+@inlined
+def _sgd_step(p, g, velocity, lr, momentum, nesterov, decay):
+    velocity = momentum * velocity - lr * g
+    if nesterov:
+        return p + (momentum * velocity - lr * g) - decay * p, velocity
+    return p + velocity - decay * p, velocity
+
+
 @jit
 def _sgd(worker, p, g, velocity, lr, momentum, nesterov, decay, scale, counter):
     while True:
         start = fetch_add(counter, 1) * TASK
         if start >= p.size:
             break
-        for i in range(start, min(start + TASK, p.size)):
-            step = lr * scale * g[i]
-            velocity[i] = momentum * velocity[i] - step
-            change = momentum * velocity[i] - step if nesterov else velocity[i]
-            p[i] += change - decay * p[i]
+        stop = min(start + TASK, p.size)
+        vectors = start + (stop - start) // LANES * LANES
+        for i in range(start, vectors, LANES):
+            p_, velocity_ = _sgd_step(load(p, i), scale * load(g, i), load(velocity, i), lr, momentum, nesterov, decay)
+            store(p, i, p_)
+            store(velocity, i, velocity_)
+        for i in range(vectors, stop):
+            p[i], velocity[i] = _sgd_step(p[i], scale * g[i], velocity[i], lr, momentum, nesterov, decay)
 
 
 @runtime.locked

@@ -8,6 +8,7 @@ source runs everywhere; in float64 a vector takes two registers.
 The register tile (`MR` rows by `NR` columns of accumulators) is chosen for the host, see `_register_tile`.
 """
 
+import math
 import operator
 
 import llvmlite.binding
@@ -79,8 +80,16 @@ class _VectorArithmetic(AbstractTemplate):
             return signature(b, a, b)
 
 
-for _operator in (operator.add, operator.sub, operator.mul):
+_INSTRUCTIONS = {operator.add: "fadd", operator.sub: "fsub", operator.mul: "fmul", operator.truediv: "fdiv"}
+for _operator in _INSTRUCTIONS:
     infer_global(_operator)(type(f"_Vector_{_operator.__name__}", (_VectorArithmetic,), {}))
+
+
+@infer_global(math.sqrt)
+class _VectorRoot(AbstractTemplate):
+    def generic(self, args, kws):
+        if isinstance(args[0], Vector):
+            return signature(args[0], args[0])
 
 
 def _broadcast(builder, value, vector):
@@ -105,9 +114,17 @@ def _lower_arithmetic(instruction):
     return lower
 
 
-for _operator, _instruction in ((operator.add, "fadd"), (operator.sub, "fsub"), (operator.mul, "fmul")):
+for _operator, _instruction in _INSTRUCTIONS.items():
     for _left, _right in ((Vector, Vector), (Vector, types.Float), (types.Float, Vector)):
         lower_builtin(_operator, _left, _right)(_lower_arithmetic(_instruction))
+
+
+@lower_builtin(math.sqrt, Vector)
+def _lower_root(context, builder, sig, args):
+    vector = args[0].type
+    name = f"llvm.sqrt.v{LANES}f{sig.return_type.scalar.bitwidth}"
+    root = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector]), name)
+    return builder.call(root, args)
 
 
 # -- memory ------------------------------------------------------------------------------------------------------

@@ -1,0 +1,108 @@
+"""The three passes of a convolution, in terms of the correlation and weight-gradient kernels.
+
+With zero padding, `kernel` in HWIO layout and o, i, k for row or column of output, input and kernel
+(cross-correlation, as in every framework; the flipped kernel of mathematics is not used):
+
+    y[o]           = bias + sum over k   x[o*stride + k*dilation - pad] @ kernel[k]
+    grad_x[i]      = sum over k with (i + pad - k*dilation) divisible by stride
+                                         grad_y[(i + pad - k*dilation) / stride] @ kernel[k].T
+    grad_kernel[k] = sum over o          x[o*stride + k*dilation - pad].T @ grad_y[o]
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from tinycnn.kernels import direct
+from tinycnn.kernels.direct import NO_CODES
+
+
+class Geometry(NamedTuple):
+    """How a kernel moves: pairs are (rows, columns); `pads` is ((top, bottom), (left, right))."""
+
+    kernel_size: tuple
+    strides: tuple
+    pads: tuple
+    dilation: tuple
+    groups: int
+
+    def output_size(self, height, width):
+        """Rows and columns of the output for an input of `height` x `width`."""
+        return tuple(
+            (size + sum(pad) - dilation * (kernel - 1) - 1) // stride + 1
+            for size, kernel, stride, pad, dilation in zip(
+                (height, width), self.kernel_size, self.strides, self.pads, self.dilation, strict=True
+            )
+        )
+
+
+def _merged(geometry):
+    """Kernel columns that lie side by side in memory and can be walked as one run."""
+    return geometry.kernel_size[1] if geometry.dilation[1] == 1 and geometry.groups == 1 else 1
+
+
+def _taps(geometry):
+    rows = np.arange(geometry.kernel_size[0]) * geometry.dilation[0] - geometry.pads[0][0]
+    columns = np.arange(geometry.kernel_size[1]) * geometry.dilation[1] - geometry.pads[1][0]
+    return np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1).reshape(-1, 2)  # (kh*kw, 2)
+
+
+def forward(x, kernel, bias, geometry, y, relu=False, codes=None):
+    """Fill `y` ``(images, rows, columns, filters)``; with `codes`, `y` and `codes` are the 2x2 max-pooled output."""
+    kh, kw, depth, filters = kernel.shape
+    groups = geometry.groups
+    # (groups, kh*kw*depth, filters/groups): the columns of the matrix that im2col's rows meet
+    weights = kernel.reshape(kh * kw * depth, groups, filters // groups).transpose(1, 0, 2)
+    rows, columns = geometry.output_size(*x.shape[1:3])
+    bias = np.zeros(filters, x.dtype) if bias is None else bias
+    direct.correlate(
+        x, x.shape, weights, _taps(geometry), geometry.strides, bias, (rows, columns, 0, 1, 0, 1), y,
+        relu, codes is not None, NO_CODES if codes is None else codes, merge=_merged(geometry),
+    )  # fmt: skip
+
+
+def input_gradient(grad, kernel, geometry, grad_x, bias=None, codes=None):
+    """Fill `grad_x` ``(images, height, width, channels)``; a transposed convolution is this plus `bias`.
+
+    Output pixels ``stride`` apart see the same kernel elements, so there is one correlation per phase.  With
+    `codes`, `grad` is the gradient of the 2x2 max-pooled output.
+    """
+    kh, kw, depth, filters = kernel.shape
+    groups, (stride_y, stride_x) = geometry.groups, geometry.strides
+    images, height, width, channels = grad_x.shape
+    shape = (images, *geometry.output_size(height, width), filters)
+    bias = np.zeros(channels, grad.dtype) if bias is None else bias
+    split = kernel.reshape(kh, kw, depth, groups, filters // groups)
+    for phase_y in range(min(stride_y, height)):
+        for phase_x in range(min(stride_x, width)):
+            # descending kernel index = ascending source position
+            offsets = [
+                [(phase + pad[0] - k * dilation, k) for k in range(size - 1, -1, -1)]
+                for phase, pad, dilation, size in zip(
+                    (phase_y, phase_x), geometry.pads, geometry.dilation, (kh, kw), strict=True
+                )
+            ]
+            rows = [(o // stride_y, k) for o, k in offsets[0] if o % stride_y == 0]
+            columns = [(o // stride_x, k) for o, k in offsets[1] if o % stride_x == 0]
+            if not rows or not columns:
+                grad_x[:, phase_y::stride_y, phase_x::stride_x] = bias
+                continue
+            taps = np.array([(r, c) for r, _ in rows for c, _ in columns])
+            part = split[np.ix_([k for _, k in rows], [k for _, k in columns])]  # (rows, columns, depth, groups, filters)
+            weights = part.transpose(3, 0, 1, 4, 2).reshape(groups, -1, depth)
+            grid = (-(-(height - phase_y) // stride_y), -(-(width - phase_x) // stride_x),
+                    phase_y, stride_y, phase_x, stride_x)  # fmt: skip
+            merge = len(columns) if geometry.strides == (1, 1) else 1
+            direct.correlate(
+                grad, shape, weights, taps, (1, 1), bias, grid, grad_x, codes=NO_CODES if codes is None else codes,
+                merge=min(merge, _merged(geometry)),
+            )  # fmt: skip
+
+
+def kernel_gradient(x, grad, geometry, grad_kernel, grad_bias=None, codes=None):
+    """Fill `grad_kernel` ``(kh, kw, channels / groups, filters)`` and, if given, `grad_bias` ``(filters,)``."""
+    grad_shape = (*geometry.output_size(*x.shape[1:3]), grad_kernel.shape[3])
+    direct.weight_gradient(
+        x, grad, grad_shape, _taps(geometry), geometry.strides, geometry.groups, grad_kernel, grad_bias,
+        NO_CODES if codes is None else codes, merge=_merged(geometry),
+    )  # fmt: skip

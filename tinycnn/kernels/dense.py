@@ -1,0 +1,106 @@
+"""The dense layer's three matrix products, bounded by how fast the weights stream through memory.
+
+The report's first dense layer has 131072 x 128 weights, 67 MB: at batch 16 each weight takes part in 16 multiply-adds per
+pass, so the arithmetic hides behind the memory traffic if the weights are read once, in order.  All three kernels cut
+the 131072 rows into blocks that fit in cache.
+"""
+
+import numpy as np
+
+from tinycnn.kernels import runtime
+from tinycnn.kernels.runtime import jit
+from tinycnn.kernels.simd import MR, NR, fetch_add, gemm_tile
+
+K_BLOCK = 256  # weight rows per block: 128 KB at 128 units
+
+
+def _padded_columns(a, rows):
+    """A copy of 2-D `a` whose columns fill whole panels, so that a tile may read NR of them; `a` itself if they do."""
+    columns = a.shape[1]
+    if columns % NR == 0:
+        return a
+    padded = np.zeros((rows, -(-columns // NR) * NR), a.dtype)
+    padded[:, :columns] = a
+    return padded
+
+
+@jit
+def _forward(worker, x, W, partial, shape, taps, counter):
+    images, depth, w_width = shape
+    chunks = partial.shape[0]
+    while True:
+        chunk = fetch_add(counter, 1)
+        if chunk >= chunks:
+            break
+        start, stop = depth * chunk // chunks, depth * (chunk + 1) // chunks
+        for k in range(start, stop, K_BLOCK):
+            for panel in range(0, w_width, NR):
+                for i in range(0, images, MR):
+                    gemm_tile(x, i * depth + k, depth, 1, taps, 0, 1, min(K_BLOCK, stop - k),
+                              W, k * w_width + panel, w_width, partial[chunk], i * w_width + panel, w_width,
+                              min(MR, images - i), NR, k > start)  # fmt: skip
+
+
+@runtime.locked
+def dense_forward(x, kernel, bias, y):
+    """``y = x @ kernel + bias``: x ``(images, inputs)``, kernel ``(inputs, units)``, bias ``(units,)`` or None.
+
+    The sum over inputs is cut into chunks by its length alone and added in order, so the threads never change it.
+    """
+    images, depth = x.shape
+    units = kernel.shape[1]
+    W = _padded_columns(kernel, depth)
+    chunks = max(1, min(32, depth // 1024))
+    (partial,) = runtime.scratch(x.dtype, chunks * images * W.shape[1])
+    partial = partial.reshape(chunks, -1)
+    runtime.run(_forward, x.reshape(-1), W.reshape(-1), partial, (images, depth, W.shape[1]), np.zeros(1, np.int64),
+                runtime.task_counter())  # fmt: skip
+    np.add.reduce(partial.reshape(chunks, images, -1)[:, :, :units], axis=0, out=y)
+    if bias is not None:
+        y += bias
+
+
+@jit
+def _backward(worker, x, W, grad, grad_t, grad_x, grad_W, shape, wants_x, T, taps, counter):
+    images, depth, units = shape
+    grad_width, image_width = grad.size // images, grad_t.size // units
+    T = T[worker]
+    while True:
+        k0 = fetch_add(counter, 1) * K_BLOCK
+        if k0 >= depth:
+            break
+        count = min(K_BLOCK, depth - k0)
+        for n in range(images):  # T = this block of x, transposed: (count, images)
+            for k in range(count):
+                T[k * images + n] = x[n * depth + k0 + k]
+        for panel in range(0, units, NR):
+            for k in range(0, count, MR):
+                gemm_tile(T, k * images, images, 1, taps, 0, 1, images, grad, panel, grad_width,
+                          grad_W, (k0 + k) * units + panel, units, min(MR, count - k), min(NR, units - panel),
+                          False)  # fmt: skip
+        if wants_x:
+            for panel in range(0, image_width, NR):
+                for k in range(0, count, MR):
+                    gemm_tile(W, (k0 + k) * units, units, 1, taps, 0, 1, units, grad_t, panel, image_width,
+                              T, k * image_width + panel, image_width, min(MR, count - k), NR, False)  # fmt: skip
+            for n in range(images):
+                for k in range(count):
+                    grad_x[n * depth + k0 + k] = T[k * image_width + n]
+
+
+@runtime.locked
+def dense_backward(x, kernel, grad, grad_x, grad_kernel):
+    """``grad_kernel = x.T @ grad`` and, unless `grad_x` is None, ``grad_x = grad @ kernel.T``, block by block.
+
+    A block of weights is 256 rows; within it x and grad_x are transposed in cache, because a column of x strides over
+    the whole array and would miss the cache at every step.
+    """
+    images, depth = x.shape
+    units = kernel.shape[1]
+    grad_t = _padded_columns(np.ascontiguousarray(grad.T), units)
+    workers = runtime.get_num_threads()
+    (T,) = runtime.scratch(x.dtype, workers * K_BLOCK * grad_t.shape[1])
+    wants_x = grad_x is not None
+    runtime.run(_backward, x.reshape(-1), kernel.reshape(-1), _padded_columns(grad, images).reshape(-1), grad_t.reshape(-1),
+                (grad_x if wants_x else x[:0]).reshape(-1), grad_kernel.reshape(-1), (images, depth, units), wants_x,
+                T.reshape(workers, -1), np.zeros(1, np.int64), runtime.task_counter())  # fmt: skip
