@@ -4,11 +4,12 @@ import math
 
 import numpy as np
 
+from tinycnn.kernels.elementwise import scale_u8
 from tinycnn.layers.activation import describe, restore
 from tinycnn.layers.base import Layer
 from tinycnn.serialization import read_npz, write_npz
 from tinycnn.summary import summary_text
-from tinycnn.walk import ends_in, first_nonfinite, name_layers, trainable, walk
+from tinycnn.walk import copy_weights, ends_in, first_nonfinite, name_layers, trainable, walk
 
 
 class Sequential:
@@ -70,7 +71,7 @@ class Sequential:
             if not isinstance(layer, Layer):
                 raise ValueError(f"layer {i} is {layer!r} of type {type(layer).__name__}, not a tinycnn layer")
         if len({id(layer) for layer in self.layers}) < len(self.layers):
-            raise ValueError("one layer object appears twice; make two, since each keeps what its backward needs")
+            raise ValueError("one layer object appears twice; each keeps what its backward needs, so make two")
         name_layers(self.layers)
 
     # -- building and running -----------------------------------------------------------------------------
@@ -91,6 +92,7 @@ class Sequential:
             From the first layer that its input does not fit, with its name and index.
         """
         self.rng = np.random.default_rng(self.seed)
+        self._scaled = None
         shape = tuple(int(n) for n in input_shape)
         self.input_shape = shape
         for layer in self.layers:
@@ -195,7 +197,7 @@ class Sequential:
         if self._scaled is None or self._scaled.size < size:
             self._scaled = np.empty(size, self.dtype)
         out = self._scaled[:size].reshape(images.shape)
-        np.multiply(images, self.dtype.type(1 / 255), out=out)
+        scale_u8(np.ascontiguousarray(images), out, 1 / 255)
         return out
 
     # -- parameters ---------------------------------------------------------------------------------------
@@ -252,18 +254,7 @@ class Sequential:
         ValueError
             Naming the layer and both shapes at the first misfit, or the keys missing or left over.
         """
-        own = self._weights()
-        for key in [*own, *(key for key in weights if key not in own)]:
-            layer, _, what = key.rpartition("/")
-            if key not in weights:
-                raise ValueError(f"layer '{layer}' needs {what} of shape {own[key].shape}, but {source} has none")
-            shape = np.shape(weights[key])
-            if key not in own:
-                raise ValueError(f"{source} has {what} of shape {shape} for layer '{layer}', which model lacks")
-            if shape != own[key].shape:
-                raise ValueError(f"layer '{layer}' has {what} of shape {own[key].shape}, but {source} has {shape}")
-        for key, array in own.items():
-            array[...] = weights[key]
+        copy_weights(weights, self._weights(), source)
 
     def _weights(self):
         self._need_build("its weights exist")
@@ -330,8 +321,12 @@ class Sequential:
         OSError
             Naming `path`; an older file there stays whole.
         """
+        write_npz(path, *self.contents())
+
+    def contents(self):
+        """What `save` writes: a JSON-able header, and the arrays by name (the model's own, not copies)."""
         header = {"architecture": self.architecture(), "metadata": self.metadata}
-        write_npz(path, header, {f"weights/{key}": array for key, array in self._weights().items()})
+        return header, {f"weights/{key}": array for key, array in self._weights().items()}
 
     @classmethod
     def load(cls, path):

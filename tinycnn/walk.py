@@ -82,3 +82,18 @@ def first_nonfinite(layers, x=None):
             if not np.isfinite(x).all():
                 return NonFinite(i, layer.name, "output")
     return None
+
+
+def copy_weights(weights, own, source):
+    """Copy `weights` into the arrays of `own` if all keys and shapes agree; see `Sequential.set_weights`."""
+    for key in [*own, *(key for key in weights if key not in own)]:
+        layer, _, what = key.rpartition("/")
+        if key not in weights:
+            raise ValueError(f"layer '{layer}' needs {what} of shape {own[key].shape}, but {source} has none")
+        shape = np.shape(weights[key])
+        if key not in own:
+            raise ValueError(f"{source} has {what} of shape {shape} for layer '{layer}', which this model lacks")
+        if shape != own[key].shape:
+            raise ValueError(f"layer '{layer}' has {what} of shape {own[key].shape}, but {source} has {shape}")
+    for key, array in own.items():
+        array[...] = weights[key]

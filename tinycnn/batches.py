@@ -1,0 +1,119 @@
+"""From what the user passes as data to batches: checks that fail before training starts, and gathering."""
+
+import numpy as np
+
+
+def split_pair(data, what):
+    """``(images, targets)`` of a `Dataset` or of a pair of arrays.
+
+    Raises
+    ------
+    ValueError
+        If it is neither, is empty, or the two differ in length.
+    """
+    if hasattr(data, "images") and hasattr(data, "labels"):
+        images, targets = data.images, data.labels
+    elif isinstance(data, tuple | list) and len(data) == 2:
+        images, targets = data
+    else:
+        raise ValueError(f"{what} must be a Dataset or a pair (images, labels), got {type(data).__name__}")
+    images, targets = np.asarray(images), np.asarray(targets)
+    if images.ndim < 2 or len(images) == 0:
+        raise ValueError(f"{what} holds no images: array of shape {images.shape}")
+    if targets.ndim == 0 or len(images) != len(targets):
+        raise ValueError(f"{what} has {len(images)} images, but labels of shape {targets.shape}")
+    return images, targets
+
+
+def check_images(images, model, what):
+    """Refuse images that `model` cannot take.
+
+    Raises
+    ------
+    ValueError
+        For a wrong shape, a type that is neither uint8 nor float, NaN or infinity.
+    """
+    if images.shape[1:] != model.input_shape:
+        raise ValueError(
+            f"{what} has images of shape {images.shape[1:]}, but model '{model.name}' takes {model.input_shape}"
+        )
+    if images.dtype != np.uint8 and images.dtype.kind != "f":
+        raise ValueError(f"{what} has images of type {images.dtype}; use uint8 (scaled by 1/255) or float (as it is)")
+    _check_finite(images, f"{what}: image")
+
+
+def check_labels(labels, classes, what):
+    """Refuse anything but one integer in ``0 .. classes - 1`` per image.
+
+    Raises
+    ------
+    ValueError
+        Naming the first label out of range and where it is.
+    """
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        hint = "; for one-hot rows use labels.argmax(axis=1)" if labels.ndim == 2 else ""
+        raise ValueError(f"{what} needs integer labels of shape (images,), got {labels.dtype} {labels.shape}{hint}")
+    wrong = np.flatnonzero((labels < 0) | (labels >= classes))
+    if wrong.size:
+        raise ValueError(
+            f"{what}: label {labels[wrong[0]]} of image {wrong[0]} is outside 0..{classes - 1}, the range of the "
+            f"model's {classes} outputs ({wrong.size} of {len(labels)} labels are)"
+        )
+
+
+def check_targets(targets, model, what):
+    """Refuse target arrays that do not look like the model's outputs.
+
+    Raises
+    ------
+    ValueError
+        For a wrong shape, a type that is neither uint8 nor float, NaN or infinity.
+    """
+    if targets.shape[1:] != model.output_shape:
+        raise ValueError(
+            f"{what} has targets of shape {targets.shape[1:]}, but model '{model.name}' gives {model.output_shape}"
+        )
+    if targets.dtype != np.uint8 and targets.dtype.kind != "f":
+        raise ValueError(f"{what} has targets of type {targets.dtype}; use float, or uint8 (scaled by 1/255)")
+    _check_finite(targets, f"{what}: target")
+
+
+def _check_finite(arrays, what):
+    if arrays.dtype.kind == "f":
+        for i, array in enumerate(arrays):  # one by one: a mask of the whole set would be as large as a quarter of it
+            if not np.isfinite(array).all():
+                raise ValueError(f"{what} {i} contains NaN or infinity")
+
+
+class Gatherer:
+    """Rows of an array by index, copied into one buffer that serves every batch.
+
+    >>> gather = Gatherer(np.arange(6).reshape(3, 2))
+    >>> gather([2, 0]).tolist()
+    [[4, 5], [0, 1]]
+    """
+
+    def __init__(self, array):
+        self.array = array
+        self._buffer = None
+
+    def __call__(self, indices):
+        if self._buffer is None or len(self._buffer) < len(indices):
+            self._buffer = np.empty((len(indices), *self.array.shape[1:]), self.array.dtype)
+        # mode="clip" lets take write straight into the buffer; the indices are known to be in range
+        return np.take(self.array, indices, axis=0, out=self._buffer[: len(indices)], mode="clip")
+
+
+def augmented(augment, batch, rng):
+    """`augment(batch, rng)`, checked: a change of type would change what scaling by 1/255 means.
+
+    Raises
+    ------
+    ValueError
+        If shape or dtype differ from the batch's.
+    """
+    shape, dtype = batch.shape, batch.dtype
+    result = np.asarray(augment(batch, rng))
+    if result.shape != shape or result.dtype != dtype:
+        raise ValueError(f"augment got {dtype} images of shape {shape} and returned {result.dtype} {result.shape}")
+    return result
