@@ -401,6 +401,23 @@ def test_a_parameter_that_the_model_hides_from_the_optimizer_is_caught(x):
     assert "b/bias: parameters() leaves it out" in text
 
 
+def test_a_gradient_of_zero_does_not_look_wrong(x):
+    """Shifts cancel in a row minus its mean: the bias has no gradient, only rounding noise."""
+
+    class Centred(Affine):
+        def forward(self, x, training=False):
+            y = super().forward(x)
+            return y - y.mean(axis=0)
+
+        def backward(self, grad_y):
+            return super().backward(grad_y - grad_y.mean(axis=0))
+
+    for mode in ("exact", "random"):
+        result = gradcheck(Centred(), x, mode=mode)
+        bias = result.table[2]
+        assert bias.largest_gradient < 1e-14 and bias.max_rel_error < 1e-6
+
+
 def test_same_seed_same_result_and_repeatable_table(x):
     tables = [str(gradcheck(Affine(), x, mode="random", seed=seed)) for seed in (5, 5, 6)]
     assert tables[0] == tables[1] != tables[2]

@@ -82,7 +82,7 @@ def gradcheck(
 
     An element agrees if ``|analytic - numeric| <= atol + rtol * scale + noise``.  `scale` is the largest gradient
     of the *tensor* (its root mean square in random mode), since small elements carry the rounding errors of large
-    ones; the relative error in the table is ``|analytic - numeric| / max(scale, atol)``.  `noise` is
+    ones; the relative error in the table is ``|analytic - numeric| / max(scale, atol / rtol)``.  `noise` is
     the rounding error of the difference itself, ``8 * 2.2e-16 * norm(u * y) / h``.
 
     Kinks (ReLU at 0, a tie in a max) make finite differences meaningless.  Where the two gradients disagree, the
@@ -298,7 +298,7 @@ def _compare(check, name, tensor, gradient, mode, rng, epsilon, rtol, atol, max_
             numeric, step = closer, epsilon / STEP_SHRINK
         pairs.append((excess(numeric, step), place, float(analytic), float(numeric)))
 
-    scale = max(scale, max((abs(numeric) for *_, numeric in pairs), default=0.0), atol)
+    scale = max(scale, max((abs(numeric) for *_, numeric in pairs), default=0.0), atol / max(rtol, 1e-12), 1e-300)
     exceeds, place, analytic, numeric = max(pairs, key=lambda p: p[0], default=(0.0, None, 0.0, 0.0))
     largest = float(np.abs(gradient).max(initial=0.0))
     ok = exceeds <= 1
