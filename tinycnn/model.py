@@ -9,7 +9,7 @@ from tinycnn.layers.activation import describe, restore
 from tinycnn.layers.base import Layer
 from tinycnn.serialization import read_npz, write_npz
 from tinycnn.summary import summary_text
-from tinycnn.walk import copy_weights, ends_in, first_nonfinite, name_layers, trainable, walk
+from tinycnn.walk import copy_weights, ends_in, first_nonfinite, layers_of, name_layers, trainable, walk
 
 
 class Sequential:
@@ -188,7 +188,7 @@ class Sequential:
     def _first_trainable(self):
         """Index of the first step with something to train: backward need not go below it."""
         for i, step in enumerate(self._steps):
-            if any(True for layer in getattr(step, "layers", (step,)) for _ in trainable(layer)):
+            if any(True for layer in layers_of(step) for _ in trainable(layer)):
                 return i
         return len(self._steps)
 

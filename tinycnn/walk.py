@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tinycnn.layers.base import snake_case
+from tinycnn.layers.base import Layer, snake_case
 from tinycnn.summary import keras_class
 
 
@@ -60,6 +60,11 @@ def trainable(layer):
             yield f"{layer.name}/{key}", param, layer.grads[key]
         for part in layer.sublayers():
             yield from trainable(part)
+
+
+def layers_of(step):
+    """The layers that one step of a model runs: the step itself, or those that a fused step holds."""
+    return [step] if isinstance(step, Layer) else [part for part in vars(step).values() if isinstance(part, Layer)]
 
 
 def ends_in(layer, activation):
