@@ -142,6 +142,8 @@ def test_sample_grid_must_fit(tmp_path):
         plots.plot_sample_grid(images, [0, 1], NAMES, tmp_path / "g.png")
     with pytest.raises(ValueError, match="'predictions': 1"):
         plots.plot_sample_grid(images, [0, 1, 1], NAMES, tmp_path / "g.png", predictions=[1])
+    with pytest.raises(ValueError, match="labels: label 3 at index 2, but with 3 classes"):
+        plots.plot_sample_grid(images, [0, 1, 3], NAMES, tmp_path / "g.png")
     for bad in (np.zeros((0, 4, 4, 1)), np.zeros((2, 4, 4, 2)), np.zeros((4, 4))):
         with pytest.raises(ValueError, match="images: at least one image is needed"):
             plots.plot_sample_grid(bad, [0] * len(bad), NAMES, tmp_path / "g.png")
@@ -209,6 +211,7 @@ def test_dollar_signs_and_long_notes_are_plain_text(drawn, tmp_path):
     plots.plot_confusion_matrix(np.eye(2, dtype=int), ["a$_1$", "b$"], tmp_path / "m.png", note="word " * 60)
     axes = drawn[0].axes[0]
     assert [tick.get_text().replace("\\$", "$") for tick in axes.get_xticklabels()] == ["a$_1$", "b$"]
+    drawn[0].draw_without_rendering()
     note = next(text for text in drawn[0].findobj(Text) if text.get_text().startswith("word"))
     box = note.get_window_extent()
     assert 0 <= box.x0 < box.x1 <= drawn[0].bbox.width and box.y0 >= 0

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from tinycnn.files import atomic_write
+from tinycnn.metrics import label_vector
 from tinycnn.trust import wilson_interval
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
@@ -169,7 +170,7 @@ def plot_sample_grid(
     Raises
     ------
     ValueError
-        If there is no image or sizes do not fit.
+        If there is no image, sizes do not fit, or a label has no name.
 
     Examples
     --------
@@ -178,10 +179,12 @@ def plot_sample_grid(
     >>> plot_sample_grid(images, [0, 1, 1], ["Covid", "Normal"], tempfile.mkdtemp() + "/grid.png").name
     'grid.png'
     """
-    images, labels = _pictures(images, "images"), np.asarray(labels)
+    images, labels = _pictures(images, "images"), label_vector(labels, "labels", len(class_names))
     if probabilities is not None:
         probabilities = np.asarray(probabilities)
         predictions = probabilities.argmax(axis=1) if predictions is None else predictions
+    if predictions is not None:
+        predictions = label_vector(predictions, "predictions", len(class_names))
     sizes = {"images": images, "labels": labels, "predictions": predictions, "probabilities": probabilities}
     counts = {name: len(array) for name, array in sizes.items() if array is not None}
     if len(set(counts.values())) > 1 or n < 1:
@@ -378,11 +381,11 @@ def _pictures(images, what):
 
 
 def _save(figure, path, title, note):
-    # Measured for the 12 and 8 point sans-serif below.
+    # Letters per inch of the 12 and 8 point sans-serif below; constrained layout does not wrap by itself.
     if title:
-        figure.suptitle(_wrap(title, int(9.5 * figure.get_figwidth())), fontsize=12)
+        figure.suptitle(_wrap(title, int(9.3 * figure.get_figwidth())), fontsize=12)
     if note:
-        figure.supxlabel(_wrap(note, int(16 * figure.get_figwidth())), fontsize=8, color="0.3")
+        figure.supxlabel(_wrap(note, int(14 * figure.get_figwidth())), fontsize=8, color="0.3")
     with atomic_write(path) as temporary:
         figure.savefig(temporary, format="png", dpi=140)
     return Path(path)
