@@ -1,0 +1,368 @@
+"""Every kernel once more, slow and obvious: the text to read first, and the oracle of the tests.
+
+Plain NumPy, loops where loops show the idea.  Nothing here is used in training.  The fast versions are in
+`tinycnn.kernels`; `tinycnn.reference_winograd` has Winograd's convolution, and the rest is here:
+
+    im2col, col2im, conv2d_im2col            convolution as one matrix product
+    conv2d_forward, conv2d_backward          convolution as loops over output pixels
+    maxpool_*, avgpool_*, dense_*, relu_*    the other layers
+    dropout, batchnorm_*                     a mask from a hash; normalisation over a batch
+    adam_update, sgd_update                  the optimizers' steps
+
+Shapes: images are NHWC ``(n, h, w, c)``, kernels HWIO ``(kh, kw, c // groups, filters)``, outputs
+``(n, oh, ow, filters)``.  Pairs are ``(vertical, horizontal)``; padding is ``((top, bottom), (left, right))``.
+Convolution means cross-correlation here as everywhere in deep learning: the kernel is not flipped.
+"""
+
+import numpy as np
+
+NO_PADDING = ((0, 0), (0, 0))
+
+
+def output_size(size, window, stride=1, padding=(0, 0), dilation=1):
+    """Positions of a window along one axis: ``(size + before + after - dilation (window - 1) - 1) // stride + 1``.
+
+    >>> output_size(7, 3, stride=2), output_size(7, 3, stride=2, padding=(1, 1), dilation=2)
+    (3, 3)
+    """
+    return (size + sum(padding) - dilation * (window - 1) - 1) // stride + 1
+
+
+def same_padding(size, window, stride=1, dilation=1):
+    """TensorFlow's "same": pad so that the output has ``ceil(size / stride)`` cells, the odd one at the end.
+
+    >>> same_padding(5, 3), same_padding(6, 3, stride=2), same_padding(5, 2)
+    ((1, 1), (0, 1), (0, 1))
+    """
+    cells = -(-size // stride)
+    total = max((cells - 1) * stride + dilation * (window - 1) + 1 - size, 0)
+    return total // 2, total - total // 2
+
+
+def _pad(x, padding, value=0):
+    return np.pad(x, ((0, 0), *padding, (0, 0)), constant_values=value)
+
+
+def _unpad(x, padding):
+    (top, bottom), (left, right) = padding
+    return x[:, top : x.shape[1] - bottom, left : x.shape[2] - right]
+
+
+def _output_shape(x_shape, window, strides, padding, dilation=(1, 1)):
+    return [
+        output_size(x_shape[1 + axis], window[axis], strides[axis], padding[axis], dilation[axis]) for axis in (0, 1)
+    ]
+
+
+def _window(i, j, window, strides, dilation=(1, 1)):
+    """Index of the pixels that output (i, j) sees: ``x[_window(...)]`` is ``(n, window height, window width, c)``."""
+    rows = slice(i * strides[0], i * strides[0] + dilation[0] * (window[0] - 1) + 1, dilation[0])
+    columns = slice(j * strides[1], j * strides[1] + dilation[1] * (window[1] - 1) + 1, dilation[1])
+    return slice(None), rows, columns
+
+
+# -- convolution as a matrix product -------------------------------------------------------------------------------
+
+
+def im2col(x, window, strides=(1, 1), padding=NO_PADDING, dilation=(1, 1)):
+    """Lay the window of every output pixel out as a row: ``(n, h, w, c) -> (n * oh * ow, kh * kw * c)``.
+
+    A convolution is then one product with the kernel as a ``(kh * kw * c, filters)`` matrix, at the price of a matrix
+    ``kh * kw`` times the size of the image (Chellapilla, Puri and Simard 2006).
+
+    >>> im2col(np.arange(9).reshape(1, 3, 3, 1), (2, 2))
+    array([[0, 1, 3, 4],
+           [1, 2, 4, 5],
+           [3, 4, 6, 7],
+           [4, 5, 7, 8]])
+    """
+    oh, ow = _output_shape(x.shape, window, strides, padding, dilation)
+    padded = _pad(x, padding)
+    columns = np.empty((x.shape[0], oh, ow, window[0] * window[1] * x.shape[3]), x.dtype)
+    for i in range(oh):
+        for j in range(ow):
+            columns[:, i, j] = padded[_window(i, j, window, strides, dilation)].reshape(x.shape[0], -1)
+    return columns.reshape(-1, columns.shape[-1])  # (n * oh * ow, kh * kw * c)
+
+
+def col2im(columns, x_shape, window, strides=(1, 1), padding=NO_PADDING, dilation=(1, 1)):
+    """The adjoint of `im2col`: add every row back onto the pixels it was read from.
+
+    ``sum(im2col(x) * columns) == sum(x * col2im(columns))`` for all `x` and `columns`: that makes it the backward pass.
+
+    >>> col2im(np.ones((4, 4), int), (1, 3, 3, 1), (2, 2))[0, :, :, 0]  # in how many windows each pixel lies
+    array([[1, 2, 1],
+           [2, 4, 2],
+           [1, 2, 1]])
+    """
+    n, h, w, c = x_shape
+    oh, ow = _output_shape(x_shape, window, strides, padding, dilation)
+    columns = columns.reshape(n, oh, ow, *window, c)
+    padded = _pad(np.zeros(x_shape, columns.dtype), padding)
+    for i in range(oh):
+        for j in range(ow):
+            padded[_window(i, j, window, strides, dilation)] += columns[:, i, j]
+    return _unpad(padded, padding)
+
+
+def conv2d_im2col(x, kernel, bias=None, strides=(1, 1), padding=NO_PADDING, dilation=(1, 1)):
+    """`conv2d_forward` for one group as a matrix product: ``y = im2col(x) @ kernel + bias``."""
+    kh, kw, c, filters = kernel.shape
+    oh, ow = _output_shape(x.shape, (kh, kw), strides, padding, dilation)
+    y = im2col(x, (kh, kw), strides, padding, dilation) @ kernel.reshape(kh * kw * c, filters)
+    if bias is not None:
+        y = y + bias
+    return y.reshape(x.shape[0], oh, ow, filters)
+
+
+# -- convolution as loops ------------------------------------------------------------------------------------------
+
+
+def _group(group, groups, channels):
+    return slice(group * channels // groups, (group + 1) * channels // groups)
+
+
+def conv2d_forward(x, kernel, bias=None, strides=(1, 1), padding=NO_PADDING, dilation=(1, 1), groups=1):
+    """Convolution, output pixel by output pixel.
+
+    ::
+
+        y[n, i, j, f] = bias[f] + sum over r, s, c of
+                        x[n, i*sy + r*dy - top, j*sx + s*dx - left, c] * kernel[r, s, c, f]
+
+    with zeros outside x.  With groups, filter f sees only the channels of its own group.
+
+    >>> x = np.arange(9.0).reshape(1, 3, 3, 1)
+    >>> conv2d_forward(x, np.ones((2, 2, 1, 1)), bias=np.array([0.5]))[0, :, :, 0]
+    array([[ 8.5, 12.5],
+           [20.5, 24.5]])
+    """
+    kh, kw, _, filters = kernel.shape
+    oh, ow = _output_shape(x.shape, (kh, kw), strides, padding, dilation)
+    padded = _pad(x, padding)
+    y = np.zeros((x.shape[0], oh, ow, filters), x.dtype)
+    for i in range(oh):
+        for j in range(ow):
+            patch = padded[_window(i, j, (kh, kw), strides, dilation)]  # (n, kh, kw, c)
+            for g in range(groups):
+                ins, outs = _group(g, groups, x.shape[3]), _group(g, groups, filters)
+                y[:, i, j, outs] = np.tensordot(patch[..., ins], kernel[..., outs], axes=3)  # (n, filters of g)
+    return y if bias is None else y + bias
+
+
+def conv2d_backward(x, kernel, grad_y, strides=(1, 1), padding=NO_PADDING, dilation=(1, 1), groups=1):
+    """Gradients of `conv2d_forward`: every output pixel hands its gradient back to what it was made of.
+
+    For each output (i, j), with ``patch`` the pixels that it saw::
+
+        grad_patch[n, r, s, c]    += sum over f of  grad_y[n, i, j, f] * kernel[r, s, c, f]
+        grad_kernel[r, s, c, f]   += sum over n of  grad_y[n, i, j, f] * patch[n, r, s, c]
+        grad_bias[f]              += sum over n of  grad_y[n, i, j, f]
+
+    Returns
+    -------
+    grad_x, grad_kernel, grad_bias : ndarray
+    """
+    kh, kw, _, filters = kernel.shape
+    padded = _pad(x, padding)
+    grad_padded, grad_kernel = np.zeros_like(padded), np.zeros_like(kernel)
+    for i in range(grad_y.shape[1]):
+        for j in range(grad_y.shape[2]):
+            at = _window(i, j, (kh, kw), strides, dilation)
+            for g in range(groups):
+                ins, outs = _group(g, groups, x.shape[3]), _group(g, groups, filters)
+                grad, patch = grad_y[:, i, j, outs], padded[at][..., ins]  # (n, filters of g), (n, kh, kw, c of g)
+                grad_padded[at][..., ins] += np.tensordot(grad, kernel[..., outs], axes=(1, 3))
+                grad_kernel[..., outs] += np.tensordot(patch, grad, axes=(0, 0))
+    return _unpad(grad_padded, padding), grad_kernel, grad_y.sum(axis=(0, 1, 2))
+
+
+# -- pooling -------------------------------------------------------------------------------------------------------
+
+
+def maxpool_forward(x, window, strides, padding=NO_PADDING):
+    """The largest value of each window and channel, and where it was.
+
+    ``y[n, i, j, c] = max over r, s of  x[n, i*sy + r - top, j*sx + s - left, c]``
+
+    Cells outside the image take no part.  Of equal values the first wins, row by row; NaN wins over every number.
+
+    Returns
+    -------
+    y : ndarray ``(n, oh, ow, c)``
+    codes : uint8 ndarray of the same shape
+        ``r * window width + s`` of the winner.
+
+    Examples
+    --------
+    >>> x = np.array([[1, 5, 5], [2, 0, 7]]).reshape(1, 2, 3, 1)
+    >>> y, codes = maxpool_forward(x, (2, 2), (1, 1))
+    >>> y.ravel(), codes.ravel()
+    (array([5, 7]), array([1, 3], dtype=uint8))
+    """
+    oh, ow = _output_shape(x.shape, window, strides, padding)
+    n, h, w, channels = x.shape
+    y = np.empty((n, oh, ow, channels), x.dtype)
+    codes = np.zeros(y.shape, np.uint8)
+    for image, i, j, c in np.ndindex(*y.shape):
+        best = None
+        for r, s in np.ndindex(*window):
+            row, column = i * strides[0] + r - padding[0][0], j * strides[1] + s - padding[1][0]
+            if 0 <= row < h and 0 <= column < w:
+                value = x[image, row, column, c]
+                if best is None or value > best or np.isnan(value):
+                    best, codes[image, i, j, c] = value, r * window[1] + s
+        y[image, i, j, c] = best
+    return y, codes
+
+
+def maxpool_backward(grad_y, codes, x_shape, window, strides, padding=NO_PADDING):
+    """Each output's gradient goes to the one cell that was the maximum; where windows overlap, gradients add up.
+
+    >>> grad_y, codes = np.array([[3, 4], [1, 0]]).reshape(2, 1, 1, 2, 1)
+    >>> maxpool_backward(grad_y, codes, (1, 1, 3, 1), window=(1, 2), strides=(1, 1)).ravel()
+    array([0, 7, 0])
+    """
+    grad_x = np.zeros(x_shape, grad_y.dtype)
+    for image, i, j, c in np.ndindex(*grad_y.shape):
+        r, s = divmod(int(codes[image, i, j, c]), window[1])
+        row, column = i * strides[0] + r - padding[0][0], j * strides[1] + s - padding[1][0]
+        grad_x[image, row, column, c] += grad_y[image, i, j, c]
+    return grad_x
+
+
+def avgpool_forward(x, window, strides, padding=NO_PADDING):
+    """The mean of each window's cells inside the image: padding counts neither as zeros nor at all, as in Keras.
+
+    ``y[n, i, j, c] = (1 / cells) * sum over r, s of  x[n, i*sy + r - top, j*sx + s - left, c]``
+
+    >>> avgpool_forward(np.array([[1.0, 3.0, 5.0]]).reshape(1, 1, 3, 1), (1, 2), (1, 2), ((0, 0), (0, 1))).ravel()
+    array([2., 5.])
+    """
+    inside = _pad(np.ones_like(x), padding)
+    padded = _pad(x, padding)
+    oh, ow = _output_shape(x.shape, window, strides, padding)
+    y = np.empty((x.shape[0], oh, ow, x.shape[3]), x.dtype)
+    for i in range(oh):
+        for j in range(ow):
+            at = _window(i, j, window, strides)
+            y[:, i, j] = padded[at].sum(axis=(1, 2)) / inside[at].sum(axis=(1, 2))
+    return y
+
+
+def avgpool_backward(grad_y, x_shape, window, strides, padding=NO_PADDING):
+    """Each output's gradient is shared out equally among the cells that it averaged."""
+    inside = _pad(np.ones(x_shape, grad_y.dtype), padding)
+    grad_padded = np.zeros_like(inside)
+    for i in range(grad_y.shape[1]):
+        for j in range(grad_y.shape[2]):
+            at = _window(i, j, window, strides)
+            cells = inside[at].sum(axis=(1, 2))  # (n, c)
+            grad_padded[at] += (grad_y[:, i, j] / cells)[:, None, None]
+    return _unpad(grad_padded, padding)
+
+
+# -- dense, ReLU, dropout, normalisation ---------------------------------------------------------------------------
+
+
+def dense_forward(x, kernel, bias=None):
+    """``y = x @ kernel + bias`` for x ``(n, inputs)``, kernel ``(inputs, units)``."""
+    return x @ kernel if bias is None else x @ kernel + bias
+
+
+def dense_backward(x, kernel, grad_y):
+    """``(grad_x, grad_kernel, grad_bias) = (grad_y @ kernel.T, x.T @ grad_y, sum of grad_y's rows)``."""
+    return grad_y @ kernel.T, x.T @ grad_y, grad_y.sum(axis=0)
+
+
+def relu_forward(x):
+    """``y = max(x, 0)``; NaN stays NaN."""
+    return np.maximum(x, 0)
+
+
+def relu_backward(grad_y, y):
+    """``grad_y`` where the output was positive, else 0."""
+    return np.where(y > 0, grad_y, 0).astype(grad_y.dtype)
+
+
+def dropout(x, key, rate):
+    """Inverted dropout: ``x / (1 - rate)`` where an element is kept, 0 where it is dropped.
+
+    Element i is dropped if the upper 32 bits of a hash of `key` and i, read as a number in [0, 1), are below
+    `rate`.  The hash is SplitMix64 (Steele, Lea and Flood 2014).  The same call on the output gradient is the
+    backward pass.
+
+    >>> dropout(np.ones(6), key=7, rate=0.5)
+    array([0., 0., 2., 2., 0., 0.])
+    """
+    z = np.uint64(key) + np.arange(1, x.size + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)  # wraps at 2**64
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    z = z ^ (z >> np.uint64(31))
+    kept = (z >> np.uint64(32)) >= np.uint64(round(rate * 2**32))
+    return np.where(kept.reshape(x.shape), x * x.dtype.type(1 / (1 - rate)), x * x.dtype.type(0))
+
+
+def batchnorm_forward(x, gamma, beta, epsilon):
+    """``y = gamma * xhat + beta`` with ``xhat = (x - mean) / sqrt(variance + epsilon)``, channel by channel.
+
+    Mean and variance are taken over images, rows and columns.
+
+    Returns
+    -------
+    y, mean, variance : ndarray
+        The variance is the biased one, divided by the number of values (Ioffe and Szegedy 2015).
+    """
+    axes = tuple(range(x.ndim - 1))
+    mean, variance = x.mean(axis=axes), x.var(axis=axes)
+    return gamma * (x - mean) / np.sqrt(variance + epsilon) + beta, mean, variance
+
+
+def batchnorm_backward(x, gamma, grad_y, epsilon):
+    """Gradients of `batchnorm_forward`; mean and variance depend on x too, hence the two subtracted means.
+
+    ``grad_x = gamma / sqrt(variance + epsilon) * (grad_y - mean(grad_y) - xhat * mean(grad_y * xhat))``
+
+    Returns
+    -------
+    grad_x, grad_gamma, grad_beta : ndarray
+    """
+    axes = tuple(range(x.ndim - 1))
+    inverse_std = 1 / np.sqrt(x.var(axis=axes) + epsilon)
+    xhat = (x - x.mean(axis=axes)) * inverse_std
+    mean_grad, mean_grad_xhat = grad_y.mean(axis=axes), (grad_y * xhat).mean(axis=axes)
+    grad_x = gamma * inverse_std * (grad_y - mean_grad - xhat * mean_grad_xhat)
+    return grad_x, (grad_y * xhat).sum(axis=axes), grad_y.sum(axis=axes)
+
+
+# -- optimizers ----------------------------------------------------------------------------------------------------
+
+
+def adam_update(param, grad, m, v, lr_t, beta_1, beta_2, epsilon, decay=0.0, grad_scale=1.0):
+    """One Adam step (Kingma and Ba 2015); returns the new ``(param, m, v)``.
+
+    `m` and `v` are running means of the gradient and of its square; `lr_t` is the rate with their bias correction,
+    ``learning_rate * sqrt(1 - beta_2**t) / (1 - beta_1**t)`` at step t = 1, 2, ...
+
+    >>> param, m, v = adam_update(1.0, 0.5, 0.0, 0.0, lr_t=0.125, beta_1=0.5, beta_2=0.75, epsilon=0.0)
+    >>> float(param), m, v  # 1 - 0.125 * 0.25 / sqrt(0.0625)
+    (0.875, 0.25, 0.0625)
+    """
+    grad = grad_scale * grad
+    m = m + (1 - beta_1) * (grad - m)
+    v = v + (1 - beta_2) * (grad * grad - v)
+    return param - lr_t * m / (np.sqrt(v) + epsilon) - decay * param, m, v
+
+
+def sgd_update(param, grad, velocity, lr, momentum=0.0, nesterov=False, decay=0.0, grad_scale=1.0):
+    """One step of gradient descent with momentum, in Keras's form; returns the new ``(param, velocity)``.
+
+    >>> sgd_update(1.0, 0.5, 0.25, lr=0.5, momentum=0.5)
+    (0.875, -0.125)
+    >>> sgd_update(1.0, 0.5, 0.25, lr=0.5, momentum=0.5, nesterov=True)
+    (0.6875, -0.125)
+    """
+    grad = grad_scale * grad
+    velocity = momentum * velocity - lr * grad
+    step = momentum * velocity - lr * grad if nesterov else velocity
+    return param + step - decay * param, velocity
