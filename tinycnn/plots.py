@@ -235,8 +235,7 @@ def plot_image_rows(rows, path, *, n=6, title=None, note=None):
     --------
     >>> import tempfile
     >>> original = np.random.default_rng(0).random((2, 8, 8, 1))
-    >>> rows = {"original": original, "noisy": original + 0.1}
-    >>> plot_image_rows(rows, tempfile.mkdtemp() + "/rows.png").name
+    >>> plot_image_rows({"original": original, "noisy": original + 0.1}, tempfile.mkdtemp() + "/rows.png").name
     'rows.png'
     """
     rows = {name: _pictures(images, f"row '{name}'") for name, images in rows.items()}
