@@ -101,9 +101,9 @@ def _film(rng, label, size):
     film += _heart(rng, x, y) * rng.uniform(0.2, 0.3)
     film += lungs * _vessels(rng, size, hila) * rng.uniform(0.08, 0.16)
     if label == 0:
-        film += lungs * _patches(rng, x, y, size, edge) * rng.uniform(0.12, 0.3)
+        film += lungs * _patches(rng, x, y, size, edge) * rng.uniform(0.2, 0.42)
     elif label == 2:
-        film += lungs * _net(rng, size, hila) * rng.uniform(0.14, 0.32)
+        film += lungs * _net(rng, size, hila) * rng.uniform(0.25, 0.5)
     film = np.maximum(film, _marker(rng, x.shape))
     return _exposed(rng, film, size)
 
@@ -238,7 +238,7 @@ def _marker(rng, shape):
 def _exposed(rng, film, size):
     """Window, gamma, uneven exposure, scatter and grain; to uint8."""
     low, high = rng.uniform(0.0, 0.1), rng.uniform(0.72, 0.98)
-    film = np.clip((film - low) / (high - low), 0, 1) ** rng.uniform(0.7, 1.5)
+    film = np.clip((film - low) / (high - low), 0, 1) ** rng.uniform(0.75, 1.35)
     film = film * rng.uniform(0.75, 1.0) + rng.uniform(0.0, 0.1) + 0.08 * _cloud(rng, size, 3)
     for _ in range(rng.integers(0, 3)):  # motion and the size of the focus blur
         film = _smoothed(film)

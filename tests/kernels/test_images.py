@@ -1,0 +1,125 @@
+import numpy as np
+import pytest
+
+from tinycnn.kernels import runtime
+from tinycnn.kernels.images import CONSTANT, NEAREST, REFLECT, equalize_images, warp_images
+
+IDENTITY = np.array([[1, 0, 0], [0, 1, 0]], np.float32)
+
+
+def warp(images, matrices=IDENTITY, levels=(1, 0, 0), keys=0, border=CONSTANT, fill=0.0):
+    n = len(images)
+    out = np.empty_like(images)
+    matrices = np.ascontiguousarray(np.broadcast_to(np.float32(matrices), (n, 2, 3)))
+    levels = np.ascontiguousarray(np.broadcast_to(np.float32(levels), (n, 3)))
+    warp_images(images, out, matrices, levels, np.arange(n, dtype=np.uint64) + np.uint64(keys), border, fill)
+    return out
+
+
+@pytest.fixture
+def images():
+    return np.random.default_rng(0).integers(0, 256, (3, 11, 14, 2), np.uint8)
+
+
+def test_identity_is_exact(images):
+    np.testing.assert_array_equal(warp(images), images)
+
+
+@pytest.mark.parametrize("border, mode", [(CONSTANT, "constant"), (NEAREST, "edge"), (REFLECT, "symmetric")])
+def test_whole_pixel_shift_is_numpys_pad(images, border, mode):
+    moved = warp(images, [[1, 0, -3], [0, 1, 4]], border=border, fill=0)
+    padded = np.pad(images, ((0, 0), (3, 0), (0, 4), (0, 0)), mode=mode)
+    np.testing.assert_array_equal(moved, padded[:, :11, 4:])
+
+
+def test_reflection_far_outside(images):
+    far = warp(images, [[1, 0, 22], [0, 1, -28]], border=REFLECT)
+    np.testing.assert_array_equal(far, images, "two whole periods away")
+
+
+def test_quarter_turn():
+    image = np.arange(25, dtype=np.uint8).reshape(1, 5, 5, 1)
+    turned = warp(image, [[0, 1, 0], [-1, 0, 4]])
+    np.testing.assert_array_equal(turned[0, :, :, 0], np.rot90(image[0, :, :, 0]))
+
+
+def test_half_way_between_pixels_and_fill():
+    image = np.array([[10, 20, 41]], np.uint8).reshape(1, 1, 3, 1)
+    assert warp(image, [[1, 0, 0], [0, 1, 0.5]], fill=100)[0, 0, :, 0].tolist() == [15, 31, 71]  # halves go up
+
+
+@pytest.mark.parametrize("border, mode", [(CONSTANT, "grid-constant"), (NEAREST, "nearest"), (REFLECT, "reflect")])
+def test_any_affine_map_against_scipy(images, border, mode):
+    ndimage = pytest.importorskip("scipy.ndimage")
+    matrix = np.array([[0.9, -0.35, 1.3], [0.4, 1.2, -2.1]])
+    got = warp(images, matrix, (1.2, -9, 0), border=border, fill=30)
+    for n in range(3):
+        for c in range(2):
+            options = {"order": 1, "mode": mode, "cval": 30, "prefilter": False}
+            source = ndimage.affine_transform(images[n, :, :, c].astype(float), matrix[:, :2], matrix[:, 2], **options)
+            expected = np.clip(np.floor(1.2 * source - 9 + 0.5), 0, 255)
+            assert np.abs(got[n, :, :, c] - expected).max() <= 1
+
+
+def test_exposure_saturates():
+    image = np.array([0, 100, 200], np.uint8).reshape(1, 1, 3, 1)
+    assert warp(image, levels=(2, -50, 0)).ravel().tolist() == [0, 150, 255]
+
+
+def test_noise_is_normal_grey_and_from_its_key():
+    images = np.full((2, 200, 150, 3), 128, np.uint8)
+    noisy = warp(images, levels=(1, 0, 10), keys=5)
+    np.testing.assert_array_equal(noisy[..., 0], noisy[..., 2], "channels share their noise")
+    values = noisy[..., 0].astype(float) - 128
+    assert abs(values.mean()) < 0.2 and abs(values.std() - 10) < 0.2
+    assert 0.66 < (np.abs(values) <= 10).mean() < 0.72 and 0.94 < (np.abs(values) <= 20).mean() < 0.97
+    assert abs(np.corrcoef(values[0].ravel(), values[1].ravel())[0, 1]) < 0.02, "images do not share it"
+    assert abs(np.corrcoef(values[0, :, 1:].ravel(), values[0, :, :-1].ravel())[0, 1]) < 0.02, "nor do neighbours"
+    np.testing.assert_array_equal(warp(images[:1], levels=(1, 0, 10), keys=6), noisy[1:])
+
+
+def test_threads_do_not_matter(images):
+    before = runtime.get_num_threads()
+    results = []
+    try:
+        for n in (1, 3):
+            runtime.set_num_threads(n)
+            out = np.empty_like(images)
+            equalize_images(images, out, 3, 2.0)
+            results.append((warp(images, [[0.9, -0.35, 1.3], [0.4, 1.2, -2.1]], (1.1, 3, 20)), out))
+    finally:
+        runtime.set_num_threads(before)
+    np.testing.assert_array_equal(results[0][0], results[1][0])
+    np.testing.assert_array_equal(results[0][1], results[1][1])
+
+
+def equalized(images, tiles=1, clip_limit=np.inf):
+    out = np.empty_like(images)
+    equalize_images(images, out, tiles, clip_limit)
+    return out
+
+
+def test_each_tile_alone_where_tiles_are_far_apart():
+    """In the outer half of a corner tile only that tile's curve counts."""
+    images = np.random.default_rng(1).integers(60, 90, (1, 40, 36, 1), np.uint8)
+    result = equalized(images, tiles=2)
+    corner = equalized(np.ascontiguousarray(images[:, 20:, :18]))
+    np.testing.assert_array_equal(result[0, 30:, :9], corner[0, 10:, :9])
+
+
+def test_clipping_by_hand():
+    """Levels 0, 128 and 255 with 11, 1 and 4 of 16 pixels; limit 64/16 = 4: 7 pixels are cut, 7/256 go to each level."""
+    image = np.zeros((1, 4, 4, 1), np.uint8)
+    image[0, 3] = 255
+    image[0, 2, 0] = 128
+    darkest = 4 + 7 / 256
+    up_to_128 = 4 + 1 + 129 * 7 / 256
+    result = equalized(image, clip_limit=64)
+    assert result[0, 0, 0, 0] == 0 and result[0, 3, 0, 0] == 255
+    assert abs(result[0, 2, 0, 0] - (up_to_128 - darkest) / (16 - darkest) * 255) <= 0.5
+
+
+def test_constant_image_stays():
+    images = np.full((1, 9, 7, 3), 77, np.uint8)
+    np.testing.assert_array_equal(equalized(images), images)
+    assert np.ptp(equalized(images, tiles=3, clip_limit=2.0)) == 0

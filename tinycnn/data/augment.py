@@ -1,0 +1,201 @@
+"""Random changes of the training images that do not change what they show, and histogram equalisation."""
+
+import numpy as np
+
+from tinycnn.kernels import images as kernels
+
+_BORDERS = {"constant": kernels.CONSTANT, "nearest": kernels.NEAREST, "reflect": kernels.REFLECT}
+
+
+class Augment:
+    """Randomly rotated, mirrored, zoomed, shifted, re-exposed and noisy copies of a batch.
+
+    All geometry is one affine warp with bilinear interpolation, so an image is resampled once. For a pixel at
+    ``p`` (from the centre, in pixels) of the result, the source is read at::
+
+        q = S^-1 R (p - shift),    R a rotation,  S = mirror * zoom * diag(scale_y, scale_x)
+        pixel = (source(q) - 127.5) * contrast + 127.5 + 255 * (brightness + sigma * normal)
+
+    Every number is drawn anew for each image from the generator that the call is given; the draws do not depend on
+    which changes are switched on, and the result not on the number of threads. Simard, Steinkraus and Platt, "Best
+    Practices for Convolutional Neural Networks", 2003, is an early account of why this helps.
+
+    Parameters
+    ----------
+    rotation : float
+        Largest angle in degrees, either way.
+    flip, vertical_flip : float
+        Probability of mirroring left to right, and top to bottom. Mirrored hearts are rare, but lungs are alike.
+    zoom : float
+        Height and width together are magnified by a factor from ``1 - zoom`` to ``1 + zoom``.
+    scale : float
+        Height and width are each also stretched by their own factor from ``1 - scale`` to ``1 + scale``.
+    shift : float
+        Largest shift, as a fraction of height and of width.
+    brightness : float
+        Largest change, as a fraction of the full range.
+    contrast : float
+        Differences from middle grey are multiplied by a factor from ``1 - contrast`` to ``1 + contrast``.
+    noise : float
+        Largest standard deviation of Gaussian noise, as a fraction of the full range; each image draws its own. The
+        channels share it, so grey stays grey.
+    equalize : float
+        Probability that `equalize` (CLAHE) is applied to an image first.
+    fill_mode : "constant", "nearest" or "reflect"
+        What comes in from outside the image: `fill_value`, the nearest pixel, or the image mirrored at its edge.
+    fill_value : float
+        0 is black.
+
+    Raises
+    ------
+    ValueError
+        Naming the parameter, if it is out of its range.
+
+    Examples
+    --------
+    >>> images = np.arange(2 * 5 * 4, dtype=np.uint8).reshape(2, 5, 4, 1)
+    >>> mirror = Augment(flip=1.0)
+    >>> bool((mirror(images, np.random.default_rng(0)) == images[:, :, ::-1]).all())
+    True
+    >>> augment = Augment(rotation=10, flip=0.5, zoom=0.1, shift=0.05, brightness=0.1, contrast=0.2, noise=0.02)
+    >>> augment(images, np.random.default_rng(0)).shape
+    (2, 5, 4, 1)
+    """
+
+    def __init__(
+        self,
+        *,
+        rotation=0.0,
+        flip=0.0,
+        vertical_flip=0.0,
+        zoom=0.0,
+        scale=0.0,
+        shift=0.0,
+        brightness=0.0,
+        contrast=0.0,
+        noise=0.0,
+        equalize=0.0,
+        fill_mode="constant",
+        fill_value=0.0,
+    ):
+        given = {key: value for key, value in locals().items() if key not in ("self", "fill_mode")}
+        highest = {"rotation": 180.0, "zoom": 0.99, "scale": 0.99, "fill_value": 255.0}
+        for key, value in given.items():
+            if not 0 <= value <= highest.get(key, 1.0):
+                raise ValueError(f"Augment: {key} must be from 0 to {highest.get(key, 1.0):g}, got {value}")
+            setattr(self, key, float(value))
+        if fill_mode not in _BORDERS:
+            raise ValueError(f"Augment: fill_mode must be one of {', '.join(_BORDERS)}, got {fill_mode!r}")
+        self.fill_mode = fill_mode
+
+    def __repr__(self):
+        changed = ", ".join(f"{key}={value!r}" for key, value in vars(self).items() if value not in (0.0, "constant"))
+        return f"Augment({changed})"
+
+    def __call__(self, images, rng):
+        """Changed copies of `images`.
+
+        Parameters
+        ----------
+        images : ndarray of uint8, (images, height, width, channels)
+        rng : numpy.random.Generator
+
+        Returns
+        -------
+        ndarray of uint8, of the same shape
+        """
+        images = _checked(images)
+        draws = rng.random((len(images), 12))
+        keys = rng.integers(0, 1 << 64, len(images), np.uint64)
+        if self.equalize:
+            chosen = draws[:, 10] < self.equalize
+            if chosen.any():
+                images = images.copy()
+                images[chosen] = equalize(images[chosen])
+        out = np.empty_like(images)
+        matrices, levels = self._matrices(draws, images.shape), self._levels(draws)
+        kernels.warp_images(images, out, matrices, levels, keys, _BORDERS[self.fill_mode], self.fill_value)
+        return out
+
+    def _matrices(self, draws, shape):
+        """From pixels of the result to places in the source: float32, (images, 2, 3)."""
+        size = np.array(shape[1:3])  # (height, width)
+        signed = draws * 2 - 1
+        angle = np.deg2rad(self.rotation) * signed[:, 0]
+        mirror = np.where(draws[:, 1:3] < [self.vertical_flip, self.flip], -1.0, 1.0)
+        zoom = 1 + self.zoom * signed[:, 3:4]
+        factors = mirror * zoom * (1 + self.scale * signed[:, 4:6])  # (images, 2): along y, along x
+        shift = self.shift * signed[:, 6:8] * size
+        cos, sin = np.cos(angle), np.sin(angle)
+        turn = np.stack([np.stack([cos, -sin], 1), np.stack([sin, cos], 1)], 1)  # (images, 2, 2)
+        linear = turn / factors[:, :, None]
+        centre = (size - 1) / 2
+        offset = centre - (linear * (centre + shift)[:, None, :]).sum(2)
+        return np.concatenate([linear, offset[:, :, None]], 2).astype(np.float32)
+
+    def _levels(self, draws):
+        """Gain, offset and noise of each image, in grey levels: float32, (images, 3)."""
+        gain = 1 + self.contrast * (draws[:, 8] * 2 - 1)
+        offset = 127.5 * (1 - gain) + 255 * self.brightness * (draws[:, 9] * 2 - 1)
+        sigma = 255 * self.noise * draws[:, 11]
+        return np.stack([gain, offset, sigma], 1).astype(np.float32)
+
+
+def equalize(images, method="clahe", *, clip_limit=2.0, tiles=8):
+    """Spread the grey levels of each image evenly, so that exposure matters less.
+
+    ``new(v) = 255 (cdf(v) - cdf_min) / (N - cdf_min)`` where ``cdf(v)`` counts the pixels not brighter than v and
+    ``cdf_min`` those of the darkest level present (Gonzalez and Woods, Digital Image Processing, section 3.3).
+
+    "clahe" (contrast-limited adaptive equalisation; Zuiderveld, Graphics Gems IV, 1994) does so in tiles and
+    blends the four nearest tiles' curves at every pixel; a histogram's peaks are cut at `clip_limit` and spread
+    over all levels first, so that noise in flat regions is not blown up.
+
+    Parameters
+    ----------
+    images : ndarray of uint8, (images, height, width, channels) or (height, width, channels)
+        The channels share one histogram, so grey stays grey.
+    method : "clahe" or "global"
+    clip_limit : float
+        At least 1, in multiples of the count that a flat histogram has at each level; only for "clahe".
+    tiles : int
+        Tiles along each side, at most one per pixel; only for "clahe".
+
+    Returns
+    -------
+    ndarray of uint8, of the same shape
+
+    Raises
+    ------
+    ValueError
+        If the images are not uint8 of such a shape, or an option is out of its range.
+
+    Examples
+    --------
+    >>> image = np.array([[10, 20], [20, 30]], np.uint8)[:, :, None]
+    >>> equalize(image, "global")[:, :, 0]
+    array([[  0, 170],
+           [170, 255]], dtype=uint8)
+    """
+    if method not in ("clahe", "global"):
+        raise ValueError(f'method must be "clahe" or "global", got {method!r}')
+    if not clip_limit >= 1 or tiles < 1:
+        raise ValueError(f"clip_limit and tiles must be 1 or more, got clip_limit={clip_limit} and tiles={tiles}")
+    images = np.asarray(images)
+    if images.ndim == 3:
+        return equalize(images[None], method, clip_limit=clip_limit, tiles=tiles)[0]
+    images = _checked(images)
+    if method == "global":
+        tiles, clip_limit = 1, np.inf
+    out = np.empty_like(images)
+    kernels.equalize_images(images, out, min(tiles, *images.shape[1:3]), clip_limit)
+    return out
+
+
+def _checked(images):
+    images = np.ascontiguousarray(images)
+    if images.dtype != np.uint8 or images.ndim != 4 or 0 in images.shape[1:]:
+        raise ValueError(
+            f"images must be uint8 of shape (images, height, width, channels), got {images.dtype} {images.shape}"
+        )
+    return images

@@ -1,0 +1,180 @@
+"""8-bit images: one affine warp with exposure and noise, and histogram equalisation."""
+
+import math
+
+import numpy as np
+
+from tinycnn.kernels import runtime
+from tinycnn.kernels.elementwise import _hash
+from tinycnn.kernels.runtime import inlined, jit
+from tinycnn.kernels.simd import fetch_add
+
+BANDS = 8  # tasks per image: enough to balance the cores over a batch of one
+CONSTANT, NEAREST, REFLECT = 0, 1, 2
+
+
+@inlined
+def _bell(key, i):
+    """Nearly a standard normal number: the sum of four uniform ones (Irwin-Hall), 16 bits each; never beyond 3.47."""
+    bits = _hash(key, i)
+    low = np.uint64(0xFFFF)
+    total = (bits & low) + ((bits >> np.uint64(16)) & low) + ((bits >> np.uint64(32)) & low) + (bits >> np.uint64(48))
+    return (np.float32(np.int64(total)) - np.float32(131070.0)) * np.float32(2.6428967e-05)  # sqrt(3) / 65536
+
+
+@inlined
+def _inside(i, size, border):
+    """Index i of an axis of `size`, brought inside; -1 where a constant stands outside."""
+    if 0 <= i < size:
+        return i
+    if border == CONSTANT:
+        return -1
+    if border == NEAREST:
+        return 0 if i < 0 else size - 1
+    i %= 2 * size
+    return i if i < size else 2 * size - 1 - i
+
+
+@inlined
+def _pixel(image, y, x, c, fill):
+    return np.float32(image[y, x, c]) if y >= 0 and x >= 0 else fill
+
+
+@inlined
+def _blend(a, b, c, d, dy, dx):
+    """Bilinear between a, b (above) and c, d (below)."""
+    top = a + dx * (b - a)
+    bottom = c + dx * (d - c)
+    return top + dy * (bottom - top)
+
+
+@inlined
+def _byte(value):
+    return np.uint8(np.int32(min(max(value, np.float32(0)), np.float32(255)) + np.float32(0.5)))
+
+
+@jit
+def _warp(worker, images, out, matrices, levels, keys, border, fill, counter):
+    count, height, width, channels = images.shape
+    down, right = np.uintp(width * channels), np.uintp(channels)
+    while True:
+        task = fetch_add(counter, 1)
+        if task >= count * BANDS:
+            break
+        n, band = task // BANDS, task % BANDS
+        image, flat, m = images[n], images[n].reshape(-1), matrices[n]
+        gain, offset, sigma = levels[n, 0], levels[n, 1], levels[n, 2]
+        for y in range(band * height // BANDS, (band + 1) * height // BANDS):
+            start_y = m[0, 0] * np.float32(y) + m[0, 2]
+            start_x = m[1, 0] * np.float32(y) + m[1, 2]
+            for x in range(width):
+                from_y = start_y + m[0, 1] * np.float32(x)
+                from_x = start_x + m[1, 1] * np.float32(x)
+                y0, x0 = np.int64(math.floor(from_y)), np.int64(math.floor(from_x))
+                dy, dx = from_y - np.float32(y0), from_x - np.float32(x0)
+                shift = offset
+                if sigma > 0:
+                    shift += sigma * _bell(keys[n], y * width + x)
+                if 0 <= y0 < height - 1 and 0 <= x0 < width - 1:
+                    # unsigned offsets: numba would otherwise test each for a negative, from-the-end index
+                    i = np.uintp((y0 * width + x0) * channels)
+                    for c in range(channels):
+                        a, b = np.float32(flat[i]), np.float32(flat[i + right])
+                        below = i + down
+                        value = _blend(a, b, np.float32(flat[below]), np.float32(flat[below + right]), dy, dx)
+                        out[n, y, x, c] = _byte(gain * value + shift)
+                        i += np.uintp(1)
+                else:
+                    y1, x1 = _inside(y0 + 1, height, border), _inside(x0 + 1, width, border)
+                    y0, x0 = _inside(y0, height, border), _inside(x0, width, border)
+                    for c in range(channels):
+                        a, b = _pixel(image, y0, x0, c, fill), _pixel(image, y0, x1, c, fill)
+                        value = _blend(a, b, _pixel(image, y1, x0, c, fill), _pixel(image, y1, x1, c, fill), dy, dx)
+                        out[n, y, x, c] = _byte(gain * value + shift)
+
+
+@runtime.locked
+def warp_images(images, out, matrices, levels, keys, border, fill):
+    """Affine warp, then exposure, then noise, of uint8 images (images, height, width, channels), into `out`.
+
+    ``out[n, y, x] = gain * source(matrices[n] @ (y, x, 1)) + offset + sigma * normal``, rounded, cut to 0..255;
+    ``source`` is bilinear between pixels, and ``gain, offset, sigma = levels[n]``.
+
+    Parameters
+    ----------
+    images, out : ndarray of uint8, (n, h, w, c)
+        Must not overlap.
+    matrices : ndarray of float32, (n, 2, 3)
+        From a pixel (y, x) of the result to its place in the source.
+    levels : ndarray of float32, (n, 3)
+    keys : ndarray of uint64, (n,)
+        Noise is a hash of the key and the pixel's number, one for all channels.
+    border : CONSTANT, NEAREST or REFLECT
+        What stands outside the source: `fill`, its nearest pixel, or its mirror image.
+    fill : float
+    """
+    runtime.run(_warp, images, out, matrices, levels, keys, border, np.float32(fill), runtime.task_counter())
+
+
+@jit
+def _tile_table(image, top, bottom, left, right, clip_limit, table):
+    """Grey level -> equalised grey level, from the histogram of one tile."""
+    histogram = np.zeros(256)
+    for y in range(top, bottom):
+        for x in range(left, right):
+            for c in range(image.shape[2]):
+                histogram[image[y, x, c]] += 1
+    total = histogram.sum()
+    limit = clip_limit * total / 256
+    excess = 0.0
+    for level in range(256):
+        if histogram[level] > limit:
+            excess += histogram[level] - limit
+            histogram[level] = limit
+    first = 0.0  # pixels of the darkest level present: it becomes 0
+    summed = 0.0
+    for level in range(256):
+        count = histogram[level] + excess / 256
+        if first == 0.0:
+            first = count
+        summed += count
+        table[level] = (summed - first) / (total - first) * 255 if total > first else level
+
+
+@jit
+def _equalize(worker, images, out, tiles, clip_limit, counter):
+    count, height, width, channels = images.shape
+    tables = np.empty((tiles, tiles, 256), np.float32)
+    while True:
+        n = fetch_add(counter, 1)
+        if n >= count:
+            break
+        image = images[n]
+        for i in range(tiles):
+            for j in range(tiles):
+                top, bottom = i * height // tiles, (i + 1) * height // tiles
+                left, right = j * width // tiles, (j + 1) * width // tiles
+                _tile_table(image, top, bottom, left, right, clip_limit, tables[i, j])
+        for y in range(height):
+            at_y = min(max((np.float32(y) + np.float32(0.5)) / height * tiles - np.float32(0.5), 0.0), tiles - 1.0)
+            i0 = int(at_y)
+            i1, dy = min(i0 + 1, tiles - 1), at_y - i0
+            for x in range(width):
+                at_x = min(max((np.float32(x) + np.float32(0.5)) / width * tiles - np.float32(0.5), 0.0), tiles - 1.0)
+                j0 = int(at_x)
+                j1, dx = min(j0 + 1, tiles - 1), at_x - j0
+                for c in range(channels):
+                    level = image[y, x, c]
+                    top = tables[i0, j0, level] * (1 - dx) + tables[i0, j1, level] * dx
+                    bottom = tables[i1, j0, level] * (1 - dx) + tables[i1, j1, level] * dx
+                    out[n, y, x, c] = np.uint8(top * (1 - dy) + bottom * dy + 0.5)
+
+
+@runtime.locked
+def equalize_images(images, out, tiles, clip_limit):
+    """Histogram equalisation of uint8 images (n, h, w, c) in ``tiles x tiles`` tiles, into `out`.
+
+    One histogram serves all channels, so grey stays grey. `clip_limit`, in multiples of a flat histogram's count, may
+    be infinite. ``tiles`` must not exceed height or width.
+    """
+    runtime.run(_equalize, images, out, tiles, float(clip_limit), runtime.task_counter())
