@@ -108,7 +108,7 @@ def test_each_tile_alone_where_tiles_are_far_apart():
 
 
 def test_clipping_by_hand():
-    """Levels 0, 128 and 255 with 11, 1 and 4 of 16 pixels; limit 64/16 = 4: 7 pixels are cut, 7/256 go to each level."""
+    """Levels 0, 128, 255 with 11, 1 and 4 of 16 pixels; limit 64/16 = 4: 7 pixels are cut, 7/256 go to each level."""
     image = np.zeros((1, 4, 4, 1), np.uint8)
     image[0, 3] = 255
     image[0, 2, 0] = 128

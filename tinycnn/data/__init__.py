@@ -5,6 +5,7 @@ from tinycnn.data.dataset import BadFile, Dataset, Splits, balanced_class_weight
 from tinycnn.data.decode import decode_image, load_image
 from tinycnn.data.folder import load_image_folder
 from tinycnn.data.phantoms import chest_phantoms
+from tinycnn.data.splits import first_of_each_group, grouped_holdout, grouped_kfold, leak_free, merge_groups
 
 __all__ = [
     "Augment",
@@ -15,6 +16,11 @@ __all__ = [
     "chest_phantoms",
     "decode_image",
     "equalize",
+    "first_of_each_group",
+    "grouped_holdout",
+    "grouped_kfold",
+    "leak_free",
     "load_image",
     "load_image_folder",
+    "merge_groups",
 ]
