@@ -1,0 +1,223 @@
+"""Pooling: the maximum or the mean of small windows, or of whole images."""
+
+import numpy as np
+
+from tinycnn.kernels import pool
+from tinycnn.layers.base import Layer, pair
+from tinycnn.layers.conv import resolve_padding
+
+
+class _Pooling(Layer):
+    """Constructor and shapes, which both kinds of window share."""
+
+    def __init__(self, pool_size=2, strides=None, padding="valid", name=None):
+        super().__init__(name)
+        kind = type(self).__name__
+        self.pool_size = pair(pool_size, f"{kind}: pool_size")
+        self.strides = self.pool_size if strides is None else pair(strides, f"{kind}: strides")
+        if padding not in ("valid", "same"):
+            raise ValueError(f'{kind}: padding must be "valid" or "same", got {padding!r}')
+        self.padding = padding
+
+    def config(self):
+        return {"pool_size": self.pool_size, "strides": self.strides, "padding": self.padding}
+
+    def output_shape_of(self, input_shape):
+        _check_image(self, input_shape)
+        *size, channels = input_shape
+        if self.padding == "same":
+            return *(-(-n // stride) for n, stride in zip(size, self.strides, strict=True)), channels
+        if any(n < window for n, window in zip(size, self.pool_size, strict=True)):
+            raise ValueError(
+                f"{self.where()}: a window of {self.pool_size} does not fit an image of {tuple(size)}; "
+                'make the window smaller or use padding="same"'
+            )
+        return *(
+            (n - window) // stride + 1
+            for n, window, stride in zip(size, self.pool_size, self.strides, strict=True)
+        ), channels  # fmt: skip
+
+    def create(self, input_shape):
+        (top, _), (left, _) = (
+            resolve_padding(self.padding, size, window, stride, 1, self.where())
+            for size, window, stride in zip(input_shape[:2], self.pool_size, self.strides, strict=True)
+        )
+        self._geometry = (*self.pool_size, *self.strides, top, left)
+
+
+def _check_image(layer, input_shape):
+    if len(input_shape) != 3:
+        raise ValueError(f"{layer.where()} needs inputs of shape (height, width, channels), got {tuple(input_shape)}")
+
+
+class MaxPool2D(_Pooling):
+    """The largest value of each window, channel by channel.
+
+    With o, k, i for (row, column) of output, window and input::
+
+        forward    y[n, o, c] = max over k  x[n, o*strides + k - pad, c]
+        backward   dL/dx[n, i, c] = sum of dL/dy[n, o, c] over the windows o whose maximum was at i
+
+    Of equal values in a window the first wins, row by row, and takes the whole gradient; NaN wins over
+    every number.  Cells outside the image never win.
+
+    Parameters
+    ----------
+    pool_size : int or (rows, columns)
+        Window; at most 255 cells, since its winner is kept in one byte.
+    strides : int or (rows, columns), optional
+        Step from window to window; by default `pool_size`.
+    padding : "valid" or "same"
+        "valid": ``floor((size - window) / stride) + 1`` windows, all inside the image; what is left over at the end is
+        ignored.  "same": ``ceil(size / stride)`` windows, reaching over the edges as in TensorFlow (by the odd cell
+        more at the end).
+
+    Input shape ``(images, height, width, channels)``; output shape ``(images, rows, columns, channels)``.
+
+    Raises
+    ------
+    ValueError
+        For an impossible argument or a window of more than 255 cells; on building, if the input is not an image or is
+        smaller than a "valid" window.
+
+    References
+    ----------
+    Zhou and Chellappa, Computation of optical flow using a neural network, 1988; Goodfellow, Bengio and Courville,
+    Deep Learning, section 9.3.
+
+    Examples
+    --------
+    >>> x = np.float32([[1, 5, 5], [2, 0, 7]]).reshape(1, 2, 3, 1)
+    >>> MaxPool2D(2).forward(x).ravel(), MaxPool2D(2, padding="same").forward(x).ravel()
+    (array([5.], dtype=float32), array([5., 7.], dtype=float32))
+    >>> layer = MaxPool2D(2, strides=1)
+    >>> layer.forward(x).ravel(), layer.backward(np.float32([3, 4]).reshape(1, 1, 2, 1))[0, :, :, 0]
+    (array([5., 7.], dtype=float32), array([[0., 3., 0.],
+           [0., 0., 4.]], dtype=float32))
+    """
+
+    def __init__(self, pool_size=2, strides=None, padding="valid", name=None):
+        super().__init__(pool_size, strides, padding, name)
+        rows, columns = self.pool_size
+        if rows * columns > 255:
+            raise ValueError(
+                f"MaxPool2D: a window of {rows} x {columns} has {rows * columns} cells, but a winner's position "
+                "is kept in one byte: at most 255; pool in two steps"
+            )
+
+    def forward(self, x, training=False):
+        """Maxima of the windows; remembers where they were."""
+        x = self._enter(x)
+        shape = (len(x), *self.output_shape)
+        y = self._buffer("y", shape)
+        self._codes = self._buffer("codes", shape, np.uint8)
+        pool.maxpool_forward(x, self._geometry, y, self._codes)
+        return y
+
+    def backward(self, grad_y):
+        """`grad_y` at the maxima, 0 elsewhere."""
+        grad_y = self._enter_backward(grad_y)
+        grad_x = self._buffer("grad_x", (len(grad_y), *self.input_shape))
+        pool.maxpool_backward(grad_y, self._codes, self._geometry, grad_x)
+        return grad_x
+
+
+class AveragePool2D(_Pooling):
+    """The mean of each window, channel by channel.
+
+    With o, k, i for (row, column) of output, window and input, and ``cells[o]`` how many cells of window o lie
+    inside the image::
+
+        forward    y[n, o, c] = sum over k  x[n, o*strides + k - pad, c] / cells[o]
+        backward   dL/dx[n, i, c] = sum over windows o that cover i  dL/dy[n, o, c] / cells[o]
+
+    Padded cells are left out of the mean, as in Keras (PyTorch counts them as zeros unless told
+    ``count_include_pad=False``).  Sums run in float64.
+
+    Parameters, shapes and errors as in `MaxPool2D`, but the window may have any size.
+
+    References
+    ----------
+    LeCun, Bottou, Bengio and Haffner, Gradient-based learning applied to document recognition, 1998.
+
+    Examples
+    --------
+    >>> x = np.float32([[1, 3, 5]]).reshape(1, 1, 3, 1)
+    >>> layer = AveragePool2D((1, 2), padding="same")
+    >>> layer.forward(x).ravel(), layer.backward(np.float32([4, 1]).reshape(1, 1, 2, 1)).ravel()
+    (array([2., 5.], dtype=float32), array([2., 2., 1.], dtype=float32))
+    """
+
+    def forward(self, x, training=False):
+        """Means of the windows."""
+        x = self._enter(x)
+        y = self._buffer("y", (len(x), *self.output_shape))
+        pool.avgpool_forward(x, self._geometry, y)
+        return y
+
+    def backward(self, grad_y):
+        """`grad_y`, shared out among the cells of each window."""
+        grad_y = self._enter_backward(grad_y)
+        grad_x = self._buffer("grad_x", (len(grad_y), *self.input_shape))
+        pool.avgpool_backward(grad_y, self._geometry, grad_x)
+        return grad_x
+
+
+class GlobalAveragePool2D(Layer):
+    """The mean of each channel over the whole image.
+
+    ::
+
+        forward    y[n, c] = sum over rows i, columns j  x[n, i, j, c] / (height * width)
+        backward   dL/dx[n, i, j, c] = dL/dy[n, c] / (height * width)
+
+    Parameters
+    ----------
+    keepdims : bool
+        Output ``(images, 1, 1, channels)`` instead of ``(images, channels)``.
+
+    Input shape ``(images, height, width, channels)``.
+
+    Raises
+    ------
+    ValueError
+        On building, if the input is not an image.
+
+    References
+    ----------
+    Lin, Chen and Yan, Network in network, 2013.
+
+    Examples
+    --------
+    >>> layer = GlobalAveragePool2D()
+    >>> layer.forward(np.float32([1, 2, 3, 6]).reshape(1, 2, 2, 1)), layer.backward(np.float32([[8]])).ravel()
+    (array([[3.]], dtype=float32), array([2., 2., 2., 2.], dtype=float32))
+    """
+
+    def __init__(self, keepdims=False, name=None):
+        super().__init__(name)
+        self.keepdims = bool(keepdims)
+
+    def config(self):
+        return {"keepdims": self.keepdims}
+
+    def output_shape_of(self, input_shape):
+        _check_image(self, input_shape)
+        return (1, 1, input_shape[2]) if self.keepdims else (input_shape[2],)
+
+    def create(self, input_shape):
+        self._geometry = (*input_shape[:2], 1, 1, 0, 0)  # one window, the whole image
+
+    def forward(self, x, training=False):
+        """Means of the channels."""
+        x = self._enter(x)
+        y = self._buffer("y", (len(x), *self.output_shape))
+        pool.avgpool_forward(x, self._geometry, y.reshape(len(x), 1, 1, -1))
+        return y
+
+    def backward(self, grad_y):
+        """`grad_y`, shared out among all pixels."""
+        grad_y = self._enter_backward(grad_y)
+        grad_x = self._buffer("grad_x", (len(grad_y), *self.input_shape))
+        pool.avgpool_backward(grad_y.reshape(len(grad_y), 1, 1, -1), self._geometry, grad_x)
+        return grad_x
