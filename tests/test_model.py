@@ -8,6 +8,8 @@ import pytest
 from toys import Affine, Bend, Noise, Pair
 
 from tinycnn.layers.base import Layer
+from tinycnn.layers.conv import Conv2D
+from tinycnn.layers.pool import MaxPool2D
 from tinycnn.model import Sequential
 
 
@@ -113,6 +115,33 @@ def test_backward_stops_at_the_first_layer_that_trains():
     model.forward(batch())
     model.backward(np.ones((4, 3), np.float32), logits=True, input_grad=False)
     assert not called
+
+
+def test_fused_steps_change_no_bits_and_know_what_they_train():
+    def convolutional(fused):
+        model = Sequential([Conv2D(16, 3, padding="same", activation="relu"), MaxPool2D(), Conv2D(16, 3), Affine(3)])
+        model.build((8, 10, 3))
+        assert len(model._steps) == 3
+        if not fused:
+            model._steps = model.layers
+        return model
+
+    x = np.random.default_rng(0).normal(size=(3, 8, 10, 3)).astype(np.float32)
+    upstream = np.random.default_rng(1).normal(size=(3, 3)).astype(np.float32)
+    results = []
+    for fused in (True, False):
+        model = convolutional(fused)
+        arrays = [model.forward(x), model.backward(upstream), *(grad for _, _, grad in model.parameters())]
+        results.append([array.tobytes() for array in arrays])
+        model.forward(x)
+        assert model.backward(upstream, input_grad=False) is None
+        assert [grad.tobytes() for _, _, grad in model.parameters()] == results[-1][2:]
+    assert results[0] == results[1]
+    model = convolutional(True)
+    model.layers[0].trainable = False
+    model.forward(x)
+    assert model._first_trainable() == 1 and model.backward(upstream, input_grad=False) is None
+    assert not model.layers[0].grads["kernel"].any() and model.layers[2].grads["kernel"].any()
 
 
 def test_frozen_layers_are_not_offered_to_the_optimizer():

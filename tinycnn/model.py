@@ -7,6 +7,7 @@ import numpy as np
 from tinycnn.kernels.elementwise import scale_u8
 from tinycnn.layers.activation import describe, restore
 from tinycnn.layers.base import Layer
+from tinycnn.layers.conv_pool import fuse
 from tinycnn.serialization import read_npz, write_npz
 from tinycnn.summary import summary_text
 from tinycnn.walk import copy_weights, ends_in, first_nonfinite, layers_of, name_layers, trainable, walk
@@ -102,7 +103,7 @@ class Sequential:
         name_layers(self.layers)  # again, for sublayers that exist only now
         for layer in self.all_layers():
             layer._workspace = {}
-        self._steps = list(self.layers)
+        self._steps = fuse(self.layers)
         return self.output_shape
 
     @property
