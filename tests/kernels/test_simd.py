@@ -1,0 +1,211 @@
+import functools
+import math
+
+import numba
+import numpy as np
+import pytest
+
+from tinycnn.kernels.simd import (
+    DEAD,
+    LANES,
+    MR,
+    NR,
+    aligned_empty,
+    fetch_add,
+    gemm_tile,
+    load,
+    load_where_code,
+    relu,
+    spread,
+    store,
+    store_max4,
+)
+
+DTYPES = [np.float32, np.float64]
+jit = functools.partial(numba.njit, error_model="numpy")
+
+
+def normal(*shape, dtype, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8])
+@pytest.mark.parametrize("shape", [7, (3, 5), (2, 1, 11)])
+def test_aligned_memory(dtype, shape):
+    a = aligned_empty(shape, dtype)
+    assert a.ctypes.data % 64 == 0 and a.dtype == dtype and a.shape == np.empty(shape).shape
+
+
+# -- vectors -------------------------------------------------------------------------------------------------------
+
+
+@jit
+def vector_results(a, i, b, j, out):
+    x, y = load(a, i), load(b, j)
+    store(out, 0, x + y)
+    store(out, LANES, x - y)
+    store(out, 2 * LANES, x * y)
+    store(out, 3 * LANES, x / y)
+    store(out, 4 * LANES, 2.0 * x + 0.5)
+    store(out, 5 * LANES, 1.0 - x / 4.0)
+    store(out, 6 * LANES, math.sqrt(x * x))
+    store(out, 7 * LANES, spread(a, i))
+    store(out, 8 * LANES, relu(x))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("i, j", [(0, 0), (3, 1)])
+def test_vectors_do_what_arrays_do(dtype, i, j):
+    a, b = normal(LANES + 3, dtype=dtype), normal(LANES + 1, dtype=dtype, seed=1)
+    out = np.full(9 * LANES + 1, 7, dtype)
+    vector_results(a, i, b, j, out)
+    x, y = a[i : i + LANES], b[j : j + LANES]
+    mixed, spreaded = [2 * x + dtype(0.5), 1 - x / 4], np.full(LANES, x[0])
+    expected = [x + y, x - y, x * y, x / y, *mixed, abs(x), spreaded, np.maximum(x, 0)]
+    assert np.allclose(out[:-1].reshape(9, LANES), expected, rtol=4 * np.finfo(dtype).eps)
+    assert out[-1] == 7
+    assert np.array_equal(out[:LANES], x + y) and np.array_equal(out[3 * LANES : 4 * LANES], x / y)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_relu_keeps_nan(dtype):
+    @jit
+    def apply(a):
+        store(a, 0, relu(load(a, 0)))
+
+    a = np.zeros(LANES, dtype)
+    special = [np.nan, -np.inf, np.inf, -0.0]
+    a[:4] = special[: len(a[:4])]
+    apply(a)
+    assert np.array_equal(a[:4], [np.nan, 0, np.inf, 0], equal_nan=True)
+
+
+def test_fetch_add_returns_the_old_value():
+    @jit
+    def draw(counter):
+        return fetch_add(counter, 3), fetch_add(counter, 1)
+
+    counter = np.array([5], np.int64)
+    assert draw(counter) == (5, 8) and counter[0] == 9
+
+
+# -- pooling -------------------------------------------------------------------------------------------------------
+
+
+@jit
+def pool_lanes(windows, y, i, codes, j, with_relu):
+    v0, v1 = load(windows, 0), load(windows, LANES)
+    v2, v3 = load(windows, 2 * LANES), load(windows, 3 * LANES)
+    store_max4(y, i, codes, j, v0, v1, v2, v3, with_relu)
+
+
+@jit
+def pick(grad, i, codes, j, k, out):
+    store(out, 0, load_where_code(grad, i, codes, j, k))
+
+
+nan = np.nan
+# four values, the maximum, its code, and both with a ReLU
+WINDOWS = [
+    ([1, 2, 3, 4], 4, 3, 4, 3),
+    ([4, 3, 2, 1], 4, 0, 4, 0),
+    ([1, 5, 5, 5], 5, 1, 5, 1),
+    ([2, 1, 2, 2], 2, 0, 2, 0),
+    ([0, 1, 3, 2], 3, 2, 3, 2),
+    ([-4, -3, -3, -5], -3, 1, 0, DEAD),
+    ([0, 0, 0, 0], 0, 0, 0, DEAD),
+    ([-1, 0, -0.0, -2], 0, 1, 0, DEAD),
+    ([1, nan, 9, 2], nan, 1, nan, 1),
+    ([nan, 1, 2, 3], nan, 0, nan, 0),
+    ([-1, -2, -3, nan], nan, 3, nan, 3),
+    ([np.inf, -np.inf, np.inf, 0], np.inf, 0, np.inf, 0),
+    ([-np.inf] * 4, -np.inf, 0, 0, DEAD),
+]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("with_relu", [False, True])
+def test_store_max4(dtype, with_relu):
+    for first in range(0, len(WINDOWS), LANES):
+        rows = [WINDOWS[(first + k) % len(WINDOWS)] for k in range(LANES)]
+        windows = np.array([row[0] for row in rows], dtype).T.reshape(-1)  # (4, LANES)
+        y, codes = np.full(LANES + 3, 77, dtype), np.full(LANES + 4, 77, np.uint8)
+        pool_lanes(windows, y, 1, codes, 2, with_relu)
+        assert np.array_equal(y[1:-2], [row[3 if with_relu else 1] for row in rows], equal_nan=True)
+        assert codes[2:-2].tolist() == [row[4 if with_relu else 2] for row in rows]
+        assert y[[0, -2, -1]].tolist() == [77] * 3 and codes[[0, 1, -2, -1]].tolist() == [77] * 4
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_load_where_code(dtype):
+    grad = np.arange(1, LANES + 3).astype(dtype)
+    codes = np.random.default_rng(0).integers(0, 5, LANES + 5).astype(np.uint8)
+    codes[3:8] = range(5)
+    for k in range(5):
+        out = np.full(LANES, 77, dtype)
+        pick(grad, 2, codes, 3, k, out)
+        assert np.array_equal(out, np.where(codes[3 : 3 + LANES] == k, grad[2:], 0))
+
+
+def test_load_where_code_stops_nan():
+    out = np.full(LANES, 77, np.float32)
+    pick(np.full(LANES, nan, np.float32), 0, np.full(LANES, DEAD, np.uint8), 0, 1, out)
+    assert (out == 0).all()
+
+
+# -- the tile ------------------------------------------------------------------------------------------------------
+
+
+@jit
+def one_tile(A, a, a_row, a_k, taps, tap, n_taps, run, B, b, b_k, C, c, c_row, rows, cols, add):
+    gemm_tile(A, a, a_row, a_k, taps, tap, n_taps, run, B, b, b_k, C, c, c_row, rows, cols, add)
+
+
+def check_tile(dtype, rows, cols, offsets, run, *, transposed=False, add=False, b_k=NR, seed=0):
+    """Compare one tile with NumPy, and see that it leaves the rest of C alone."""
+    a, b, c, c_row, skip = 5, 3, 4, cols + 2, 1
+    a_row, a_k = (1, MR + 2) if transposed else (run + max(offsets) + 1, 1)
+    depth = len(offsets) * run
+    A = normal(a + max(offsets) + (rows - 1) * a_row + (run - 1) * a_k + 1, dtype=dtype, seed=seed)
+    B = normal(b + (depth - 1) * b_k + NR, dtype=dtype, seed=seed + 1)
+    A, B = (np.append(array, np.full(99, np.nan, dtype)) for array in (A, B))  # what must not be read
+    C = np.full(c + rows * c_row, np.nan if not add else 0.5, dtype)
+    before = C.copy()
+    taps = np.array([99999] * skip + list(offsets), np.int64)
+    one_tile(A, a, a_row, a_k, taps, skip, len(offsets), run, B, b, b_k, C, c, c_row, rows, cols, add)
+
+    index = a + np.add.outer(np.arange(rows) * a_row, np.add.outer(offsets, np.arange(run) * a_k).reshape(-1))
+    lines = b + np.add.outer(np.arange(depth) * b_k, np.arange(cols))
+    product = A[index].astype(np.float64) @ B[lines].astype(np.float64)  # (rows, cols)
+    expected = before.copy()
+    for i in range(rows):
+        line = slice(c + i * c_row, c + i * c_row + cols)
+        expected[line] = product[i] + (0.5 if add else 0)
+    tolerance = depth * np.finfo(dtype).eps * 4
+    assert np.allclose(C, expected, rtol=tolerance, atol=tolerance, equal_nan=True)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("add", [False, True])
+def test_every_edge_of_the_tile(dtype, add):
+    for rows in range(1, MR + 1):
+        for cols in range(1, NR + 1):
+            check_tile(dtype, rows, cols, [0], 5, add=add, seed=rows * NR + cols)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("offsets", [[0], [7], [0, 3], [9, 0, 4, 4], list(range(0, 50, 2))])
+@pytest.mark.parametrize("run", [1, 2, 19])
+def test_taps_and_runs(dtype, transposed, offsets, run):
+    for rows, cols in ((MR, NR), (1, NR), (MR, 1), (MR - 1, NR - 1)):
+        check_tile(dtype, rows, cols, offsets, run, transposed=transposed)
+        check_tile(dtype, rows, cols, offsets, run, transposed=transposed, add=True, b_k=NR + 5)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_no_taps_write_zeros(dtype):
+    C = np.full(MR * NR, np.nan, dtype)
+    nothing = np.zeros(NR, dtype)
+    one_tile(nothing, 0, 1, 1, np.zeros(1, np.int64), 0, 0, 3, nothing, 0, NR, C, 0, NR, MR, NR, False)
+    assert (C == 0).all()
