@@ -1,14 +1,10 @@
 """Class folders, or a zip of them, as labelled uint8 images."""
 
-import os
-import warnings
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
-from PIL import Image
 
-from tinycnn.data.dataset import BadFile, Dataset, Splits
+from tinycnn.data.dataset import Dataset, Splits
 from tinycnn.data.decode import check_size_and_mode, decode_image
+from tinycnn.data.layout import find_images, map_files
 from tinycnn.data.source import open_source
 
 
@@ -57,6 +53,7 @@ def load_image_folder(
     Examples
     --------
     >>> import pathlib, tempfile
+    >>> from PIL import Image
     >>> root = pathlib.Path(tempfile.mkdtemp())
     >>> for i, name in enumerate(["train/Normal/a.png", "train/Covid/b.png", "test/Covid/c.png"]):
     ...     (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -68,19 +65,20 @@ def load_image_folder(
     (('test/Covid/c.png',), array([0]))
     """
     size = check_size_and_mode(size, mode)
-    splits = (splits,) if isinstance(splits, str) else tuple(splits)
-    if len(splits) not in (1, 2) or len(set(splits)) != len(splits):
-        raise ValueError(f"splits must name the training folder and optionally another, the test folder; got {splits}")
     if on_error not in ("raise", "skip"):
         raise ValueError(f'on_error must be "raise" or "skip", got {on_error!r}')
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be 1 or more, got {workers}")
 
     with open_source(path) as source:
-        root = _find_root(source, splits)
-        classes = _classes_of(source, root, splits[0])
-        files = [_files_of(source, root, split, classes) for split in splits]
-        images, bad = _decode_all(source, root, sum(files, []), size, mode, keep_aspect, workers)
+        root, classes, files = find_images(source, splits)
+        names = [name for members in files for name, _ in members]
+        images = np.empty((len(names), *size, 3 if mode == "RGB" else 1), np.uint8)
+
+        def decode(i, data):
+            images[i] = decode_image(data, size, mode, keep_aspect=keep_aspect)
+
+        bad = [result for result in map_files(decode, source, root, names, workers) if result is not None]
     if bad and on_error == "raise":
         listing = "\n".join(f"  {name}: {reason}" for name, reason in bad)
         raise ValueError(
@@ -90,10 +88,11 @@ def load_image_folder(
 
     broken = {name for name, _ in bad}
     datasets, start = [], 0
-    for split, members in zip(splits, files, strict=True):
+    for members in files:
         keep = np.array([name not in broken for name, _ in members])
         labels = np.array([label for _, label in members])
         for label in set(labels) - set(labels[keep]):
+            split = members[0][0].split("/")[0]
             raise ValueError(f"no image left in class '{classes[label]}' of {source.where(*root, split)}: all were bad")
         split_images = images[start : start + len(members)]
         datasets.append(
@@ -106,76 +105,3 @@ def load_image_folder(
         )
         start += len(members)
     return Splits(datasets[0], datasets[1] if len(datasets) == 2 else None, bad)
-
-
-def _find_root(source, splits):
-    """Folder parts above the split folders."""
-    root = ()
-    while True:
-        folders, _ = source.listing(root)
-        missing = [split for split in splits if split not in folders]
-        if not missing:
-            return root
-        if len(folders) != 1 or folders[0] in splits:
-            raise ValueError(
-                f"{source.where(*root)} has no folder {' or '.join(map(repr, missing))}; its folders are {folders}."
-                " Expected split/class/image files; name other split folders with splits=(...)"
-            )
-        root = (*root, folders[0])
-
-
-def _classes_of(source, root, split):
-    folders, files = source.listing((*root, split))
-    if len(folders) < 2:
-        raise ValueError(
-            f"{source.where(*root, split)} needs at least two class folders, it holds {folders or 'none'}"
-            f" and {len(files)} files"
-        )
-    return folders
-
-
-def _files_of(source, root, split, classes):
-    """(path under root, label) of every image file of a split, sorted."""
-    folders, _ = source.listing((*root, split))
-    if not folders:
-        raise ValueError(f"{source.where(*root, split)} holds no class folder; training has {classes}")
-    unknown = [name for name in folders if name not in classes]
-    if unknown:
-        raise ValueError(f"{source.where(*root, split)} holds the classes {unknown}, training only {classes}")
-    found = []
-    for name in folders:
-        inside = sorted("/".join((split, name, *parts)) for parts in source.walk((*root, split, name)))
-        if not inside:
-            raise ValueError(f"class folder {source.where(*root, split, name)} is empty")
-        found += [(path, classes.index(name)) for path in inside]
-    return found
-
-
-def _decode_all(source, root, files, size, mode, keep_aspect, workers):
-    """Images of all files, in order (garbage where bad), and the bad ones."""
-    images = np.empty((len(files), *size, 3 if mode == "RGB" else 1), np.uint8)
-
-    def decode(index):
-        name = files[index][0]
-        try:
-            images[index] = decode_image(source.read((*root, *name.split("/"))), size, mode, keep_aspect=keep_aspect)
-        except OSError as error:
-            return BadFile(name, f"cannot be read: {error.strerror or error}")
-        except ValueError as error:
-            return BadFile(name, str(error))
-
-    with warnings.catch_warnings():  # here, not in the threads: the filters belong to the whole process
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # becomes an error with the file's name
-        warnings.filterwarnings("ignore", module="PIL")  # odd metadata, which nobody asked for
-        with ThreadPoolExecutor(workers or available_cores(), "tinycnn-decode") as pool:
-            try:
-                results = list(pool.map(decode, range(len(files))))
-            except BaseException:  # Ctrl-C must not wait for the files still queued
-                pool.shutdown(cancel_futures=True)
-                raise
-    return images, [result for result in results if result is not None]
-
-
-def available_cores():
-    """Cores that this process may use, which can be fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -12,7 +12,7 @@ import numpy as np
 
 from tinycnn.data.dataset import Dataset, Splits
 from tinycnn.data.decode import check_size_and_mode
-from tinycnn.data.folder import available_cores
+from tinycnn.data.layout import available_cores
 
 CLASS_NAMES = ("Synthetic Covid-like", "Synthetic Normal", "Synthetic Viral-like")
 

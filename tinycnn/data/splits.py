@@ -29,7 +29,22 @@ def merge_groups(*groupings):
     lengths = {len(grouping) for grouping in groupings}
     if len(lengths) != 1:
         raise ValueError(f"groupings must all be of one length, got {[len(grouping) for grouping in groupings]}")
-    parent = list(range(lengths.pop()))
+    links = []
+    for grouping in groupings:
+        first = {}
+        links += [(first.setdefault(group, i), i) for i, group in enumerate(np.asarray(grouping).tolist())]
+    return connected_groups(lengths.pop(), links)
+
+
+def connected_groups(n, links):
+    """Connected components of `n` images with the given links: group numbers as from `merge_groups`.
+
+    Examples
+    --------
+    >>> connected_groups(5, [(1, 3), (4, 3)])
+    array([0, 1, 2, 1, 1])
+    """
+    parent = list(range(n))
 
     def root(i):
         while parent[i] != i:
@@ -37,13 +52,11 @@ def merge_groups(*groupings):
             i = parent[i]
         return i
 
-    for grouping in groupings:
-        first = {}
-        for i, group in enumerate(np.asarray(grouping).tolist()):
-            a, b = root(first.setdefault(group, i)), root(i)
-            parent[max(a, b)] = min(a, b)
-    roots = [root(i) for i in range(len(parent))]
-    numbers = {r: n for n, r in enumerate(dict.fromkeys(roots))}
+    for a, b in links:
+        a, b = root(a), root(b)
+        parent[max(a, b)] = min(a, b)
+    roots = [root(i) for i in range(n)]
+    numbers = {r: number for number, r in enumerate(dict.fromkeys(roots))}
     return np.array([numbers[r] for r in roots], np.int64)
 
 

@@ -285,7 +285,8 @@ def gradient_chunks(images, size):
 
 
 @jit
-def _sum_chunks(partial, total):
+def sum_chunks(partial, total):
+    """``total = partial[0] + partial[1] + ...``, in that order; `total` may be ``partial[0]``."""
     for i in range(total.size):
         total[i] = partial[0, i]
     for chunk in range(1, partial.shape[0]):
@@ -321,6 +322,6 @@ def weight_gradient(x, grad, grad_shape, taps_yx, strides, groups, grad_kernel, 
         (groups, run, *strides), block, partial, bias_partial, P.reshape(workers, -1), D.reshape(workers, -1),
         np.empty((workers, block), np.int64), runtime.task_counter(),
     )  # fmt: skip
-    _sum_chunks(partial, grad_kernel.reshape(-1))
+    sum_chunks(partial, grad_kernel.reshape(-1))
     if grad_bias is not None:
-        _sum_chunks(bias_partial, grad_bias)
+        sum_chunks(bias_partial, grad_bias)

@@ -255,6 +255,16 @@ def fetch_add(typing_context, counter, step):
     return types.intp(counter, types.intp), generate
 
 
+def _opaque(builder, pointer):
+    """The same pointer, of unknown origin to the optimiser.
+
+    LLVM would otherwise keep one running pointer per row of A, more than there are registers, and spend half of the
+    tile's time on spilling them; so it has to use one pointer and constant row offsets.
+    """
+    identity = ir.FunctionType(pointer.type, [pointer.type])
+    return builder.asm(identity, "", "=r,0", [pointer], side_effect=False)
+
+
 # -- the GEMM tile ----------------------------------------------------------------------------------------------
 
 
@@ -290,54 +300,41 @@ def gemm_tile(typing_context, A, a, a_row, a_k, taps, tap, n_taps, run, B, b, b_
             inside = builder.icmp_signed("<", INDEX(i), rows_)
             row_offset.append(builder.mul(builder.select(inside, INDEX(i), last), a_row_))
 
-        accumulators = [[cgutils.alloca_once_value(builder, zero) for _ in range(width)] for _ in range(MR)]
+        accumulators = [[cgutils.alloca_once(builder, vector) for _ in range(width)] for _ in range(MR)]
         for row in accumulators:
             for slot in row:
                 builder.store(zero, slot)
-        b_base = cgutils.alloca_once_value(builder, b_)
-        builder.store(b_, b_base)
+        a_slot = cgutils.alloca_once(builder, number.as_pointer())
+        b_slot = cgutils.alloca_once(builder, number.as_pointer())
+        builder.store(_element(context, builder, B, B_, b_), b_slot)
         with cgutils.for_range(builder, n_taps_) as loop:
-            offset_pointer = _element(context, builder, taps, taps_, builder.add(tap_, loop.index))
-            offset = builder.load(offset_pointer)
-            a_start = builder.add(a_, offset)
-            a_rows = [
-                _element(context, builder, A, A_, builder.add(a_start, row_offset[i])) for i in range(MR)
-            ]
-            b_start = builder.load(b_base)
-            with cgutils.for_range(builder, run_) as inner:
-                a_index = builder.mul(inner.index, a_k_)
-                b_pointer = _element(
-                    context, builder, B, B_, builder.add(b_start, builder.mul(inner.index, b_k_))
-                )
+            offset = builder.load(_element(context, builder, taps, taps_, builder.add(tap_, loop.index)))
+            builder.store(_element(context, builder, A, A_, builder.add(a_, offset)), a_slot)
+            with cgutils.for_range(builder, run_):
+                a_pointer = _opaque(builder, builder.load(a_slot))
+                b_pointer = builder.load(b_slot)
                 columns = [
                     _read(builder, builder.gep(b_pointer, [INDEX(j * LANES)]), vector, align) for j in range(width)
                 ]
                 for i in range(MR):
-                    element = _broadcast(builder, builder.load(builder.gep(a_rows[i], [a_index])), vector)
+                    element = _broadcast(builder, builder.load(builder.gep(a_pointer, [row_offset[i]])), vector)
                     for j in range(width):
                         slot = accumulators[i][j]
                         product = builder.fmul(element, columns[j], flags=FMA_FLAGS)
                         total = builder.fadd(builder.load(slot), product, flags=FMA_FLAGS)
                         builder.store(total, slot)
-            builder.store(builder.add(b_start, builder.mul(run_, b_k_)), b_base)
+                builder.store(builder.gep(a_pointer, [a_k_]), a_slot)
+                builder.store(builder.gep(b_pointer, [b_k_]), b_slot)
 
-        whole = builder.and_(
-            builder.icmp_signed("==", cols_, INDEX(NR)), builder.icmp_signed("==", rows_, INDEX(MR))
-        )
-        with builder.if_else(whole) as (full, part):
-            with full:
-                with builder.if_else(add_) as (adds, overwrites):
-                    for is_add, branch in ((True, adds), (False, overwrites)):
-                        with branch:
-                            for i in range(MR):
-                                row = builder.add(c_, builder.mul(INDEX(i), c_row_))
-                                target = _element(context, builder, C, C_, row)
-                                for j in range(width):
-                                    pointer = builder.gep(target, [INDEX(j * LANES)])
-                                    value = builder.load(accumulators[i][j])
-                                    if is_add:
-                                        value = builder.fadd(_read(builder, pointer, vector, align), value)
-                                    _write(builder, value, pointer, align)
+        with builder.if_else(builder.icmp_signed("==", cols_, INDEX(NR))) as (whole, part):
+            with whole:
+                for i in range(MR):
+                    with builder.if_then(builder.icmp_signed("<", INDEX(i), rows_), likely=True):
+                        row = _element(context, builder, C, C_, builder.add(c_, builder.mul(INDEX(i), c_row_)))
+                        for j in range(width):
+                            pointer = builder.gep(row, [INDEX(j * LANES)])
+                            old = builder.select(add_, _read(builder, pointer, vector, align), zero)
+                            _write(builder, builder.fadd(old, builder.load(accumulators[i][j])), pointer, align)
             with part:
                 tile = cgutils.alloca_once(builder, ir.ArrayType(number, MR * NR))
                 first = builder.bitcast(tile, number.as_pointer())
@@ -349,11 +346,9 @@ def gemm_tile(typing_context, A, a, a_row, a_k, taps, tap, n_taps, run, B, b, b_
                     target = builder.add(c_, builder.mul(row.index, c_row_))
                     with cgutils.for_range(builder, cols_) as column:
                         pointer = _element(context, builder, C, C_, builder.add(target, column.index))
-                        value = builder.load(
-                            builder.gep(first, [builder.add(builder.mul(row.index, INDEX(NR)), column.index)])
-                        )
+                        position = builder.add(builder.mul(row.index, INDEX(NR)), column.index)
                         old = builder.select(add_, builder.load(pointer), ir.Constant(number, 0.0))
-                        builder.store(builder.fadd(old, value), pointer)
+                        builder.store(builder.fadd(old, builder.load(builder.gep(first, [position]))), pointer)
         return context.get_dummy_value()
 
     return sig, generate

@@ -209,11 +209,11 @@ class Conv2D(_Convolution):
 
     def backward_kernel(self, grad, input_grad=True, codes=None):
         """`backward` from the gradient before the activation or, with `codes`, after a 2x2 max-pool."""
-        conv.kernel_gradient(self._x, grad, self._geometry, self.grads["kernel"], self.grads.get("bias"), codes)
-        if not input_grad:
-            return None
-        grad_x = self._buffer("grad_x", self._x.shape)
-        conv.input_gradient(grad, self.params["kernel"], self._geometry, grad_x, codes=codes)
+        grad_x = self._buffer("grad_x", self._x.shape) if input_grad else None
+        conv.backward(
+            self._x, self.params["kernel"], grad, self._geometry, grad_x, self.grads["kernel"], self.grads.get("bias"),
+            codes,
+        )  # fmt: skip
         return grad_x
 
 

@@ -20,7 +20,7 @@ class ConvPool:
     skips_input_grad = True
 
     def __init__(self, conv_layer, pool_layer):
-        self.conv, self.pool = conv_layer, pool_layer
+        self.conv, self.pool = self.layers = conv_layer, pool_layer
 
     def forward(self, x, training=False):
         """``pool(conv(x))``: shape ``(images, rows // 2, columns // 2, filters)``."""
