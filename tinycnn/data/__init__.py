@@ -1,5 +1,6 @@
 """Images in: folders and zips, a synthetic set, augmentation, and an audit of what one was given."""
 
+from tinycnn.data.audit import Audit, audit
 from tinycnn.data.augment import Augment, equalize
 from tinycnn.data.dataset import BadFile, Dataset, Splits, balanced_class_weights
 from tinycnn.data.decode import decode_image, load_image
@@ -8,10 +9,12 @@ from tinycnn.data.phantoms import chest_phantoms
 from tinycnn.data.splits import first_of_each_group, grouped_holdout, grouped_kfold, leak_free, merge_groups
 
 __all__ = [
+    "Audit",
     "Augment",
     "BadFile",
     "Dataset",
     "Splits",
+    "audit",
     "balanced_class_weights",
     "chest_phantoms",
     "decode_image",

@@ -1,0 +1,108 @@
+"""Where images stand in a folder or zip, ``split/class/image``, and reading them all in parallel."""
+
+import os
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
+from PIL import Image
+
+from tinycnn.data.dataset import BadFile
+
+
+def find_images(source, splits):
+    """Find the class folders and image files of every split.
+
+    Returns
+    -------
+    root : tuple of str
+        Folders from the top of `source` down to the one that holds the splits.
+    classes : list of str
+        Class names, sorted.
+    files : list of list of (str, int)
+        For each split, the path below the root and the class of every file, sorted.
+
+    Raises
+    ------
+    ValueError
+        Naming the folder: a missing split, fewer than two classes, an empty class, a class that the first split
+        does not have.
+    """
+    splits = (splits,) if isinstance(splits, str) else tuple(splits)
+    if len(splits) not in (1, 2) or len(set(splits)) != len(splits):
+        raise ValueError(f"splits must name the training folder and optionally another, the test folder; got {splits}")
+    root = _find_root(source, splits)
+    classes = _classes_of(source, root, splits[0])
+    return root, classes, [_files_of(source, root, split, classes) for split in splits]
+
+
+def _find_root(source, splits):
+    """Folder parts above the split folders."""
+    root = ()
+    while True:
+        folders, _ = source.listing(root)
+        missing = [split for split in splits if split not in folders]
+        if not missing:
+            return root
+        if len(folders) != 1 or folders[0] in splits:
+            raise ValueError(
+                f"{source.where(*root)} has no folder {' or '.join(map(repr, missing))}; its folders are {folders}."
+                " Expected split/class/image files; name other split folders with splits=(...)"
+            )
+        root = (*root, folders[0])
+
+
+def _classes_of(source, root, split):
+    folders, files = source.listing((*root, split))
+    if len(folders) < 2:
+        raise ValueError(
+            f"{source.where(*root, split)} needs at least two class folders, it holds {folders or 'none'}"
+            f" and {len(files)} files"
+        )
+    return folders
+
+
+def _files_of(source, root, split, classes):
+    """(path under root, label) of every image file of a split, sorted."""
+    folders, _ = source.listing((*root, split))
+    if not folders:
+        raise ValueError(f"{source.where(*root, split)} holds no class folder; training has {classes}")
+    unknown = [name for name in folders if name not in classes]
+    if unknown:
+        raise ValueError(f"{source.where(*root, split)} holds the classes {unknown}, training only {classes}")
+    found = []
+    for name in folders:
+        inside = sorted("/".join((split, name, *parts)) for parts in source.walk((*root, split, name)))
+        if not inside:
+            raise ValueError(f"class folder {source.where(*root, split, name)} is empty")
+        found += [(path, classes.index(name)) for path in inside]
+    return found
+
+
+def map_files(function, source, root, names, workers=None):
+    """``function(i, bytes)`` for every file i of `names`, in threads: the results, or a `BadFile` where it failed.
+
+    A file fails if it cannot be read or `function` raises ValueError.
+    """
+
+    def apply(i):
+        try:
+            return function(i, source.read((*root, *names[i].split("/"))))
+        except OSError as error:
+            return BadFile(names[i], f"cannot be read: {error.strerror or error}")
+        except ValueError as error:
+            return BadFile(names[i], str(error))
+
+    with warnings.catch_warnings():  # here, not in the threads: the filters belong to the whole process
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # becomes an error with the file's name
+        warnings.filterwarnings("ignore", module="PIL")  # odd metadata, which nobody asked for
+        with ThreadPoolExecutor(workers or available_cores(), "tinycnn-files") as pool:
+            try:
+                return list(pool.map(apply, range(len(names))))
+            except BaseException:  # Ctrl-C must not wait for the files still queued
+                pool.shutdown(cancel_futures=True)
+                raise
+
+
+def available_cores():
+    """Cores that this process may use, which can be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
