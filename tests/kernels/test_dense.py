@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+
+from tinycnn import reference
+from tinycnn.kernels.dense import K_BLOCK, dense_backward, dense_forward
+from tinycnn.kernels.simd import MR, NR
+
+# images, inputs, units: edges of the register tile, of panels, of blocks of weights and of chunks of the sum
+SIZES = [
+    (1, 1, 1),
+    (MR, 7, NR),
+    (MR + 1, K_BLOCK, NR - 1),
+    (16, K_BLOCK + 1, 2 * NR),
+    (5, 2 * K_BLOCK - 1, NR + 3),
+    (3, 3000, 5),
+    (2 * NR + 1, 19, 33),
+]
+
+
+def normal(*shape, dtype, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype(dtype)
+
+
+def close(ours, exact, dtype):
+    return abs(ours - exact).max() < 40 * np.finfo(dtype).eps * max(1, abs(exact).max())
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("images, inputs, units", SIZES)
+def test_forward_equals_reference(images, inputs, units, dtype):
+    x, kernel = normal(images, inputs, dtype=dtype), normal(inputs, units, dtype=dtype, seed=1)
+    bias = normal(units, dtype=dtype, seed=2)
+    for b in (bias, None):
+        y = np.full((images, units), np.nan, dtype)
+        dense_forward(x, kernel, b, y)
+        wide = None if b is None else b.astype(float)
+        assert close(y, reference.dense_forward(x.astype(float), kernel.astype(float), wide), dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("images, inputs, units", SIZES)
+def test_backward_equals_reference(images, inputs, units, dtype):
+    x, kernel = normal(images, inputs, dtype=dtype), normal(inputs, units, dtype=dtype, seed=1)
+    grad = normal(images, units, dtype=dtype, seed=2)
+    exact_x, exact_kernel, _ = reference.dense_backward(*(a.astype(float) for a in (x, kernel, grad)))
+    grad_x, grad_kernel = np.full_like(x, np.nan), np.full_like(kernel, np.nan)
+    dense_backward(x, kernel, grad, grad_x, grad_kernel)
+    assert close(grad_x, exact_x, dtype) and close(grad_kernel, exact_kernel, dtype)
+    only = np.full_like(kernel, np.nan)
+    dense_backward(x, kernel, grad, None, only)
+    assert np.array_equal(only, grad_kernel)
+
+
+def test_inputs_are_left_alone():
+    x, kernel, grad = normal(3, 20, dtype=np.float32), normal(20, 5, dtype=np.float32), normal(3, 5, dtype=np.float32)
+    kept = x.copy(), kernel.copy(), grad.copy()
+    dense_forward(x, kernel, None, np.empty((3, 5), np.float32))
+    dense_backward(x, kernel, grad, np.empty_like(x), np.empty_like(kernel))
+    assert all(np.array_equal(*pair) for pair in zip((x, kernel, grad), kept, strict=True))
