@@ -5,6 +5,7 @@ from tinycnn.data.augment import Augment, equalize
 from tinycnn.data.dataset import BadFile, Dataset, Splits, balanced_class_weights
 from tinycnn.data.decode import decode_image, load_image
 from tinycnn.data.folder import load_image_folder
+from tinycnn.data.metadata import Stripped, strip_metadata
 from tinycnn.data.phantoms import chest_phantoms
 from tinycnn.data.splits import first_of_each_group, grouped_holdout, grouped_kfold, leak_free, merge_groups
 
@@ -14,6 +15,7 @@ __all__ = [
     "BadFile",
     "Dataset",
     "Splits",
+    "Stripped",
     "audit",
     "balanced_class_weights",
     "chest_phantoms",
@@ -26,4 +28,5 @@ __all__ = [
     "load_image",
     "load_image_folder",
     "merge_groups",
+    "strip_metadata",
 ]

@@ -1,0 +1,228 @@
+import io
+import os
+
+import numpy as np
+import pytest
+from PIL import Image, PngImagePlugin
+
+from tinycnn.data.decode import decode_image
+from tinycnn.data.metadata import strip_bytes, strip_metadata
+
+SECRET = "Jane Doe"
+
+
+def picture(mode="RGB"):
+    rng = np.random.default_rng(0)
+    image = Image.fromarray(rng.integers(0, 256, (24, 37, 3), np.uint8))
+    return Image.fromarray(rng.integers(0, 65536, (24, 37), np.uint16)) if mode == "I;16" else image.convert(mode)
+
+
+def exif(orientation=None):
+    block = Image.Exif()
+    block[0x010E] = SECRET
+    if orientation:
+        block[0x0112] = orientation
+    return block
+
+
+def encode(image, format, **options):
+    file = io.BytesIO()
+    image.save(file, format, **options)
+    return file.getvalue()
+
+
+def check(data, *removed):
+    """Strip; the pixels stay, the secret goes, nothing is left to strip; the result, to look at further."""
+    stripped, names = strip_bytes(data)
+    with Image.open(io.BytesIO(data)) as before, Image.open(io.BytesIO(stripped)) as after:
+        assert before.size == after.size and before.mode == after.mode
+        before.load()
+        np.testing.assert_array_equal(np.asarray(before), np.asarray(after))
+    assert SECRET.encode() not in stripped
+    assert names == sorted(removed)
+    return stripped
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_blocks": 2}, {"quality": 100}])
+def test_jpeg(mode, options):
+    data = encode(picture(mode), "JPEG", exif=exif(), comment=SECRET, xmp=SECRET.encode(), dpi=(300, 300), **options)
+    stripped = check(data, "EXIF", "XMP", "comment")
+    with Image.open(io.BytesIO(stripped)) as image:
+        assert image.info.get("dpi") == Image.open(io.BytesIO(data)).info.get("dpi")
+    assert strip_bytes(stripped) == (stripped, [])
+
+
+def segment(marker, content):
+    return bytes([0xFF, marker]) + (len(content) + 2).to_bytes(2, "big") + content
+
+
+def test_jpeg_segments_of_all_kinds():
+    data = encode(picture(), "JPEG", icc_profile=b"profile " * 20)
+    jfif = data[2:20]
+    assert jfif[:4] == b"\xff\xe0\x00\x10"
+    with_thumbnail = segment(0xE0, jfif[4:16] + b"\x01\x01" + b"\x09\x09\x09")
+    extra = segment(0xE0, b"JFXX\x00\x10" + SECRET.encode()) + segment(0xED, b"Photoshop 3.0\x00" + SECRET.encode())
+    extra += segment(0xEC, SECRET.encode()) + b"\xff\xff\xff" + segment(0xFE, SECRET.encode())[1:]
+    data = data[:2] + with_thumbnail + extra + data[20:] + SECRET.encode()
+    stripped = check(data, "APP12", "Photoshop/IPTC", "comment", "data after the image", "thumbnail")
+    assert Image.open(io.BytesIO(stripped)).info["icc_profile"] == b"profile " * 20
+    assert stripped[2:20] == jfif
+
+
+def test_a_phones_second_picture_goes():
+    data = encode(picture(), "MPO", save_all=True, append_images=[picture("L").convert("RGB")])
+    assert Image.open(io.BytesIO(data)).n_frames == 2
+    stripped, removed = strip_bytes(data)
+    assert "data after the image" in removed and "APP2" in removed
+    with Image.open(io.BytesIO(stripped)) as image:
+        assert image.format == "JPEG" and getattr(image, "n_frames", 1) == 1
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "P", "I;16", "1"])
+def test_png(mode):
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Patient", SECRET)
+    text.add_text("Long", SECRET * 9, zip=True)
+    text.add_itxt("Name", SECRET)
+    text.add(b"tIME", b"\x07\xe4\x03\x01\x0c\x00\x00")
+    text.add(b"prIV", SECRET.encode())
+    data = encode(picture(mode), "PNG", pnginfo=text, exif=exif(), dpi=(300, 300)) + SECRET.encode()
+    stripped = check(data, "EXIF", "data after the image", "prIV", "text", "time")
+    assert Image.open(io.BytesIO(stripped)).info["dpi"] == pytest.approx((300, 300), abs=0.1)
+
+
+def test_text_behind_the_pixels_and_transparency():
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Late", SECRET, zip=False)
+    data = encode(picture("P"), "PNG", transparency=3)
+    chunk = encode(picture("L"), "PNG", pnginfo=text)
+    start = chunk.index(b"tEXt") - 4
+    late = chunk[start : start + 12 + int.from_bytes(chunk[start : start + 4], "big")]
+    stripped = check(data[:-12] + late + data[-12:], "text")
+    assert Image.open(io.BytesIO(stripped)).info["transparency"] == 3
+
+
+@pytest.mark.parametrize("lossless", [True, False])
+def test_webp(lossless):
+    if "WEBP" not in Image.SAVE:
+        pytest.skip("this Pillow cannot write WebP")
+    data = encode(picture("RGBA"), "WEBP", exif=exif(), xmp=SECRET.encode(), lossless=lossless)
+    check(data, "EXIF", "XMP")
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "I;16", "F", "1", "P", "CMYK"])
+def test_tiff(mode):
+    data = encode(
+        picture("L").convert("F") if mode == "F" else picture(mode), "TIFF", description=SECRET, artist=SECRET
+    )
+    assert SECRET.encode() in data
+    check(data, "TIFF fields")
+
+
+def test_tiff_of_several_pages():
+    data = encode(picture(), "TIFF", save_all=True, append_images=[picture()])
+    with pytest.raises(ValueError, match="2 pages"):
+        strip_bytes(data)
+
+
+def test_bmp():
+    check(encode(picture(), "BMP"))
+    check(encode(picture(), "BMP") + SECRET.encode(), "data after the image")
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_orientation_survives_alone(format, orientation):
+    data = encode(picture(), format, exif=exif(orientation))
+    stripped, _ = strip_bytes(data)
+    np.testing.assert_array_equal(decode_image(stripped, (24, 37)), decode_image(data, (24, 37)))
+    assert SECRET.encode() not in stripped
+    if format in ("JPEG", "PNG", "WEBP"):
+        tags = dict(Image.open(io.BytesIO(stripped)).getexif())
+        assert tags == ({} if orientation == 1 else {0x0112: orientation})
+        assert strip_bytes(stripped)[0] == stripped
+
+
+def test_what_is_refused():
+    with pytest.raises(ValueError, match="GIF"):
+        strip_bytes(encode(picture("P"), "GIF"))
+    for data in (b"", b"patient list", encode(picture(), "JPEG")[:-300], encode(picture(), "PNG")[:-300]):
+        with pytest.raises(ValueError):
+            strip_bytes(data)
+
+
+@pytest.fixture
+def source(tmp_path):
+    source = tmp_path / "source"
+    for name in ("train/a/1.jpg", "train/b/2.jpg", "test/a/3.jpg"):
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_bytes(encode(picture(), "JPEG", comment=SECRET))
+    (source / ".DS_Store").write_text(SECRET)
+    return source
+
+
+def contents(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_folder(source, tmp_path):
+    before = contents(source)
+    result = strip_metadata(source, tmp_path / "target")
+    assert result.removed == {name: ["comment"] for name in ("test/a/3.jpg", "train/a/1.jpg", "train/b/2.jpg")}
+    assert result.skipped == [] and contents(source) == before
+    after = contents(tmp_path / "target")
+    assert set(after) == set(result.removed) and not any(SECRET.encode() in data for data in after.values())
+    assert strip_metadata(source, tmp_path / "target").removed == result.removed, "a second run does no harm"
+    assert contents(tmp_path / "target") == after
+
+
+def test_bad_files_are_never_copied(source, tmp_path):
+    (source / "patients.csv").write_text(SECRET)
+    (source / "train/a/zero.png").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"(?s)2 of 5 files.*patients.csv.*zero.png: the file is empty"):
+        strip_metadata(source, tmp_path / "target")
+    assert len(contents(tmp_path / "target")) == 3
+    result = strip_metadata(source, tmp_path / "other", on_error="skip")
+    assert [bad.path for bad in result.skipped] == ["patients.csv", "train/a/zero.png"]
+
+
+def test_a_crash_leaves_whole_files_only(source, tmp_path, monkeypatch):
+    target = tmp_path / "target"
+    expected = contents(source)
+    replace, calls = os.replace, []
+
+    def fail_second(*args):
+        calls.append(args)
+        if len(calls) == 2:
+            raise OSError(28, "No space left on device")
+        replace(*args)
+
+    monkeypatch.setattr(os, "replace", fail_second)
+    with pytest.raises(OSError, match="No space left"):
+        strip_metadata(source, target, workers=1)
+    monkeypatch.undo()
+    assert contents(source) == expected
+    partial = contents(target)
+    assert len(partial) == 2 and all(Image.open(io.BytesIO(data)).size == (37, 24) for data in partial.values())
+    strip_metadata(source, target)
+    assert len(contents(target)) == 3
+
+
+def test_impossible_folders(source, tmp_path):
+    with pytest.raises(FileNotFoundError, match="absent"):
+        strip_metadata(tmp_path / "absent", tmp_path / "target")
+    for target in (source, source / "inside"):
+        with pytest.raises(ValueError, match="inside"):
+            strip_metadata(source, target)
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(NotADirectoryError):
+        strip_metadata(source, tmp_path / "file")
+
+
+def test_some_of_the_real_images(real_folder):
+    paths = sorted(real_folder.glob("*/*/*"))[::16]
+    removed = set()
+    for path in paths + [real_folder / "train/Covid/068.jpg"]:
+        removed |= set(strip_bytes(path.read_bytes())[1])
+    assert removed == {"comment"}
