@@ -1,0 +1,390 @@
+import importlib
+import inspect
+import os
+import pkgutil
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+import tinycnn.kernels
+from tinycnn.kernels import dense, direct, elementwise, images, norm, pool, runtime, winograd
+from tinycnn.kernels.simd import LANES, NR
+
+
+@pytest.fixture(autouse=True)
+def threads_as_before():
+    before = runtime.get_num_threads()
+    yield
+    runtime.set_num_threads(before)
+
+
+def normal(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+# -- every kernel, on enough data for several tasks: functions that return what the kernel wrote -------------------
+
+TAPS = np.array([(r - 1, s - 1) for r, s in np.ndindex(3, 3)])
+
+
+def correlate(fused=False):
+    x, weights, bias = normal(3, 70, 40, 8), normal(1, 72, LANES, seed=1), normal(LANES, seed=2)
+    codes = np.zeros((3, 35, 20, LANES), np.uint8)
+    y = np.zeros(codes.shape if fused else (3, 70, 40, LANES), np.float32)
+    grid, merge = (70, 40, 0, 1, 0, 1), 3
+    direct.correlate(x, x.shape, weights, TAPS, (1, 1), bias, grid, y, fused, fused, codes, merge=merge)
+    return y, codes
+
+
+def weight_gradient():
+    x, grad = normal(7, 30, 20, 5), normal(7, 30, 20, 9, seed=1)
+    grad_kernel, grad_bias = np.zeros((3, 3, 5, 9), np.float32), np.zeros(9, np.float32)
+    direct.weight_gradient(x, grad, grad.shape[1:], TAPS, (1, 1), 1, grad_kernel, grad_bias)
+    return grad_kernel, grad_bias
+
+
+def winograd_forward():
+    x, kernel, y = normal(5, 41, 22, NR), normal(3, 3, NR, NR, seed=1), np.zeros((5, 41, 22, NR), np.float32)
+    winograd.forward(x, kernel, normal(NR, seed=2), (1, 1), (41, 22), y)
+    return (y,)
+
+
+def winograd_backward():
+    x, kernel, grad = normal(5, 41, 22, NR), normal(3, 3, NR, NR, seed=1), normal(5, 41, 22, NR, seed=2)
+    results = np.zeros_like(x), np.zeros_like(kernel), np.zeros(NR, np.float32)
+    winograd.backward(x, kernel, grad, (1, 1), (41, 22), *results)
+    return results
+
+
+def dense_forward():
+    y = np.zeros((5, 7), np.float32)
+    dense.dense_forward(normal(5, 9000), normal(9000, 7, seed=1), normal(7, seed=2), y)
+    return (y,)
+
+
+def dense_backward():
+    x, kernel = normal(5, 3000), normal(3000, 7, seed=1)
+    results = np.zeros_like(x), np.zeros_like(kernel)
+    dense.dense_backward(x, kernel, normal(5, 7, seed=2), *results)
+    return results
+
+
+def adam_update():
+    param, grad, m, v = normal(300_000), normal(300_000, seed=1), normal(300_000, seed=2), normal(300_000, seed=3) ** 2
+    elementwise.adam_update(param, grad, m, v, 0.1, 0.9, 0.99, 1e-7)
+    return param, m, v
+
+
+def sgd_update():
+    param, velocity = normal(300_000), normal(300_000, seed=1)
+    elementwise.sgd_update(param, normal(300_000, seed=2), velocity, 0.1, 0.9, True)
+    return param, velocity
+
+
+def sum_of_squares():
+    return (elementwise.sum_of_squares(normal(1_000_003)),)
+
+
+def scale_u8():
+    pixels, out = np.arange(300_000).astype(np.uint8), np.zeros(300_000, np.float32)
+    elementwise.scale_u8(pixels, out, 1 / 255)
+    return (out,)
+
+
+def dropout_mask_apply():
+    out = np.zeros(300_000, np.float32)
+    elementwise.dropout_mask_apply(normal(300_000), out, np.uint64(5), 0.4)
+    return (out,)
+
+
+def relu_backward():
+    out = np.zeros(300_000, np.float32)
+    elementwise.relu_backward(normal(300_000), normal(300_000, seed=1), out)
+    return (out,)
+
+
+def moments():
+    return norm.moments(normal(5001, 7))
+
+
+def normalize():
+    y = np.zeros((5001, 7), np.float32)
+    norm.normalize(normal(5001, 7), normal(7), normal(7, seed=1), normal(7, seed=2), y)
+    return (y,)
+
+
+def gradient_sums():
+    return norm.gradient_sums(normal(5001, 7), normal(5001, 7, seed=1), normal(7), normal(7, seed=2))
+
+
+def input_gradient():
+    grad_x = np.zeros((5001, 7), np.float32)
+    norm.input_gradient(normal(5001, 7), normal(5001, 7, seed=1), *(normal(7, seed=s) for s in range(5)), grad_x)
+    return (grad_x,)
+
+
+def maxpool_forward(window=3, stride=2):
+    x = np.round(normal(3, 51, 31, LANES))
+    size = (51 - window) // stride + 1, (31 - window) // stride + 1
+    y, codes = np.zeros((3, *size, LANES), np.float32), np.zeros((3, *size, LANES), np.uint8)
+    pool.maxpool_forward(x, (window, window, stride, stride, 0, 0), y, codes)
+    return y, codes
+
+
+def maxpool_backward(window=3, stride=2):
+    y, codes = maxpool_forward(window, stride)
+    grad_x = np.zeros((3, 51, 31, LANES), np.float32)
+    pool.maxpool_backward(normal(*y.shape, seed=1), codes, (window, window, stride, stride, 0, 0), grad_x)
+    return (grad_x,)
+
+
+def avgpool_forward():
+    y = np.zeros((3, 25, 15, 5), np.float32)
+    pool.avgpool_forward(normal(3, 51, 31, 5), (3, 3, 2, 2, 0, 0), y)
+    return (y,)
+
+
+def avgpool_backward():
+    grad_x = np.zeros((3, 51, 31, 5), np.float32)
+    pool.avgpool_backward(normal(3, 25, 15, 5), (3, 3, 2, 2, 0, 0), grad_x)
+    return (grad_x,)
+
+
+def pixels():
+    return np.random.default_rng(0).integers(0, 256, (5, 40, 33, 3), dtype=np.uint8)
+
+
+def warp_images():
+    source, keys = pixels(), np.arange(5, dtype=np.uint64)
+    out = np.zeros_like(source)
+    matrices = np.tile(np.float32([[0.9, 0.1, 1], [-0.1, 0.9, 2]]), (5, 1, 1))
+    levels = np.tile(np.float32([1.1, -3, 4]), (5, 1))
+    images.warp_images(source, out, matrices, levels, keys, images.REFLECT, 0.0)
+    return (out,)
+
+
+def equalize_images():
+    source = pixels()
+    out = np.zeros_like(source)
+    images.equalize_images(source, out, 4, 2.0)
+    return (out,)
+
+
+CASES = {
+    direct: [correlate, weight_gradient],
+    winograd: [winograd_forward, winograd_backward],
+    dense: [dense_forward, dense_backward],
+    elementwise: [adam_update, sgd_update, sum_of_squares, scale_u8, dropout_mask_apply, relu_backward],
+    norm: [moments, normalize, gradient_sums, input_gradient],
+    pool: [maxpool_forward, maxpool_backward, avgpool_forward, avgpool_backward],
+    images: [warp_images, equalize_images],
+}
+VARIANTS = [lambda: correlate(fused=True), lambda: maxpool_forward(2), lambda: maxpool_backward(2)]
+EVERY_KERNEL = [case for cases in CASES.values() for case in cases] + VARIANTS
+
+
+def bits(results):
+    return [np.asarray(a).tobytes() for a in results]
+
+
+def test_the_list_above_is_complete():
+    for info in pkgutil.iter_modules(tinycnn.kernels.__path__):
+        module = importlib.import_module(f"tinycnn.kernels.{info.name}")
+        kernels = {
+            name
+            for name, value in vars(module).items()
+            if inspect.isfunction(value) and value.__module__ == module.__name__
+            if hasattr(value, "__wrapped__")  # by runtime.locked
+        }
+        listed = {case.__name__.removeprefix("winograd_") for case in CASES.get(module, [])}
+        assert kernels == listed, f"kernels of {module.__name__} without a case here, or cases without a kernel"
+
+
+@pytest.mark.parametrize("case", EVERY_KERNEL)
+def test_threads_never_change_a_bit(case):
+    runtime.set_num_threads(1)
+    alone = bits(case())
+    for threads in (2, 3, 3):
+        runtime.set_num_threads(threads)
+        assert bits(case()) == alone
+
+
+# -- threads -------------------------------------------------------------------------------------------------------
+
+
+def test_two_python_threads_at_once():
+    runtime.set_num_threads(2)
+    cases = [correlate, dense_forward, adam_update, weight_gradient, moments]
+    expected = [bits(case()) for case in cases]
+    wrong, start = [], threading.Barrier(2)
+
+    def work(order):
+        try:
+            start.wait(20)
+            for i in order:
+                if bits(cases[i]()) != expected[i]:
+                    wrong.append(cases[i].__name__)
+        except BaseException as error:
+            wrong.append(error)
+
+    threads = [threading.Thread(target=work, args=(order,)) for order in ([0, 1, 2, 3, 4] * 3, [4, 3, 2, 1, 0] * 3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not any(thread.is_alive() for thread in threads) and wrong == []
+
+
+@pytest.mark.parametrize("culprit", [0, 1, 2])
+def test_an_error_in_any_thread_reaches_the_caller_and_the_pool_lives_on(culprit):
+    runtime.set_num_threads(3)
+    finished = []
+
+    def kernel(worker):
+        if worker == culprit:
+            raise ZeroDivisionError(f"worker {worker}")
+        finished.append(worker)
+
+    with pytest.raises(ZeroDivisionError, match=f"worker {culprit}"):
+        runtime.locked(runtime.run)(kernel)
+    assert sorted(finished) == [w for w in range(3) if w != culprit]  # nobody is still at work
+    finished.clear()
+    culprit = None
+    runtime.locked(runtime.run)(kernel)
+    assert sorted(finished) == [0, 1, 2]
+
+
+def test_every_worker_is_called_once_and_has_a_thread_of_its_own():
+    for threads in (1, 4, 2):
+        runtime.set_num_threads(threads)
+        meeting, seen = threading.Barrier(threads), []
+
+        def kernel(worker, meeting=meeting, seen=seen):
+            meeting.wait(20)  # passes only if all are here at the same time
+            seen.append((worker, threading.get_ident()))
+
+        runtime.locked(runtime.run)(kernel)
+        assert sorted(worker for worker, _ in seen) == list(range(threads))
+        assert len({ident for _, ident in seen}) == threads
+        assert dict(seen)[0] == threading.get_ident()
+
+
+@pytest.mark.parametrize("n", [0, -1, 1.5, "2", None])
+def test_set_num_threads_says_what_it_wants(n):
+    before = runtime.get_num_threads()
+    with pytest.raises(ValueError, match="the number of threads must be a positive int"):
+        runtime.set_num_threads(n)
+    assert runtime.get_num_threads() == before
+
+
+def test_scratch_is_aligned_and_apart():
+    a, b = runtime.locked(runtime.scratch)(np.float32, 5, 1000)
+    c, d = runtime.locked(runtime.scratch)(np.float64, 3, 0)
+    assert (a.size, b.size, c.size, d.size) == (5, 1000, 3, 0) and c.dtype == np.float64
+    assert a.ctypes.data % 64 == b.ctypes.data % 64 == c.ctypes.data % 64 == 0
+    a[:], b[:] = 1, 2
+    assert (a == 1).all()
+
+
+# -- processes -----------------------------------------------------------------------------------------------------
+
+USE = """
+import os, sys
+import numpy as np
+from tinycnn.kernels import runtime
+from tinycnn.kernels.dense import dense_forward
+
+def total(threads=2):
+    runtime.set_num_threads(threads)
+    y = np.empty((3, 4), np.float32)
+    dense_forward(np.ones((3, 5000), np.float32), np.ones((5000, 4), np.float32), None, y)
+    return float(y.sum())
+"""
+
+FORK = """
+assert total() == 60000
+child = os.fork()
+if child == 0:
+    os._exit(0 if total(3) == 60000 else 1)
+_, status = os.waitpid(child, 0)
+assert status == 0 and total() == 60000
+print("done")
+"""
+
+FORK_WHILE_LOCKED = """
+import threading, time
+assert total() == 60000
+held = threading.Event()
+
+@runtime.locked
+def hold():
+    held.set()
+    time.sleep(1)
+
+thread = threading.Thread(target=hold)
+thread.start()
+held.wait()
+child = os.fork()
+if child == 0:
+    os._exit(0 if total() == 60000 else 1)
+_, status = os.waitpid(child, 0)
+thread.join()
+assert status == 0 and total() == 60000
+print("done")
+"""
+
+SPAWN = """
+import multiprocessing
+
+def send(connection):
+    connection.send(total())
+
+if __name__ == "__main__":
+    assert total() == 60000
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe()
+    process = context.Process(target=send, args=(sender,))
+    process.start()
+    assert receiver.poll(60) and receiver.recv() == 60000
+    process.join(60)
+    assert process.exitcode == 0
+    print("done")
+"""
+
+
+def run_script(tmp_path, text, **environment):
+    script = tmp_path / "script.py"
+    script.write_text(USE + text)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [os.getcwd(), *sys.path])), **environment}
+    return subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+@pytest.mark.parametrize("text", [FORK, FORK_WHILE_LOCKED])
+def test_a_forked_child_computes(tmp_path, text):
+    result = run_script(tmp_path, text)
+    assert result.stdout == "done\n", result.stderr
+
+
+def test_a_spawned_process_computes(tmp_path):
+    result = run_script(tmp_path, SPAWN)
+    assert result.stdout == "done\n", result.stderr
+
+
+def test_threads_at_first_come_from_the_environment(tmp_path):
+    result = run_script(tmp_path, "print(runtime.get_num_threads())", NUMBA_NUM_THREADS="1")
+    assert result.stdout == "1\n", result.stderr
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_compiling_is_announced_once(tmp_path, quiet):
+    environment = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")} | ({"TINYCNN_QUIET": "1"} if quiet else {})
+    text = (
+        "from tinycnn.kernels.elementwise import sum_of_squares\n"
+        "for dtype in (np.float32, np.float64): sum_of_squares(np.ones(3, dtype))\n"
+    )
+    assert run_script(tmp_path, text, **environment).stderr.count("compiling its kernels") == (0 if quiet else 1)
+    assert "compiling" not in run_script(tmp_path, text, **environment).stderr  # now from the cache
