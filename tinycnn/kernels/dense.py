@@ -11,7 +11,7 @@ from tinycnn.kernels import runtime
 from tinycnn.kernels.runtime import jit
 from tinycnn.kernels.simd import MR, NR, fetch_add, gemm_tile
 
-K_BLOCK = 256  # weight rows per block: 128 KB at 128 units
+K_BLOCK = 128  # weight rows per block: 64 KB at 128 units
 
 
 def _padded_columns(a, rows):
@@ -92,7 +92,7 @@ def _backward(worker, x, W, grad, grad_t, grad_x, grad_W, shape, wants_x, T, tap
 def dense_backward(x, kernel, grad, grad_x, grad_kernel):
     """``grad_kernel = x.T @ grad`` and, unless `grad_x` is None, ``grad_x = grad @ kernel.T``, block by block.
 
-    A block of weights is 256 rows; within it x and grad_x are transposed in cache, because a column of x strides over
+    Within a block of weights x and grad_x are transposed in cache, because a column of x strides over
     the whole array and would miss the cache at every step.
     """
     images, depth = x.shape

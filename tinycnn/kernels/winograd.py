@@ -26,6 +26,8 @@ from tinycnn.kernels.runtime import inlined, jit
 from tinycnn.kernels.simd import LANES, MR, NR, fetch_add, gemm_tile, load, load_where_code, relu, store, store_max4
 
 TILE, SIDE, POINTS = 4, 6, 36
+FORWARD_ROOM = 300_000  # bytes of transformed inputs: with one panel of products they stay in a 512 KB cache
+BACKWARD_ROOM = 700_000  # more: the kernel gradient's products sum over the tiles, and long sums keep the tile busy
 SLACK = 16  # numbers between the 36 planes of a buffer: without it all 36 fall on the same cache set
 G = np.array([[1 / 4, 0, 0], [-1 / 6, -1 / 6, -1 / 6], [-1 / 6, 1 / 6, -1 / 6],
               [1 / 24, 1 / 12, 1 / 6], [1 / 24, -1 / 12, 1 / 6], [0, 0, 1]])  # fmt: skip
@@ -326,9 +328,9 @@ def _pack(U):
     return np.ascontiguousarray(U.reshape(points, depth, columns // NR, NR).transpose(0, 2, 1, 3)).reshape(-1)
 
 
-def _block(tiles, channels, itemsize):
-    """Tiles per task: a multiple of the register tile's rows whose transformed inputs fill about 300 KB."""
-    most = max(1, 300_000 // (POINTS * channels * itemsize * 12)) * 12
+def _block(tiles, channels, itemsize, room):
+    """Tiles per task: a multiple of the register tile's rows whose transformed inputs fill about `room` bytes."""
+    most = min(96, max(1, room // (POINTS * channels * itemsize * 12)) * 12)
     return min(most, -(-tiles // MR) * MR)
 
 
@@ -340,7 +342,7 @@ def forward(x, kernel, bias, pads, size, y, relu=False, codes=None):
     of NR.
     """
     channels, filters = kernel.shape[2:]
-    block = _block(-(-size[0] // TILE) * -(-size[1] // TILE), channels, x.itemsize)
+    block = _block(-(-size[0] // TILE) * -(-size[1] // TILE), channels, x.itemsize, FORWARD_ROOM)
     workers = runtime.get_num_threads()
     packed = _pack(transform_kernel(kernel))
     V, M, Q, T, U = runtime.scratch(
@@ -365,7 +367,7 @@ def backward(x, kernel, grad, pads, size, grad_x, grad_kernel, grad_bias=None, c
     """
     images = len(x)
     channels, filters = kernel.shape[2:]
-    block = _block(-(-size[0] // TILE) * -(-size[1] // TILE), max(channels, filters // 2), x.itemsize)
+    block = _block(-(-size[0] // TILE) * -(-size[1] // TILE), max(channels, filters // 2), x.itemsize, BACKWARD_ROOM)
     chunks = max(1, min(images, 8, max(2, (1 << 23) // (POINTS * channels * filters))))
     workers = runtime.get_num_threads()
     wants_x = grad_x is not None
