@@ -1,0 +1,211 @@
+"""A run's numbers in one place: scores with intervals, what the data and the software were, mistakes, as text and JSON.
+
+The dict that `score_predictions` returns, and the larger one that `examples/chest_xray.py` writes to ``report.json``,
+are what `tinycnn.html_report` and `tinycnn.model_card` read: plain numbers, texts, lists and dicts, no nan.
+"""
+
+import hashlib
+import importlib.metadata
+import json
+import math
+import os
+import platform
+
+import numpy as np
+
+from tinycnn.calibration import brier_score, expected_calibration_error
+from tinycnn.files import atomic_write
+from tinycnn.metrics import accuracy, balanced_accuracy, classification_report, confusion_matrix, f1_score
+from tinycnn.roc import roc_auc
+from tinycnn.trust import bootstrap_interval, sensitivity_specificity, wilson_interval
+
+NOTICE = "For research and teaching only, never for diagnosis."
+
+
+def score_predictions(labels, probabilities, class_names, groups=None, seed=0):
+    """Everything that is said of a set of predictions, with 95 % intervals.
+
+    Parameters
+    ----------
+    labels : sequence of int, shape (images,)
+        True classes.
+    probabilities : array of float, shape (images, classes)
+        Rows sum to 1; the largest is the prediction.
+    class_names : sequence of str
+    groups : sequence, shape (images,), optional
+        Images of one patient, or copies of one film: the bootstrap draws them together.
+    seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    dict
+        ``images, correct, accuracy, accuracy_interval`` (Wilson), ``balanced_accuracy, macro_f1,
+        macro_f1_interval`` (bootstrap), ``brier, calibration_error, confusion_matrix`` (rows: true classes),
+        ``report`` (`classification_report`'s dict) and ``classes``: `sensitivity_specificity` and ``auc`` of each.
+        A number that cannot be had (the AUC of a class without images) is None.
+
+    Raises
+    ------
+    ValueError
+        If lengths differ, a label has no name, or a row is no distribution.
+
+    Examples
+    --------
+    >>> scores = score_predictions([0, 0, 1], [[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]], ["Covid", "Normal"])
+    >>> scores["correct"], scores["confusion_matrix"], scores["classes"]["Covid"]["auc"]
+    (2, [[1, 1], [0, 1]], 1.0)
+    """
+    labels, probabilities = np.asarray(labels), np.asarray(probabilities, np.float64)
+    if probabilities.shape != (len(labels), len(class_names)):
+        raise ValueError(
+            f"{len(labels)} labels and {len(class_names)} classes need probabilities of shape "
+            f"({len(labels)}, {len(class_names)}), got {probabilities.shape}"
+        )
+    predicted = probabilities.argmax(axis=1)
+    correct = int((predicted == labels).sum())
+    classes = sensitivity_specificity(labels, predicted, class_names)
+    areas = roc_auc(labels, probabilities, average=None)
+    for row, area in zip(classes.values(), areas, strict=True):
+        row["auc"] = float(area)
+    return plain(
+        {
+            "images": len(labels),
+            "correct": correct,
+            "accuracy": accuracy(labels, predicted),
+            "accuracy_interval": wilson_interval(correct, len(labels)),
+            "balanced_accuracy": balanced_accuracy(labels, predicted),
+            "macro_f1": f1_score(labels, predicted),
+            "macro_f1_interval": bootstrap_interval(f1_score, labels, predicted, n=1000, seed=seed, groups=groups),
+            "brier": brier_score(probabilities, labels),
+            "calibration_error": expected_calibration_error(probabilities, labels),
+            "confusion_matrix": confusion_matrix(labels, predicted, len(class_names)),
+            "report": classification_report(labels, predicted, class_names, output_dict=True),
+            "classes": classes,
+        }
+    )
+
+
+def scores_text(results):
+    """The main numbers of several results as a table for the terminal.
+
+    Parameters
+    ----------
+    results : mapping of str to dict
+        Name of the set of images, and what `score_predictions` said of it.
+
+    Examples
+    --------
+    >>> scores = score_predictions([0, 0, 1], [[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]], ["Covid", "Normal"])
+    >>> print(scores_text({"all": scores}))
+         images  correct  accuracy  95 % interval  macro F1  95 % interval
+    all       3        2     0.667    0.21 - 0.94     0.667    0.00 - 1.00
+    """
+    width = max(map(len, results))
+    lines = [f"{'':{width}}  images  correct  accuracy  95 % interval  macro F1  95 % interval"]
+    for name, scores in results.items():
+        lines.append(
+            f"{name:{width}}  {scores['images']:6d}  {scores['correct']:7d}  {scores['accuracy']:8.3f}"
+            f"  {interval_text(scores['accuracy_interval']):>13}  {scores['macro_f1']:8.3f}"
+            f"  {interval_text(scores['macro_f1_interval']):>13}"
+        )
+    return "\n".join(lines)
+
+
+def matrix_text(matrix, class_names):
+    """A confusion matrix for the terminal: rows are true classes, columns predicted ones.
+
+    >>> print(matrix_text([[26, 0], [2, 18]], ["Covid", "Normal"]))
+    true \\ predicted  Covid  Normal
+               Covid     26       0
+              Normal      2      18
+    """
+    corner = "true \\ predicted"
+    width = max(len(corner), *map(len, class_names))
+    lines = [f"{corner:>{width}}  " + "  ".join(f"{name:>5}" for name in class_names)]
+    for name, row in zip(class_names, matrix, strict=True):
+        cells = "  ".join(f"{count:{max(5, len(column))}d}" for count, column in zip(row, class_names, strict=True))
+        lines.append(f"{name:>{width}}  {cells}")
+    return "\n".join(lines)
+
+
+def interval_text(interval):
+    """``(0.816, 0.958)`` as ``0.82 - 0.96``."""
+    return f"{interval[0]:.2f} - {interval[1]:.2f}"
+
+
+def mistakes(labels, probabilities):
+    """Indices of the wrong predictions, the surest ones first.
+
+    >>> mistakes([0, 1, 1], [[0.4, 0.6], [0.9, 0.1], [0.2, 0.8]])
+    array([1, 0])
+    """
+    probabilities = np.asarray(probabilities)
+    wrong = np.flatnonzero(probabilities.argmax(axis=1) != np.asarray(labels))
+    return wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")]
+
+
+def dataset_hash(*datasets):
+    """SHA-256 over images, labels and class names: the same hash means that a network saw the same numbers.
+
+    The images are hashed as decoded and resized, so another size, or another Pillow, gives another hash.
+
+    Parameters
+    ----------
+    *datasets : Dataset or None
+        None, for a missing test set, is left out.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
+    digest = hashlib.sha256()
+    for data in datasets:
+        if data is not None:
+            digest.update(repr((data.class_names, data.images.shape)).encode())
+            digest.update(np.ascontiguousarray(data.images))
+            digest.update(np.ascontiguousarray(data.labels, "<i8"))
+    return digest.hexdigest()
+
+
+def environment():
+    """Versions of Python and of what tinycnn stands on, the machine, and the number of threads, as texts and ints."""
+    from tinycnn import __version__
+    from tinycnn.kernels.runtime import get_num_threads
+
+    versions = {"tinycnn": __version__, "python": platform.python_version()}
+    for package in ("numpy", "numba", "llvmlite", "pillow", "matplotlib"):
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:  # vendored or frozen: nothing to read the version from
+            versions[package] = "unknown"
+    machine = {"system": platform.platform(), "processor": platform.machine(), "cores": os.cpu_count()}
+    return {"versions": versions, "machine": machine, "threads": get_num_threads()}
+
+
+def write_json(path, report):
+    """Write a report as indented JSON, whole or not at all; nan becomes null.
+
+    Raises
+    ------
+    OSError
+        Naming `path`.
+    """
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(plain(report), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def plain(value):
+    """`value` as JSON knows it: NumPy's numbers and arrays as Python's, tuples as lists, nan and infinity as None.
+
+    >>> plain({"a": np.float64(0.5), "b": (np.int64(1), float("nan"))})
+    {'a': 0.5, 'b': [1, None]}
+    """
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
