@@ -149,7 +149,7 @@ def test_truncated(format):
     noise = np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)
     data = encode(noise, format)
     for share in (0.5, 0.9):
-        with pytest.raises(ValueError, match="damaged|not an image"):
+        with pytest.raises(ValueError, match="cannot be decoded|not an image"):
             decode_image(data[: int(len(data) * share)])
 
 
@@ -162,7 +162,7 @@ def test_what_is_no_image():
         b"\x89PNG\r\n\x1a\n",
         b"%!PS-Adobe-3.0 EPSF-3.0\n" + b" " * 99,
     ):
-        with pytest.raises(ValueError, match="not an image|damaged"):
+        with pytest.raises(ValueError, match="not an image|cannot be decoded"):
             decode_image(data)
     with pytest.raises(ValueError, match="DICOM"):
         decode_image(bytes(128) + b"DICM" + bytes(99))

@@ -55,6 +55,7 @@ def test_films_look_like_films():
     assert images[:, 50:, 20:44].mean() > images[:, :6, :6].mean() + 40
 
 
+@pytest.mark.filterwarnings("ignore:lbfgs failed to converge")
 def test_brightness_and_thumbnails_do_not_tell_the_classes():
     linear_model = pytest.importorskip("sklearn.linear_model")
     train, test, _ = chest_phantoms(n_train=40, n_test=20, size=32, mode="L")

@@ -1,3 +1,4 @@
+import os
 import zipfile
 
 import pytest
@@ -31,6 +32,14 @@ def test_both_list_walk_and_read_alike(path):
         assert list(source.walk(("top", "empty"))) == []
         assert source.read(("top", "b", "3.txt")) == b"top/b/3.txt"
         assert source.where("top", "a").replace("\\", "/") == f"{path}/top/a".replace("\\", "/")
+
+
+def test_a_pipe_is_no_file(tmp_path):
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("this system has no named pipes")
+    os.mkfifo(tmp_path / "pipe.png")
+    with open_source(tmp_path) as source, pytest.raises(OSError, match="not a regular file"):
+        source.read(("pipe.png",))
 
 
 def test_junk_by_any_case():

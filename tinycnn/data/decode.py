@@ -179,4 +179,4 @@ def _reason(error, data):
         if data[128:132] == b"DICM":
             return "a DICOM file; export it as PNG first"
         return f"not an image, or its header is damaged (readable: {', '.join(FORMATS)})"
-    return f"damaged image: {str(error) or type(error).__name__}"
+    return f"cannot be decoded: {str(error) or type(error).__name__}"

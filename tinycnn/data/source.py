@@ -1,6 +1,7 @@
 """One view of a folder and of a zip file: list a level, walk the files below, read a file's bytes."""
 
 import os
+import threading
 import zipfile
 import zlib
 from pathlib import Path
@@ -70,7 +71,10 @@ class FolderSource:
 
     def read(self, parts):
         """Bytes of a file; OSError if it cannot be read."""
-        return self.path.joinpath(*parts).read_bytes()
+        path = self.path.joinpath(*parts)
+        if path.exists() and not path.is_file():
+            raise OSError("not a regular file")  # reading a pipe would wait for ever
+        return path.read_bytes()
 
 
 class ZipSource:
@@ -82,6 +86,7 @@ class ZipSource:
             self._zip = zipfile.ZipFile(self.path)
         except (zipfile.BadZipFile, NotImplementedError) as error:
             raise ValueError(f"{self.path} is not a whole zip file: {error}") from error
+        self._lock = threading.Lock()
         self._members = {}
         self._folders = {(): set()}  # empty ones too, so that an empty class is found and named
         for info in self._zip.infolist():
@@ -129,7 +134,8 @@ class ZipSource:
         if info.file_size > _MAX_MEMBER_BYTES:
             raise OSError(f"{info.file_size:,} bytes, the limit is {_MAX_MEMBER_BYTES:,}")
         try:
-            return self._zip.read(info)
+            with self._lock:  # ZipFile counts its open members without one
+                return self._zip.read(info)
         except (zipfile.BadZipFile, zlib.error, EOFError) as error:
             raise OSError(f"damaged in the zip: {error}") from error
         except (RuntimeError, NotImplementedError) as error:
