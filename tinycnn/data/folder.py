@@ -15,8 +15,9 @@ def load_image_folder(
 
     `path` is the folder (or zip) that holds the split folders, or one above it that holds nothing but that folder
     (as in a zip from Kaggle). Class folders are sorted by name and give the labels 0, 1, ...; images are sorted by
-    path, found also in sub-folders of a class. Hidden files, ``__MACOSX``, ``Thumbs.db`` and ``desktop.ini`` are
-    passed over; every other file must be an image. The test folder may lack classes, but have no others. A zip is read in memory, never extracted.
+    path, found also in sub-folders of a class. The test folder may lack classes, but not add any. Hidden files,
+    ``__MACOSX``, ``Thumbs.db`` and ``desktop.ini`` are passed over; every other file must be an image. A zip is
+    read in memory, never extracted.
 
     Parameters
     ----------
