@@ -198,6 +198,43 @@ def mass_inside(maps, masks):
     return np.divide(inside, total, out=np.full(len(maps), np.nan), where=total > 0)
 
 
+def inside_by_class(maps, masks, labels, class_names):
+    """`mass_inside` for each class, beside what the masks cover.
+
+    Parameters
+    ----------
+    maps, masks
+        As for `mass_inside`.
+    labels : sequence of int, shape (images,)
+    class_names : sequence of str
+
+    Returns
+    -------
+    dict of str -> dict
+        For each class ``share`` (mean over its maps with any heat, None if there is none), ``area`` (mean share of
+        the image within the mask, None without images) and ``images`` (how many maps the share is of).
+
+    Examples
+    --------
+    >>> maps, masks = np.array([[[1.0, 3.0]], [[2.0, 2.0]]]), np.array([[[False, True]], [[False, True]]])
+    >>> inside_by_class(maps, masks, [0, 0], ["Covid"])
+    {'Covid': {'share': 0.625, 'area': 0.5, 'images': 2}}
+    """
+    shares, areas, labels = mass_inside(maps, masks), np.mean(masks, axis=(1, 2)), np.asarray(labels)
+    if labels.shape != shares.shape:
+        raise ValueError(f"{len(shares)} maps need labels of shape ({len(shares)},), got {labels.shape}")
+    table = {}
+    for k, name in enumerate(class_names):
+        of_class = labels == k
+        known = shares[of_class & ~np.isnan(shares)]
+        table[str(name)] = {
+            "share": float(known.mean()) if known.size else None,
+            "area": float(areas[of_class].mean()) if of_class.any() else None,
+            "images": int(known.size),
+        }
+    return table
+
+
 def overlay(images, maps, strength=0.5):
     """The images in grey under their heat maps in colour, as uint8 RGB.
 

@@ -86,6 +86,58 @@ def score_predictions(labels, probabilities, class_names, groups=None, seed=0):
     )
 
 
+def score_model(model, test, audit=None, batch_size=16):
+    """Predict a test set and score it: whole, and without the images that have a near-copy in training.
+
+    Parameters
+    ----------
+    model : Sequential
+        Giving probabilities.
+    test : Dataset
+    audit : Audit, optional
+        What `tinycnn.data.audit` found in the training and test images; names the near-copies.
+    batch_size : int
+
+    Returns
+    -------
+    results : dict of str -> dict
+        "all N test images" and, if there are near-copies, "N without near-copies": see `score_predictions`.
+    probabilities : ndarray, shape (images, classes)
+
+    Raises
+    ------
+    ValueError
+        If the audit is of another number of test images.
+    """
+    groups = None if audit is None else np.asarray(audit.test_groups)
+    if groups is not None and len(groups) != len(test):
+        raise ValueError(f"the audit is of {len(groups)} test images, the test set has {len(test)}")
+    probabilities = model.predict(test, batch_size=batch_size)
+    scored = {f"all {len(test)} test images": score_predictions(test.labels, probabilities, test.class_names, groups)}
+    clean = [] if audit is None else audit.leak_free_test
+    if 0 < len(clean) < len(test):
+        scored[f"{len(clean)} without near-copies"] = score_predictions(
+            test.labels[clean], probabilities[clean], test.class_names, groups[clean]
+        )
+    return scored, probabilities
+
+
+def leak_text(scored):
+    """What near-copies of training images in the test set mean for the results of `score_model`, in a sentence.
+
+    >>> leak_text({"all 20 test images": {}})
+    'No near-copy of a training image was found among the test images.'
+    """
+    if len(scored) == 1:
+        return "No near-copy of a training image was found among the test images."
+    whole, clean = scored.values()
+    return (
+        f"{whole['images'] - clean['images']} of the {whole['images']} test images are near-copies of training images, "
+        f"which the network has learnt by heart: {whole['accuracy']:.3f} flatters it, "
+        f"{clean['accuracy']:.3f} on the other {clean['images']} is the honest number."
+    )
+
+
 def scores_text(results):
     """The main numbers of several results as a table for the terminal.
 

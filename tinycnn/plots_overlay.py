@@ -1,0 +1,72 @@
+"""Heat maps over their images, saved as one PNG."""
+
+import textwrap
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from tinycnn.explain import overlay
+from tinycnn.files import atomic_write
+
+
+def plot_overlays(images, maps, titles, path, *, columns=4, title="Where the network looked (Grad-CAM)", note=None):
+    """Each image beside itself under its heat map.
+
+    Parameters
+    ----------
+    images : array, shape (images, height, width, channels)
+        uint8, or float from 0 to 1.
+    maps : array of float, shape (images, height, width)
+        From 0 to 1, as `tinycnn.explain.grad_cam` gives them.
+    titles : sequence of str
+        One per image.
+    path : path-like
+        The PNG to write, whole or not at all.
+    columns : int
+        Pairs side by side.
+    title, note : str, optional
+        Above and, small, below the picture; the note is the place to say what the data are and are not.
+
+    Returns
+    -------
+    pathlib.Path
+
+    Raises
+    ------
+    ValueError
+        If there is no image, or not one map and title for each.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> images = np.zeros((2, 8, 8, 1), np.uint8)
+    >>> plot_overlays(images, np.ones((2, 8, 8)), ["a", "b"], tempfile.mkdtemp() + "/overlays.png").name
+    'overlays.png'
+    """
+    images = np.asarray(images)
+    if len(images) == 0 or not len(images) == len(maps) == len(titles) or columns < 1:
+        raise ValueError(
+            f"at least one image, and one map and title for each, are needed: got {len(images)} images, {len(maps)} "
+            f"maps, {len(titles)} titles, {columns} columns"
+        )
+    coloured = overlay(images, maps)
+    plain = overlay(images, np.zeros(images.shape[:3]))
+    pairs = np.concatenate([plain, coloured], axis=2)  # (images, height, 2 * width, 3)
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    figure = Figure(figsize=(3.4 * columns, 2.15 * rows + 0.8), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat:
+        axes.axis("off")
+    for axes, pair, text in zip(grid.flat, pairs, titles, strict=False):
+        axes.imshow(pair)
+        axes.set_title("\n".join(textwrap.wrap(str(text), 44)).replace("$", r"\$"), fontsize=8, pad=3)
+    width = figure.get_figwidth()
+    if title:
+        figure.suptitle("\n".join(textwrap.wrap(title, int(9.3 * width))), fontsize=12)
+    if note:
+        figure.supxlabel("\n".join(textwrap.wrap(note, int(14 * width))), fontsize=8, color="0.3")
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=140)
+    return Path(path)
