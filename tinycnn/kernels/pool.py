@@ -23,6 +23,12 @@ def _halves(geometry, image, output):
 
 
 @inlined
+def _pixel(a, i, channels):
+    """All channels of pixel i.  A view, because numba tests an index like ``a[start + c]`` for counting from the end."""
+    return a[i * channels : (i + 1) * channels]
+
+
+@inlined
 def _inside(i, stride, padding, window, size):
     """First and one past the last input index of output i's window, both inside the image."""
     first = i * stride - padding
@@ -48,17 +54,22 @@ def _max_forward(worker, x, x_shape, y, codes, y_shape, geometry, counter):
         r0, r1 = _inside(i, stride_y, top, window_y, height)
         for j in range(columns):
             s0, s1 = _inside(j, stride_x, left, window_x, width)
-            t = (task * columns + j) * channels
+            best, winner = _pixel(y, task * columns + j, channels), _pixel(codes, task * columns + j, channels)
             for r in range(r0, r1):
                 for s in range(s0, s1):
-                    a = ((n * height + r) * width + s) * channels
+                    values = _pixel(x, (n * height + r) * width + s, channels)
                     code = np.uint8((r - i * stride_y + top) * window_x + s - j * stride_x + left)
-                    first = r == r0 and s == s0
-                    for c in range(channels):
-                        v = x[a + c]
-                        better = first or v > y[t + c] or v != v
-                        y[t + c] = v if better else y[t + c]
-                        codes[t + c] = code if better else codes[t + c]
+                    if r == r0 and s == s0:
+                        for c in range(channels):
+                            best[c] = values[c]
+                            winner[c] = code
+                    else:
+                        for c in range(channels):  # one array written per loop: LLVM vectorises these, not their union
+                            v, old = values[c], winner[c]
+                            winner[c] = code if (v > best[c]) | (v != v) else old
+                        for c in range(channels):
+                            v, old = values[c], best[c]
+                            best[c] = v if (v > old) | (v != v) else old
 
 
 @jit
@@ -116,12 +127,13 @@ def _max_backward(worker, grad, codes, grad_shape, grad_x, x_shape, geometry, co
             r = row - i * stride_y + top
             for j in range(columns):
                 s0, s1 = _inside(j, stride_x, left, window_x, width)
-                t = ((n * rows + i) * columns + j) * channels
+                t = (n * rows + i) * columns + j
+                source, winner = _pixel(grad, t, channels), _pixel(codes, t, channels)
                 for s in range(s0, s1):
                     code = np.uint8(r * window_x + s - j * stride_x + left)
-                    a = line + s * channels
+                    target = _pixel(grad_x, task * width + s, channels)
                     for c in range(channels):
-                        grad_x[a + c] += grad[t + c] if codes[t + c] == code else grad.dtype.type(0)
+                        target[c] += source[c] if winner[c] == code else grad.dtype.type(0)
 
 
 @jit
@@ -179,13 +191,13 @@ def _average_forward(worker, x, x_shape, y, y_shape, geometry, sums, counter):
                 sums[c] = 0
             for r in range(r0, r1):
                 for s in range(s0, s1):
-                    a = ((n * height + r) * width + s) * channels
+                    values = _pixel(x, (n * height + r) * width + s, channels)
                     for c in range(channels):
-                        sums[c] += x[a + c]
-            t = (task * columns + j) * channels
+                        sums[c] += values[c]
+            mean = _pixel(y, task * columns + j, channels)
             cells = (r1 - r0) * (s1 - s0)
             for c in range(channels):
-                y[t + c] = sums[c] / cells
+                mean[c] = sums[c] / cells
 
 
 @runtime.locked
@@ -218,11 +230,11 @@ def _average_backward(worker, grad, grad_shape, grad_x, x_shape, geometry, count
             for j in range(columns):
                 s0, s1 = _inside(j, stride_x, left, window_x, width)
                 share = grad.dtype.type(1) / grad.dtype.type((r1 - r0) * (s1 - s0))
-                t = ((n * rows + i) * columns + j) * channels
+                source = _pixel(grad, (n * rows + i) * columns + j, channels)
                 for s in range(s0, s1):
-                    a = line + s * channels
+                    target = _pixel(grad_x, task * width + s, channels)
                     for c in range(channels):
-                        grad_x[a + c] += grad[t + c] * share
+                        target[c] += source[c] * share
 
 
 @runtime.locked

@@ -182,6 +182,38 @@ def spread(typing_context, array, i):
 
 
 @intrinsic
+def load_strided(typing_context, array, i, step, like):
+    """The tuple of vectors at ``i, i + step, i + 2*step, ...``, as many as the tuple `like` has elements."""
+    vector = Vector(array.dtype)
+
+    def generate(context, builder, sig, args):
+        array_, i_, step_, _ = args
+        pointer = _element(context, builder, array, array_, i_)
+        vectors = []
+        for _ in range(like.count):
+            vectors.append(_read(builder, pointer, _llvm_vector(array.dtype), _itemsize(array)))
+            pointer = builder.gep(pointer, [step_])
+        return context.make_tuple(builder, sig.return_type, vectors)
+
+    return types.UniTuple(vector, like.count)(array, types.intp, types.intp, like), generate
+
+
+@intrinsic
+def store_strided(typing_context, array, i, step, values):
+    """Store a tuple of vectors at ``i, i + step, i + 2*step, ...``."""
+
+    def generate(context, builder, sig, args):
+        array_, i_, step_, values_ = args
+        pointer = _element(context, builder, array, array_, i_)
+        for k in range(values.count):
+            _write(builder, builder.extract_value(values_, k), pointer, _itemsize(array))
+            pointer = builder.gep(pointer, [step_])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp, values), generate
+
+
+@intrinsic
 def relu(typing_context, value):
     """max(value, 0) in every lane; NaN stays NaN, so that a broken network cannot hide behind its ReLUs."""
 
