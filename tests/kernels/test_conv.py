@@ -1,0 +1,175 @@
+"""The three passes of a convolution against the plain loops, and when Winograd's algorithm is taken."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import tinycnn
+from tinycnn import reference
+from tinycnn.kernels import conv
+from tinycnn.kernels.conv import Geometry
+from tinycnn.kernels.simd import LANES, NR
+
+TOLERANCE = {np.float32: 1e-5, np.float64: 1e-13}
+
+
+def normal(*shape, dtype=np.float64, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype(dtype)
+
+
+def close(ours, exact, dtype):
+    return ours.dtype == dtype and abs(ours - exact).max() <= TOLERANCE[dtype] * max(1, abs(exact).max())
+
+
+SAME = ((1, 1), (1, 1))
+# image size, channels, filters, (kernel, strides, padding, dilation, groups)
+CASES = [
+    ((5, 7), 3, 4, ((3, 3), (1, 1), SAME, (1, 1), 1)),
+    ((9, 6), NR, 2 * NR, ((3, 3), (1, 1), SAME, (1, 1), 1)),
+    ((6, 8), NR, NR, ((3, 3), (1, 1), ((0, 2), (2, 1)), (1, 1), 1)),
+    ((7, 6), NR, NR, ((3, 3), (2, 2), ((0, 1), (0, 1)), (1, 1), 1)),
+    ((7, 6), NR, NR, ((3, 3), (1, 1), ((2, 2), (2, 2)), (2, 2), 1)),
+    ((7, 6), 2 * NR, 2 * NR, ((3, 3), (1, 1), SAME, (1, 1), 2)),
+    ((6, 5), 4, NR + 3, ((1, 1), (1, 1), ((0, 0), (0, 0)), (1, 1), 1)),
+    ((8, 9), 3, 5, ((2, 4), (2, 3), ((1, 0), (1, 2)), (1, 1), 1)),
+    ((7, 4), 3, 2, ((1, 1), (3, 2), ((0, 0), (0, 0)), (1, 1), 1)),  # pixels that no kernel element ever sees
+    ((5, 9), 2, 3, ((2, 2), (4, 3), ((0, 0), (0, 0)), (1, 1), 1)),
+    ((9, 8), 4, 6, ((3, 2), (2, 1), ((1, 2), (0, 1)), (1, 3), 2)),
+    ((9, 11), 2, 3, ((3, 3), (2, 2), ((2, 2), (2, 2)), (2, 3), 1)),
+    ((4, 5), 6, 6, ((3, 3), (1, 2), SAME, (1, 1), 6)),
+    ((1, 3), 2, 3, ((3, 5), (1, 1), ((1, 1), (2, 2)), (1, 1), 1)),
+    ((2, 2), 3, 4, ((2, 2), (3, 3), ((0, 0), (0, 0)), (1, 1), 1)),  # the stride exceeds the image
+]
+
+
+@pytest.fixture(params=[True, False], ids=["winograd", "direct"])
+def winograd(request):
+    conv.set_winograd(request.param)
+    yield request.param
+    conv.set_winograd(True)
+
+
+def arrays_of(case, dtype):
+    (height, width), channels, filters, arguments = case
+    geometry = Geometry(*arguments)
+    x = normal(3, height, width, channels, dtype=dtype)
+    kernel = normal(*geometry.kernel_size, channels // geometry.groups, filters, dtype=dtype, seed=1)
+    bias = normal(filters, dtype=dtype, seed=2)
+    grad = normal(3, *geometry.output_size(height, width), filters, dtype=dtype, seed=3)
+    return geometry, x, kernel, bias, grad
+
+
+def exactly(geometry):
+    """The same geometry as `tinycnn.reference` calls it."""
+    return geometry.strides, geometry.pads, geometry.dilation, geometry.groups
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("case", CASES)
+def test_forward_equals_the_loops(case, dtype, winograd):
+    geometry, x, kernel, bias, grad = arrays_of(case, dtype)
+    for b in (bias, None):
+        arrays = (a if a is None else a.astype(float) for a in (x, kernel, b))
+        exact = reference.conv2d_forward(*arrays, *exactly(geometry))
+        assert exact.shape == grad.shape
+        for relu in (False, True):
+            y = np.full(exact.shape, np.nan, dtype)
+            conv.forward(x, kernel, b, geometry, y, relu)
+            assert close(y, reference.relu_forward(exact) if relu else exact, dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("case", CASES)
+def test_gradients_equal_the_loops(case, dtype, winograd):
+    geometry, x, kernel, bias, grad = arrays_of(case, dtype)
+    exact = reference.conv2d_backward(*(a.astype(float) for a in (x, kernel, grad)), *exactly(geometry))
+    together = [np.full(a.shape, np.nan, dtype) for a in (x, kernel, bias)]
+    conv.backward(x, kernel, grad, geometry, *together)
+    apart = [np.full(a.shape, np.nan, dtype) for a in (x, kernel, bias)]
+    conv.input_gradient(grad, kernel, geometry, apart[0])
+    conv.kernel_gradient(x, grad, geometry, *apart[1:])
+    for ours, other, theirs in zip(together, apart, exact, strict=True):
+        assert close(ours, theirs, dtype) and close(other, theirs, dtype)
+    kernel_only = np.full_like(kernel, np.nan)
+    conv.backward(x, kernel, grad, geometry, None, kernel_only)
+    assert np.array_equal(kernel_only, together[1])
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_transposed_convolution_adds_a_bias_everywhere(case):
+    geometry, x, kernel, _, grad = arrays_of(case, np.float64)
+    if geometry.groups > 1:
+        return
+    plain, biased, bias = np.empty_like(x), np.empty_like(x), normal(x.shape[3], seed=4)
+    conv.input_gradient(grad, kernel, geometry, plain)
+    conv.input_gradient(grad, kernel, geometry, biased, bias)
+    assert np.allclose(biased, plain + bias, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("case", [case for case in CASES if case[2] % LANES == 0 and case[3][4] == 1])
+def test_codes_pool_on_the_way(case, relu, dtype, winograd):
+    geometry, x, kernel, bias, grad = arrays_of(case, dtype)
+    whole = np.empty_like(grad)
+    conv.forward(x, kernel, bias, geometry, whole, relu)
+    pooled, places = reference.maxpool_forward(whole, (2, 2), (2, 2))
+    y, codes = np.full(pooled.shape, np.nan, dtype), np.full(pooled.shape, 77, np.uint8)
+    conv.forward(x, kernel, bias, geometry, y, relu, codes)
+    assert np.array_equal(y, pooled)
+    grad_y = normal(*y.shape, dtype=dtype, seed=5)
+    alive = np.where((y > 0) | (not relu), grad_y, 0).astype(dtype)
+    spread = reference.maxpool_backward(alive, places, grad.shape, (2, 2), (2, 2))
+    results = []
+    for gradient, with_codes in ((grad_y, codes), (spread, None)):
+        grads = [np.full(a.shape, np.nan, dtype) for a in (x, kernel, bias)]
+        conv.backward(x, kernel, gradient, geometry, *grads, with_codes)
+        results.append(grads)
+    assert all(np.array_equal(*both) for both in zip(*results, strict=True))
+
+
+def test_winograd_is_taken_for_3x3_stride_1_in_whole_panels_only():
+    plain = Geometry((3, 3), (1, 1), SAME, (1, 1), 1)
+    assert conv.uses_winograd((3, 3, NR, 2 * NR), plain)
+    assert conv.uses_winograd((3, 3, NR, NR), plain._replace(pads=((0, 0), (2, 1))))
+    assert not conv.uses_winograd((3, 3, 3, NR), plain) and not conv.uses_winograd((3, 3, NR, NR + LANES), plain)
+    for change in (dict(kernel_size=(3, 1)), dict(strides=(1, 2)), dict(dilation=(2, 1)), dict(groups=2)):
+        assert not conv.uses_winograd((3, 3, NR, NR), plain._replace(**change))
+
+
+def test_winograd_can_be_switched_off():
+    case = CASES[1]
+    geometry, x, kernel, bias, grad = arrays_of(case, np.float32)
+    results = []
+    try:
+        for enabled in (True, False, True):
+            tinycnn.set_winograd(enabled)
+            assert conv.uses_winograd(kernel.shape, geometry) == enabled
+            y = np.empty_like(grad)
+            conv.forward(x, kernel, bias, geometry, y)
+            results.append(y)
+    finally:
+        tinycnn.set_winograd(True)
+    assert np.array_equal(results[0], results[2]) and not np.array_equal(results[0], results[1])
+
+
+@pytest.mark.parametrize("value, enabled", [("0", False), ("1", True), (None, True)])
+def test_winograd_obeys_the_environment(value, enabled):
+    environment = {key: v for key, v in os.environ.items() if key != "TINYCNN_WINOGRAD"}
+    if value is not None:
+        environment["TINYCNN_WINOGRAD"] = value
+    program = (
+        "from tinycnn.kernels import conv; "
+        "print(conv.uses_winograd((3, 3, 96, 96), conv.Geometry((3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 1)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(enabled)
+
+
+def test_output_size():
+    geometry = Geometry((3, 2), (2, 1), ((1, 0), (0, 3)), (1, 4), 1)
+    assert geometry.output_size(8, 9) == (4, 8)
+    assert Geometry((1, 1), (3, 3), ((0, 0), (0, 0)), (1, 1), 1).output_size(7, 6) == (3, 2)
