@@ -24,7 +24,7 @@ def _halves(geometry, image, output):
 
 @inlined
 def _pixel(a, i, channels):
-    """All channels of pixel i.  A view, because numba tests an index like ``a[start + c]`` for counting from the end."""
+    """All channels of pixel i, as a view: numba tests an index like ``a[start + c]`` for counting from the end."""
     return a[i * channels : (i + 1) * channels]
 
 
