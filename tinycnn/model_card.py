@@ -15,10 +15,10 @@ _COVID19_IMAGE_DATASET = (
         "Class and source coincide: the Normal and Viral Pneumonia films are of children of 1 to 5 years from one "
         "hospital, the Covid films of adults from many. A network can tell child from adult and never look at disease "
         "(Roberts et al., Nature Machine Intelligence 2021; DeGrave et al., Nature Machine Intelligence 2021).",
-        "Label errors: 30 of the 90 Viral Pneumonia films are bacterial pneumonia by the source's own file names, 13 of "
-        "70 in training and 17 of 20 in the test set.",
-        "Label errors: of the 111 Covid training films at least 11 are SARS, 3 have no finding and 2 other pneumonia by "
-        "the source's metadata.",
+        "Label errors: 30 of the 90 Viral Pneumonia films are bacterial pneumonia by the source's own file names, 13 "
+        "of 70 in training and 17 of 20 in the test set.",
+        "Label errors: of the 111 Covid training films at least 11 are SARS, 3 have no finding and 2 other pneumonia "
+        "by the source's metadata.",
         "Besides copies of films, 3 more test films are of patients who also stand in the training set; 16 Covid films "
         "have no known source, so there may be more.",
         "Shortcuts are enough: five numbers about the file (width, height, aspect, mean, spread) and a logistic "
@@ -131,7 +131,8 @@ def _model(report):
         rows.append(("training time (s)", f"{report['timing']['train_seconds']:.0f}"))
     rows += [(f"version of {key}", value) for key, value in report["versions"].items()]
     layers = "".join(f"- `{layer}`\n" for layer in model.get("layers", ()))
-    return f"## Model and training\n\n{_table(('', ''), rows)}" + (f"\n\nLayers:\n\n{layers.rstrip()}" if layers else "")
+    text = f"## Model and training\n\n{_table(('', ''), rows)}"
+    return f"{text}\n\nLayers:\n\n{layers.rstrip()}" if layers else text
 
 
 def _data(report):
@@ -150,7 +151,7 @@ def _data(report):
 
 
 def _results(report):
-    head = ("test images", "n", "accuracy", "95 % (Wilson)", "macro F1", "95 % (bootstrap)", "Brier", "calibration error")
+    head = ("test images", "n", "accuracy", "95 % (Wilson)", "macro F1", "95 % (bootstrap)", "Brier", "ECE")
     rows = [
         (
             name,
@@ -164,7 +165,7 @@ def _results(report):
         )
         for name, scores in report["results"].items()
     ]
-    text = f"## Results\n\n{_table(head, rows)}\n\n"
+    text = f"## Results\n\n{_table(head, rows)}\n\nECE: expected calibration error. "
     if report.get("audit"):
         text += leak_text(report["results"]) + " "
     text += "One run with one seed: another seed gives other numbers, and so would another hospital."
@@ -196,11 +197,9 @@ def _attention(report):
     attention = report.get("attention") or {}
     if not attention.get("inside_lungs"):
         return ""
-    rows = [
-        (name, _percent(row["share"]), _percent(row["area"])) for name, row in attention["inside_lungs"].items()
-    ]
-    text = "## Where it looks\n\nGrad-CAM heat inside a rough outline of the lungs, beside the share of the image that the "
-    return text + "outline covers:\n\n" + _table(("class", "heat inside", "area of the outline"), rows)
+    rows = [(name, _percent(row["share"]), _percent(row["area"])) for name, row in attention["inside_lungs"].items()]
+    text = "## Where it looks\n\nGrad-CAM heat inside a rough outline of the lungs, beside the share of the image that "
+    return text + "the outline covers:\n\n" + _table(("class", "heat inside", "area of the outline"), rows)
 
 
 def _limits(report):
@@ -208,8 +207,8 @@ def _limits(report):
     images = max(scores["images"] for scores in report["results"].values())
     return (
         "## Limits\n\n"
-        f"- {images} test images, {smallest} in the smallest class: the intervals above are wide, and no subgroup (age, "
-        "sex, source, view) can be judged.\n"
+        f"- {images} test images, {smallest} in the smallest class: the intervals above are wide, and no subgroup "
+        "(age, sex, source, view) can be judged.\n"
         "- No images from a hospital that is absent from the training set were tested.\n"
         "- Probabilities are not to be read as risks: the share of each class in practice is another than here.\n"
         "- The images were reduced to a small square, which loses fine detail and their aspect ratio.\n"

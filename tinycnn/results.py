@@ -122,6 +122,21 @@ def score_model(model, test, audit=None, batch_size=16):
     return scored, probabilities
 
 
+def list_predictions(data, probabilities):
+    """What each image is and was called: ``path, true, predicted, probabilities``, one dict per image.
+
+    Parameters
+    ----------
+    data : Dataset
+    probabilities : array of float, shape (images, classes)
+    """
+    names = data.class_names
+    return [
+        {"path": path, "true": names[label], "predicted": names[row.argmax()], "probabilities": plain(row)}
+        for path, label, row in zip(data.paths or [""] * len(data), data.labels, probabilities, strict=True)
+    ]
+
+
 def leak_text(scored):
     """What near-copies of training images in the test set mean for the results of `score_model`, in a sentence.
 

@@ -1,0 +1,251 @@
+"""Train the report's network on chest X-rays and say honestly how well it does.
+
+For research and teaching only, never for diagnosis.  ``python examples/chest_xray.py --help`` lists the options.
+"""
+
+import argparse
+import errno
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+import tinycnn
+from tinycnn import results
+from tinycnn.calibration import fit_temperature
+from tinycnn.callbacks import Checkpoint, CSVLogger
+from tinycnn.data import audit, balanced_class_weights, chest_phantoms, grouped_holdout, load_image_folder
+from tinycnn.metrics import classification_report
+from tinycnn.run_report import SYNTHETIC, attention_maps, write_run_report
+from tinycnn.serialization import read_npz
+
+EXAMPLES = """\
+examples:
+  python examples/chest_xray.py
+      synthetic images, 10 epochs: see everything work without any data
+  python examples/chest_xray.py --data Covid19-dataset.zip
+      the report's run on real images: a folder or zip with train/CLASS/image and test/CLASS/image
+  python examples/chest_xray.py --data FOLDER --epochs 30 --out runs/long --resume
+      go on where runs/long stopped (Ctrl-C, a crash), to the same bits as without the stop
+  python examples/chest_xray.py --data FOLDER --size 128 --validation-fraction 0.2
+      smaller and four times as fast, with a fifth of the training images kept for validation
+
+exit codes: 0 done, 2 a wrong option, file or folder, 130 stopped by Ctrl-C"""
+
+
+def main(arguments=None):
+    """Run the example; returns the exit code."""
+    options = parse(arguments)
+    try:
+        return run(options)
+    except KeyboardInterrupt:
+        print(f"\nstopped; the same command with --resume goes on from the last checkpoint in {options.out}, if any")
+        return 130
+    except MemoryError:
+        print(f"error: not enough memory; try --size {options.size // 2} or --batch-size 8", file=sys.stderr)
+    except (OSError, ValueError, FloatingPointError) as error:
+        print(f"error: {error}", file=sys.stderr)
+    return 2
+
+
+def parse(arguments):
+    """The command line as a namespace."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("``")[0], epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--data", metavar="PATH", help="folder or zip; else $TINYCNN_DATA; else synthetic images")
+    add("--epochs", type=positive, default=10, metavar="N", help="passes over the training images (10)")
+    add("--batch-size", type=positive, default=16, metavar="N", help="images per step (16)")
+    add("--size", type=positive, default=256, metavar="N", help="images become N x N pixels (256, as in the report)")
+    add("--seed", type=natural, default=0, metavar="N", help="weights, dropout and order follow from it (0)")
+    add(
+        "--class-weight", action=argparse.BooleanOptionalAction, default=True,
+        help="weight the classes so that each counts the same (default)",
+    )  # fmt: skip
+    add(
+        "--validation-fraction", type=fraction, default=0.0, metavar="F",
+        help="share of the training images kept for validation, near-copies kept together (0, as in the report; "
+        "at most 0.5); the temperature of the probabilities is then fitted on them",
+    )  # fmt: skip
+    add("--out", type=Path, default=Path("runs/chest_xray"), metavar="DIR", help="results (runs/chest_xray)")
+    add("--resume", action="store_true", help="go on from DIR/checkpoint.npz, if there is one")
+    add("--checkpoint-every", type=positive, default=1, metavar="N", help="epochs between checkpoints (1)")
+    add("--skip-bad-files", action="store_true", help="leave unreadable images out and list them, instead of stopping")
+    add("--phantoms", type=positive, metavar="N", help="synthetic training images per class, and a quarter for testing")
+    add("--threads", type=positive, metavar="N", help="threads (all cores); the results do not depend on it")
+    add("--no-html", action="store_true", help="do not write report.html")
+    return parser.parse_args(arguments)
+
+
+def positive(text):
+    """A whole number from 1."""
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
+    return int(text)
+
+
+def natural(text):
+    """A whole number from 0."""
+    if int(text) < 0:
+        raise argparse.ArgumentTypeError(f"must be 0 or more, got {text}")
+    return int(text)
+
+
+def fraction(text):
+    """0, or a share of at most a half."""
+    if not 0 <= float(text) <= 0.5:
+        raise argparse.ArgumentTypeError(f"must lie between 0 and 0.5, got {text}")
+    return float(text)
+
+
+def run(options):
+    """Load, train, score, save; returns the exit code."""
+    began = time.perf_counter()
+    if options.threads:
+        tinycnn.set_num_threads(options.threads)
+    print(f"tinycnn {tinycnn.__version__}: the report's network on chest X-rays. {results.NOTICE}")
+    data, found, source = load(options)
+    train, validation, test = split(data, found, options.validation_fraction)
+    load_seconds = time.perf_counter() - began
+
+    weights = balanced_class_weights(train.labels) if options.class_weight else None
+    model = tinycnn.report_cnn(classes=len(train.class_names), seed=options.seed)
+    model.build(train.images.shape[1:])
+    settings = {
+        key: getattr(options, key) for key in ("batch_size", "size", "seed", "class_weight", "validation_fraction")
+    }
+    data_hash = results.dataset_hash(train, validation, test)
+    model.metadata = {"class_names": train.class_names, "data_sha256": data_hash, **settings}
+    print()
+    model.summary()
+    print_classes(train, validation, test, weights)
+
+    checkpoint = Checkpoint(options.out / "checkpoint.npz", every=options.checkpoint_every)
+    resume = prepare(options, checkpoint.path, model)
+    train_began = time.perf_counter()
+    history = model.fit(
+        train, validation, epochs=options.epochs, batch_size=options.batch_size, class_weight=weights,
+        callbacks=[checkpoint, CSVLogger(options.out / "history.csv")], resume=resume,
+    )  # fmt: skip
+    if checkpoint.training.interrupted:
+        print(f"stopped by Ctrl-C; the same command with --resume goes on from {checkpoint.path}")
+        return 130
+    train_seconds = time.perf_counter() - train_began
+    model.save(options.out / "model.npz")
+
+    report = {
+        "notice": results.NOTICE,
+        "synthetic": source["synthetic"],
+        "data": {**source, "sha256": data_hash, "image_shape": train.images.shape[1:]}
+        | {"class_names": train.class_names, "skipped": data.skipped}
+        | {name: part.counts() for name, part in parts(train, validation, test)},
+        "settings": {"epochs": options.epochs, **settings},
+        "class_weights": weights,
+        "model": {"name": "report_cnn", "parameters": model.count_params, "layers": [repr(i) for i in model.layers]},
+        "history": history,
+        **results.environment(),
+        "audit": found.to_dict(),
+    }
+    scored, probabilities = results.score_model(model, test, found, options.batch_size)
+    predictions = probabilities.argmax(axis=1)
+    print_results(scored, test, predictions, source["synthetic"])
+    print("\nLooking at where it looks ...", flush=True)
+    maps, attention = attention_maps(model, test, predictions)
+    report |= {"results": scored, "attention": attention, "predictions": results.list_predictions(test, probabilities)}
+    if validation is not None:
+        logits = np.log(np.maximum(model.predict(validation), 1e-30))  # softmax turns these back into probabilities
+        report["temperature"] = fit_temperature(logits, validation.labels)
+    report["timing"] = {
+        "load_seconds": load_seconds,
+        "train_seconds": train_seconds,
+        "images_per_second": len(train) * history.epochs / sum(history["seconds"]),
+        "total_seconds": time.perf_counter() - began,
+    }
+    files = write_run_report(options.out, report, test, probabilities, maps, html=not options.no_html)
+    print(f"Saved in {options.out}: model.npz, history.csv, {', '.join(path.name for path in files)}")
+    return 0
+
+
+def load(options):
+    """The images, what is wrong with them, and where they came from."""
+    path = options.data or os.environ.get("TINYCNN_DATA")
+    if path and options.phantoms:
+        raise ValueError("--phantoms asks for synthetic images, but --data or TINYCNN_DATA names real ones: choose one")
+    if not path:
+        print(f"\n{SYNTHETIC}\nFor real ones: --data FOLDER_OR_ZIP")
+        counts = {"n_train": options.phantoms, "n_test": max(2, options.phantoms // 4)} if options.phantoms else {}
+        data = chest_phantoms(size=options.size, seed=0, **counts)
+        return data, audit(data), {"name": "chest_phantoms", "synthetic": True}
+    print(f"\nReading {path} ...")
+    data = load_image_folder(path, options.size, on_error="skip" if options.skip_bad_files else "raise")
+    for bad in data.skipped:
+        print(f"  left out {bad.path}: {bad.reason}")
+    return data, audit(path), {"name": Path(path).resolve().name, "synthetic": False}
+
+
+def split(data, found, validation_fraction):
+    """Training, validation (or None) and test images; near-copies stay on one side."""
+    if not validation_fraction:
+        return data.train, None, data.test
+    chosen, held_out = grouped_holdout(found.train_groups, data.train.labels, validation_fraction)
+    return data.train.subset(chosen), data.train.subset(held_out), data.test
+
+
+def parts(train, validation, test):
+    """Names and sets of images that there are."""
+    named = {"train": train, "validation": validation, "test": test}
+    return [(name, part) for name, part in named.items() if part is not None]
+
+
+def prepare(options, checkpoint, model):
+    """Make the folder, see that everything fits, and find the checkpoint to go on from (None for a new run)."""
+    options.out.mkdir(parents=True, exist_ok=True)
+    # Model, checkpoint (weights and Adam's two moments), and the next checkpoint before it replaces the last.
+    needed = 7 * 4 * model.count_params + 20_000_000
+    free = shutil.disk_usage(options.out).free
+    if free < needed:
+        raise OSError(errno.ENOSPC, f"{options.out} needs {needed / 1e6:.0f} MB, the disk has {free / 1e6:.0f} MB free")
+    if not checkpoint.exists():
+        if options.resume:
+            print(f"\nNo checkpoint in {options.out} yet: starting from the beginning.")
+        return None
+    if not options.resume:
+        print(f"\nThe earlier run in {options.out} will be replaced (--resume would go on from it).")
+        return None
+    theirs = read_npz(checkpoint)[0].get("metadata", {})
+    for key, ours in results.plain(model.metadata).items():
+        if theirs.get(key) != ours:
+            raise ValueError(
+                f"cannot resume {checkpoint}: it was written with {key} {theirs.get(key)!r}, this run has {ours!r}; "
+                "use the same options and data, or another --out"
+            )
+    return checkpoint
+
+
+def print_classes(train, validation, test, weights):
+    """Images and loss weight of each class."""
+    named = parts(train, validation, test)
+    width = max(map(len, train.class_names))
+    print(f"\n{'':{width}}" + "".join(f"{name:>12}" for name, _ in named) + f"{'weight':>12}")
+    for i, name in enumerate(train.class_names):
+        counts = "".join(f"{part.counts()[name]:12d}" for _, part in named)
+        print(f"{name:{width}}{counts}{1.0 if weights is None else weights[i]:12.4f}")
+    print()
+
+
+def print_results(scored, test, predictions, synthetic):
+    """The report's table, the confusion matrix, and what to make of them."""
+    print(f"\nClassification report, {len(test)} test images{' (SYNTHETIC)' if synthetic else ''}\n")
+    print(classification_report(test.labels, predictions, test.class_names))
+    print(results.matrix_text(next(iter(scored.values()))["confusion_matrix"], test.class_names))
+    print(f"\n{results.scores_text(scored)}\n\n{results.leak_text(scored)}\n{results.NOTICE}")
+    if synthetic:
+        print(SYNTHETIC)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
