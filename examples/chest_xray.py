@@ -172,9 +172,9 @@ def run(options):
 
 def load(options):
     """The images, what is wrong with them, and where they came from."""
-    path = options.data or os.environ.get("TINYCNN_DATA")
-    if path and options.phantoms:
-        raise ValueError("--phantoms asks for synthetic images, but --data or TINYCNN_DATA names real ones: choose one")
+    if options.data and options.phantoms:
+        raise ValueError("--phantoms asks for synthetic images and --data names others: give one of them")
+    path = options.data or (None if options.phantoms else os.environ.get("TINYCNN_DATA"))
     if not path:
         print(f"\n{SYNTHETIC}\nFor real ones: --data FOLDER_OR_ZIP")
         counts = {"n_train": options.phantoms, "n_test": max(2, options.phantoms // 4)} if options.phantoms else {}

@@ -4,7 +4,7 @@ import numpy as np
 
 _SIDE = 64  # the outline is sought at this resolution: finer detail is ribs and vessels
 _SMALLEST = 0.03  # of the film: less than that is no lung
-_LEVELS = np.linspace(0.15, 0.65, 11)  # shares of the central region that may be lung or air
+_LEVELS = np.linspace(0.1, 0.75, 14)  # thresholds to try, from the region's dark end to its bright one
 
 
 def lung_field_mask(images):
@@ -60,7 +60,7 @@ def _outline(grey):
     place = np.linspace(-1, 1, _SIDE)
     y, x = place[:, None], place[None, :]
     central = (np.abs(x) < 0.9) & (np.abs(y) < 0.86)
-    levels = np.quantile(grey[central], _LEVELS)
+    dark, bright = np.quantile(grey[central], (0.05, 0.95))
     spine = place[_spine_column(grey)]
     mask = np.zeros((_SIDE, _SIDE), bool)
     for side in (-1, 1):
@@ -69,7 +69,7 @@ def _outline(grey):
         distance = ((x - spine - side * 0.43) / 0.37) ** 2 + ((y + 0.1) / 0.72) ** 2
         usual = distance < 1
         best, best_score = np.zeros_like(mask), 0
-        for level in levels:
+        for level in dark + _LEVELS * (bright - dark):
             lung = _largest_component(_opened(half & (grey < level), 2), usual)
             score = lung[usual].sum() - 2 * lung[~usual].sum()
             if score > best_score:
