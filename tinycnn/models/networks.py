@@ -1,0 +1,188 @@
+"""Three architectures after the report's network, sized for a few hundred grey or colour images.
+
+All end in global average pooling, so their parameters do not depend on the image size, and none has the 16.8 million
+weights that the report's network spends on one dense layer: with 251 images, fewer weights memorise less.
+"""
+
+from tinycnn.layers.activation import ReLU
+from tinycnn.layers.conv import Conv2D
+from tinycnn.layers.dense import Dense
+from tinycnn.layers.dropout import Dropout
+from tinycnn.layers.norm import BatchNorm
+from tinycnn.layers.pool import GlobalAveragePool2D, MaxPool2D
+from tinycnn.layers.residual import Residual
+from tinycnn.model import Sequential
+
+
+def small_vgg(classes=3, filters=(16, 32, 64, 128), dropout=0.3, momentum=0.9, seed=0):
+    """Blocks of two 3x3 convolutions and a max-pool, as in VGG, with batch normalisation after each convolution.
+
+    ::
+
+        for f in filters:   2 x (Conv f (3x3, same), BatchNorm, ReLU), 2x2 max-pool
+        global average, Dropout, Dense softmax
+
+    Parameters
+    ----------
+    classes : int
+        At least 2.
+    filters : sequence of int
+        Filters of each block; every block halves height and width.
+    dropout : float
+        Share of the averaged features dropped in training.
+    momentum : float
+        Of the moving averages in `BatchNorm`.  0.9 rather than Keras's 0.99: an epoch of 251 images has 16 steps,
+        and moving averages that lag behind make the first epochs' validation meaningless.
+    seed : int
+
+    Returns
+    -------
+    Sequential
+        Not yet built; any image of at least ``2 ** len(filters)`` pixels a side, any number of channels.
+
+    Raises
+    ------
+    ValueError
+        For fewer than 2 classes or no filters.
+
+    References
+    ----------
+    Simonyan and Zisserman, Very deep convolutional networks for large-scale image recognition, ICLR 2015.
+
+    Examples
+    --------
+    >>> model = small_vgg()
+    >>> model.build((256, 256, 1)), model.count_params
+    ((3,), 295059)
+    """
+    layers = []
+    for width in _checked("small_vgg", classes, filters):
+        layers += [*_convolution(width, momentum=momentum), *_convolution(width, momentum=momentum), MaxPool2D(2)]
+    return Sequential([*layers, *_head(classes, dropout)], seed=seed, name="small_vgg")
+
+
+def small_resnet(classes=3, filters=(16, 32, 64, 128), blocks=1, dropout=0.3, momentum=0.9, seed=0):
+    """Residual blocks between a stem and a global average.
+
+    ::
+
+        Conv filters[0] (3x3, stride 2, same), BatchNorm, ReLU
+        for f in filters:   `blocks` x  y = ReLU(shortcut(x) + BatchNorm(Conv(ReLU(BatchNorm(Conv(x))))))
+        global average, Dropout, Dense softmax
+
+    The first block of every stage but the first has stride 2, with a 1x1 convolution of stride 2 and a `BatchNorm`
+    in its shortcut.
+
+    Parameters
+    ----------
+    classes, dropout, momentum, seed
+        As for `small_vgg`.
+    filters : sequence of int
+        Filters of each stage.
+    blocks : int
+        Residual blocks in each stage.
+
+    Returns
+    -------
+    Sequential
+        Not yet built.
+
+    Raises
+    ------
+    ValueError
+        For fewer than 2 classes, no filters or no blocks.
+
+    References
+    ----------
+    He, Zhang, Ren and Sun, Deep residual learning for image recognition, CVPR 2016.
+
+    Examples
+    --------
+    >>> model = small_resnet()
+    >>> model.build((256, 256, 1)), model.count_params
+    ((3,), 309075)
+    """
+    filters = _checked("small_resnet", classes, filters)
+    if blocks < 1:
+        raise ValueError(f"small_resnet needs at least 1 block a stage, got {blocks}")
+    layers = _convolution(filters[0], strides=2, momentum=momentum)
+    for stage, width in enumerate(filters):
+        for block in range(blocks):
+            strides = 2 if stage and not block else 1
+            branch = [*_convolution(width, strides, momentum=momentum), *_convolution(width, momentum=momentum)[:-1]]
+            shortcut = None
+            if strides == 2:
+                shortcut = [Conv2D(width, 1, strides=2, padding="same", use_bias=False), BatchNorm(momentum)]
+            layers.append(Residual(branch, shortcut, activation="relu"))
+    return Sequential([*layers, *_head(classes, dropout)], seed=seed, name="small_resnet")
+
+
+def deep_encoder(classes=3, filters=(16, 32, 64, 128, 256), dropout=0.5, momentum=0.9, seed=0):
+    """The contracting half of a U-Net with batch normalisation, and a classifier where its decoder would begin.
+
+    ::
+
+        for f in filters:   2 x (Conv f (3x3, same), BatchNorm, ReLU), then 2x2 max-pool except after the last
+        Dropout after the last block, global average, Dense softmax
+
+    The widest network here: the same idea as `small_vgg`, one level deeper, with heavy dropout on the feature maps
+    themselves instead of on their averages.
+
+    Parameters
+    ----------
+    classes, momentum, seed
+        As for `small_vgg`.
+    filters : sequence of int
+        Filters of each level.
+    dropout : float
+        Share of the deepest feature maps' values dropped in training.
+
+    Returns
+    -------
+    Sequential
+        Not yet built.
+
+    Raises
+    ------
+    ValueError
+        For fewer than 2 classes or no filters.
+
+    References
+    ----------
+    Ronneberger, Fischer and Brox, U-Net: convolutional networks for biomedical image segmentation, MICCAI 2015;
+    Ioffe and Szegedy, Batch normalization, ICML 2015.
+
+    Examples
+    --------
+    >>> model = deep_encoder()
+    >>> model.build((256, 256, 1)), model.count_params
+    ((3,), 1182227)
+    """
+    layers = []
+    for width in _checked("deep_encoder", classes, filters):
+        layers += [*_convolution(width, momentum=momentum), *_convolution(width, momentum=momentum), MaxPool2D(2)]
+    layers[-1] = Dropout(dropout)
+    return Sequential(
+        [*layers, GlobalAveragePool2D(), Dense(classes, activation="softmax")], seed=seed, name="deep_encoder"
+    )
+
+
+def _convolution(filters, strides=1, *, momentum):
+    """Convolution, normalisation, ReLU; no bias, since the normalisation has its own (`beta`)."""
+    convolution = Conv2D(
+        filters, 3, strides=strides, padding="same", use_bias=False, kernel_initializer="he_normal"
+    )  # fmt: skip
+    return [convolution, BatchNorm(momentum), ReLU()]
+
+
+def _head(classes, dropout):
+    return [GlobalAveragePool2D(), Dropout(dropout), Dense(classes, activation="softmax")]
+
+
+def _checked(name, classes, filters):
+    if classes < 2:
+        raise ValueError(f"{name} needs at least 2 classes, got {classes}")
+    filters = tuple(filters)
+    if not filters:
+        raise ValueError(f"{name} needs filters for at least one block, such as (16, 32, 64)")
+    return filters
