@@ -235,7 +235,7 @@ def inside_by_class(maps, masks, labels, class_names):
     return table
 
 
-def overlay(images, maps, strength=0.5):
+def overlay(images, maps, strength=0.8):
     """The images in grey under their heat maps in colour, as uint8 RGB.
 
     Parameters

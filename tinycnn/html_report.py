@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from tinycnn.files import atomic_write
-from tinycnn.results import interval_text
+from tinycnn.model_card import known_issues, total_counts
+from tinycnn.results import interval_text, leak_text
 
 
 class Picture(NamedTuple):
@@ -74,7 +75,7 @@ def write_html_report(path, report, figures=(), galleries=None):
     for name, pictures in (galleries or {}).items():
         if pictures:
             body.append(_section(name, f'<div class="gallery">{"".join(map(_figure, pictures))}</div>'))
-    body += [_attention(report.get("attention")), _audit(report.get("audit")), _data(report), _run(report)]
+    body += [_attention(report.get("attention")), _problems(report), _data(report), _run(report)]
     html = _PAGE.replace("{title}", title).replace("{body}", "\n".join(part for part in body if part))
     with atomic_write(path) as temporary:
         temporary.write_text(html, encoding="utf-8")
@@ -123,12 +124,13 @@ def _headline(report):
     for name, scores in report["results"].items():
         cards.append(
             f'<div class="card"><p class="big">{scores["accuracy"]:.3f}</p><p>accuracy, {escape(name)}<br>'
-            f"{scores['correct']} of {scores['images']} correct, 95 % interval "
-            f"{interval_text(scores['accuracy_interval'])}</p></div>"
+            f"{scores['correct']} of {scores['images']} correct, "
+            f"95 % interval {_interval(scores['accuracy_interval'])}</p></div>"
             f'<div class="card"><p class="big">{scores["macro_f1"]:.3f}</p><p>macro F1, {escape(name)}<br>'
-            f"95 % interval {interval_text(scores['macro_f1_interval'])}</p></div>"
+            f"95 % interval {_interval(scores['macro_f1_interval'])}</p></div>"
         )
-    note = (
+    note = f"<p>{escape(leak_text(report['results']))}</p>" if report.get("audit") else ""
+    note += (
         "<p>Intervals tell what another test set of this size might have given (Wilson for shares, bootstrap for F1); "
         "they know nothing of another seed or another hospital.</p>"
     )
@@ -191,11 +193,14 @@ def _attention(attention):
     return _section("Where the network looks", text)
 
 
-def _audit(audit):
-    if not audit:
+def _problems(report):
+    audit = report.get("audit") or {"warnings": [], "near_copies": []}
+    issues = known_issues(total_counts(report["data"])) if "data" in report else ()
+    if not issues and "audit" not in report:
         return ""
-    text = "".join(f"<li>{escape(warning)}</li>" for warning in audit["warnings"])
-    text = f"<ul>{text}</ul>" if text else "<p>No warnings.</p>"
+    text = f"<p>On record for this public data set:</p>{_list(issues)}" if issues else ""
+    text += f"<p>Found by the audit of the images:</p>{_list(audit['warnings'])}" if audit["warnings"] else ""
+    text = text or "<p>The audit found nothing.</p>"
     if audit["near_copies"]:
         rows = [(_Long(p["a"]), _Long(p["b"]), p["kind"], f"{p['correlation']:.3f}") for p in audit["near_copies"]]
         table = _table(("image", "the same as", "kind", "correlation"), rows)
@@ -219,8 +224,7 @@ def _data(report):
     text += f"<p>{escape(str(data['name']))}; images of {shape}; SHA-256 of images and labels "
     text += f"<code>{escape(data['sha256'])}</code></p>"
     if data.get("skipped"):
-        left_out = "".join(f"<li>{escape(path)}: {escape(reason)}</li>" for path, reason in data["skipped"])
-        text += f"<p>Left out as unreadable:</p><ul>{left_out}</ul>"
+        text += f"<p>Left out as unreadable:</p>{_list(': '.join(bad) for bad in data['skipped'])}"
     return _section("Data", text)
 
 
@@ -229,6 +233,8 @@ def _run(report):
     model = report.get("model", {})
     if model:
         rows.append(("model", f"{model['name']}, {model['parameters']:,} parameters"))
+    if "temperature" in report:
+        rows.append(("temperature, fitted on the validation images", f"{report['temperature']:.3f}"))
     rows += [(key.replace("_", " "), f"{value:.1f}") for key, value in report.get("timing", {}).items()]
     rows += [(f"version of {key}", value) for key, value in report.get("versions", {}).items()]
     rows += [(key, value) for key, value in report.get("machine", {}).items()]
@@ -258,6 +264,10 @@ def _section(heading, content):
     return f"<section><h2>{escape(heading)}</h2>{content}</section>"
 
 
+def _list(texts):
+    return f"<ul>{''.join(f'<li>{escape(text)}</li>' for text in texts)}</ul>"
+
+
 def _table(head, rows):
     cells = "".join(f'<th scope="col">{escape(str(name))}</th>' for name in head)
     lines = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
@@ -276,10 +286,15 @@ def _figure(picture):
         raise ValueError(f"{source} is not a PNG file")
     width, height = struct.unpack(">II", data[16:24])
     caption = escape(caption)
+    broad = ' class="broad"' if width > 1.5 * height else ""
     return (
-        f'<figure><img width="{width}" height="{height}" alt="{caption}" '
+        f'<figure{broad}><img width="{width}" height="{height}" alt="{caption}" '
         f'src="data:image/png;base64,{base64.b64encode(data).decode()}"><figcaption>{caption}</figcaption></figure>'
     )
+
+
+def _interval(interval):
+    return f'<span class="whole">{interval_text(interval)}</span>'
 
 
 def _number(value):
@@ -324,7 +339,9 @@ td.long { white-space: normal; overflow-wrap: anywhere; }
 td.marked { background: var(--mark); font-weight: 650; }
 th + th, td + td { padding-left: .8rem; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(22rem, 100%), 1fr)); gap: 1rem; }
+.charts .broad { grid-column: 1 / -1; }
 .gallery { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(15rem, 100%), 1fr)); gap: 1rem; }
+.whole { white-space: nowrap; }
 figure { margin: 0; }
 figure img { width: 100%; height: auto; display: block; border-radius: .4rem; background: #fff; }
 figcaption { font-size: .85rem; color: var(--faint); margin-top: .3rem; overflow-wrap: anywhere; }

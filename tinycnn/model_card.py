@@ -49,6 +49,16 @@ def known_issues(counts):
     return issues if dict(counts) == known else ()
 
 
+def total_counts(data):
+    """Images of each class over all splits, from a report's ``data``.
+
+    >>> total_counts({"class_names": ["a", "b"], "train": {"a": 5, "b": 4}, "test": {"a": 1, "b": 2}})
+    {'a': 6, 'b': 6}
+    """
+    splits = [data[name] for name in ("train", "validation", "test") if name in data]
+    return {name: sum(counts.get(name, 0) for counts in splits) for name in data["class_names"]}
+
+
 def write_model_card(path, report, issues=None):
     """Write the card of the model of one run.
 
@@ -91,7 +101,7 @@ def write_model_card(path, report, issues=None):
     if missing:
         raise ValueError(f"the report lacks {', '.join(missing)}, which a model card needs")
     if issues is None:
-        issues = known_issues(_totals(report["data"]))
+        issues = known_issues(total_counts(report["data"]))
     parts = [
         f"# Model card: {_text(report['model']['name'])}",
         f"**{NOTICE}**",
@@ -214,11 +224,6 @@ def _limits(report):
         "- The images were reduced to a small square, which loses fine detail and their aspect ratio.\n"
         f"- {NOTICE}"
     )
-
-
-def _totals(data):
-    splits = [data[name] for name in ("train", "validation", "test") if name in data]
-    return {name: sum(counts.get(name, 0) for counts in splits) for name in data["class_names"]}
 
 
 def _rate(row, name):

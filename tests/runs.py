@@ -1,0 +1,43 @@
+"""A small run's report and images, for the tests of what is written about runs."""
+
+import numpy as np
+
+from tinycnn.data import Dataset
+from tinycnn.results import NOTICE, environment, score_predictions
+
+NAMES = ("Covid", "Normal", "<b>Viral|Pneumonia</b>")
+
+
+def small_run(n=12, seed=0, synthetic=False):
+    """The report, test set, probabilities and heat maps of a run that nobody ran."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(n) % 3
+    probabilities = rng.dirichlet([1, 1, 1], n)
+    images = rng.integers(0, 256, (n, 20, 24, 3), dtype=np.uint8)
+    test = Dataset(images, labels, NAMES, [f"test/{NAMES[k][:3]}/{i}.png" for i, k in enumerate(labels)])
+    clean = np.arange(3, n)
+    report = {
+        "notice": NOTICE,
+        "synthetic": synthetic,
+        "data": {"name": "films & more", "sha256": "ab" * 32, "image_shape": [20, 24, 3], "class_names": list(NAMES)}
+        | {"train": dict.fromkeys(NAMES, 5), "test": test.counts(), "skipped": [["train/bad.png", "cut off"]]},
+        "settings": {"epochs": 2, "seed": 7},
+        "class_weights": [1.0, 1.0, 1.0],
+        "model": {"name": "report_cnn", "parameters": 1234567, "layers": ["Dense(3)"]},
+        "history": {"loss": [1.5, 0.75], "accuracy": [0.25, 0.5]},
+        "results": {
+            f"all {n} test images": score_predictions(labels, probabilities, NAMES),
+            f"{n - 3} without near-copies": score_predictions(labels[clean], probabilities[clean], NAMES),
+        },
+        "audit": {
+            "warnings": ["size is larger in 'Covid' <script>: a shortcut"],
+            "near_copies": [{"a": "train/x.png", "b": "test/y.png", "kind": "identical", "correlation": 1.0}],
+        },
+        "attention": {
+            "inside_lungs": {name: {"share": 0.125, "area": 0.25, "images": 4} for name in NAMES},
+            "randomization": {"dense": 0.5, "conv2d": -0.25},
+        },
+        "timing": {"train_seconds": 12.5},
+        **environment(),
+    }
+    return report, test, probabilities, rng.random((n, 20, 24)).astype(np.float32)
