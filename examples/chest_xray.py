@@ -47,8 +47,15 @@ def main(arguments=None):
     except MemoryError:
         print(f"error: not enough memory; try --size {options.size // 2} or --batch-size 8", file=sys.stderr)
     except (OSError, ValueError, FloatingPointError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {plain_words(error)}", file=sys.stderr)
     return 2
+
+
+def plain_words(error):
+    """An error as the user of this command, not of the library, needs it."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror + (f": {error.filename}" if error.filename else "")
+    return str(error).replace('on_error="skip"', "--skip-bad-files")
 
 
 def parse(arguments):
@@ -119,7 +126,7 @@ def run(options):
         key: getattr(options, key) for key in ("batch_size", "size", "seed", "class_weight", "validation_fraction")
     }
     data_hash = results.dataset_hash(train, validation, test)
-    model.metadata = {"class_names": train.class_names, "data_sha256": data_hash, **settings}
+    model.metadata = {"class_names": train.class_names, **settings, "data_sha256": data_hash}
     print()
     model.summary()
     print_classes(train, validation, test, weights)
