@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tinycnn import reference
-from tinycnn.kernels import conv, winograd
+from tinycnn.kernels import winograd
 from tinycnn.kernels.simd import DEAD, NR
 from tinycnn.reference_winograd import transform_kernel
 
@@ -36,66 +36,66 @@ def corner(padding):
     return padding[0][0], padding[1][0]
 
 
-@pytest.fixture(autouse=True)
-def switch_back():
-    yield
-    conv.set_winograd(True)
-
-
-def test_kernel_transform_equals_reference():
+@pytest.mark.parametrize("tile", [2, 4])
+def test_kernel_transform_equals_reference(tile):
     kernel = normal(3, 3, 5, 7)
-    assert np.allclose(winograd.transform_kernel(kernel), transform_kernel(kernel, 4).reshape(36, 5, 7), atol=1e-14)
+    expected = transform_kernel(kernel, tile).reshape(-1, 5, 7)  # (points, channels, filters)
+    assert np.allclose(winograd.transform_kernel(kernel, tile), expected, atol=1e-14)
 
 
+@pytest.mark.parametrize("tile", [2, 4])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("relu", [False, True])
 @pytest.mark.parametrize("images, size, channels, filters, padding", CASES)
-def test_forward_equals_reference(images, size, channels, filters, padding, relu, dtype):
+def test_forward_equals_reference(images, size, channels, filters, padding, relu, dtype, tile):
     x, bias = normal(images, *size, channels, dtype=dtype), normal(filters, dtype=dtype, seed=1)
     kernel = normal(3, 3, channels, filters, dtype=dtype, seed=2)
     exact = reference.conv2d_forward(*wide(x, kernel, bias), padding=padding)
     if relu:
         exact = reference.relu_forward(exact)
     y = np.full(exact.shape, np.nan, dtype)
-    winograd.forward(x, kernel, bias, corner(padding), exact.shape[1:3], y, relu)
+    winograd.forward(x, kernel, bias, corner(padding), exact.shape[1:3], y, relu, tile=tile)
     assert close(y, exact, dtype)
 
 
+@pytest.mark.parametrize("tile", [2, 4])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("images, size, channels, filters, padding", CASES)
-def test_backward_equals_reference(images, size, channels, filters, padding, dtype):
+def test_backward_equals_reference(images, size, channels, filters, padding, dtype, tile):
     x, kernel = normal(images, *size, channels, dtype=dtype), normal(3, 3, channels, filters, dtype=dtype, seed=2)
     shape = reference.conv2d_forward(x, kernel, padding=padding).shape
     grad = normal(*shape, dtype=dtype, seed=3)
     exact = reference.conv2d_backward(*wide(x, kernel, grad), padding=padding)
     results = [np.full(a.shape, np.nan, dtype) for a in exact]
-    winograd.backward(x, kernel, grad, corner(padding), shape[1:3], *results)
+    winograd.backward(x, kernel, grad, corner(padding), shape[1:3], *results, tile=tile)
     for ours, theirs in zip(results, exact, strict=True):
         assert close(ours, theirs, dtype)
     only = np.full(kernel.shape, np.nan, dtype)
-    winograd.backward(x, kernel, grad, corner(padding), shape[1:3], None, only)
+    winograd.backward(x, kernel, grad, corner(padding), shape[1:3], None, only, tile=tile)
     assert np.array_equal(only, results[1])
 
 
+@pytest.mark.parametrize("tile", [2, 4])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("relu", [False, True])
 @pytest.mark.parametrize("size", [(8, 12), (7, 9), (2, 3), (13, 6)])
-def test_pooling_in_the_tile(size, relu, dtype):
+def test_pooling_in_the_tile(size, relu, dtype, tile):
     """Pooled and unpooled run do the same arithmetic, so values and winners agree exactly."""
     images, padding = 2, (1, 1)
     x, bias = normal(images, *size, NR, dtype=dtype), normal(NR, dtype=dtype, seed=1)
     kernel = normal(3, 3, NR, NR, dtype=dtype, seed=2)
     whole = np.empty((images, *size, NR), dtype)
-    winograd.forward(x, kernel, bias, padding, size, whole, relu)
+    winograd.forward(x, kernel, bias, padding, size, whole, relu, tile=tile)
     expected, expected_codes = reference.maxpool_forward(whole, (2, 2), (2, 2))
     y, codes = np.full(expected.shape, np.nan, dtype), np.full(expected.shape, 77, np.uint8)
-    winograd.forward(x, kernel, bias, padding, size, y, relu, codes)
+    winograd.forward(x, kernel, bias, padding, size, y, relu, codes, tile=tile)
     assert np.array_equal(y, expected)
     assert np.array_equal(codes, np.where(relu & (y == 0), DEAD, expected_codes))
 
 
+@pytest.mark.parametrize("tile", [2, 4])
 @pytest.mark.parametrize("size", [(8, 12), (7, 9), (3, 2), (13, 6)])
-def test_backward_expands_a_pooled_gradient(size):
+def test_backward_expands_a_pooled_gradient(size, tile):
     x, kernel = normal(3, *size, NR), normal(3, 3, NR, NR, seed=2)
     grad = normal(3, size[0] // 2, size[1] // 2, NR, seed=3)
     codes = np.random.default_rng(4).integers(0, 5, grad.shape).astype(np.uint8)
@@ -104,31 +104,19 @@ def test_backward_expands_a_pooled_gradient(size):
     results = []
     for source, source_codes in ((grad, codes), (full, None)):
         arrays = np.full(x.shape, np.nan), np.full(kernel.shape, np.nan), np.full(NR, np.nan)
-        winograd.backward(x, kernel, source, (1, 1), size, *arrays, source_codes)
+        winograd.backward(x, kernel, source, (1, 1), size, *arrays, source_codes, tile=tile)
         results.append(arrays)
     for pooled, plain in zip(*results, strict=True):
         assert np.allclose(pooled, plain, atol=1e-13)
 
 
-def test_nan_reaches_the_output_and_the_gradients():
+@pytest.mark.parametrize("tile", [2, 4])
+def test_nan_reaches_the_output_and_the_gradients(tile):
     x, kernel = normal(1, 8, 8, NR), normal(3, 3, NR, NR, seed=1)
     x[0, 5, 2, 3] = np.nan
     y = np.zeros((1, 8, 8, NR))
-    winograd.forward(x, kernel, np.zeros(NR), (1, 1), (8, 8), y, relu=True)
+    winograd.forward(x, kernel, np.zeros(NR), (1, 1), (8, 8), y, relu=True, tile=tile)
     assert np.isnan(y[0, 4:7, 1:4]).all()
     grad_kernel = np.zeros_like(kernel)
-    winograd.backward(x, kernel, np.ones_like(y), (1, 1), (8, 8), None, grad_kernel)
+    winograd.backward(x, kernel, np.ones_like(y), (1, 1), (8, 8), None, grad_kernel, tile=tile)
     assert np.isnan(grad_kernel[:, :, 3]).all()
-
-
-def test_the_switch_and_its_conditions():
-    geometry = conv.Geometry((3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 1)
-    shape = (3, 3, NR, 2 * NR)
-    assert conv.uses_winograd(shape, geometry)
-    assert not conv.uses_winograd((3, 3, NR + 1, NR), geometry) and not conv.uses_winograd((3, 3, NR, 3), geometry)
-    for other in (
-        dict(kernel_size=(3, 1)), dict(strides=(1, 2)), dict(dilation=(2, 1)), dict(groups=2),
-    ):  # fmt: skip
-        assert not conv.uses_winograd(shape, geometry._replace(**other))
-    conv.set_winograd(False)
-    assert not conv.uses_winograd(shape, geometry)

@@ -52,13 +52,13 @@ def _taps(geometry):
 def set_winograd(tile):
     """Choose the tile of Winograd's algorithm for 3x3 convolutions: "auto", 4, 2, or 0 to sum them directly.
 
-    "auto" is the default, or the environment's ``TINYCNN_WINOGRAD``.  4x4 tiles are fastest and in float32 about ten
-    times less exact than direct sums (1e-6 instead of 1e-7 of the largest output); 2x2 tiles are in between.
+    "auto" (or True) is the default, or the environment's ``TINYCNN_WINOGRAD``.  4x4 tiles are fastest and in float32 about ten
+    times less exact than direct sums (5e-6 instead of 5e-7 of the largest output); 2x2 tiles are as exact as those.
     """
     global _winograd
-    if tile not in ("auto", 4, 2, 0, False):
+    if tile not in ("auto", True, 4, 2, 0):
         raise ValueError(f'set_winograd({tile!r}): choose "auto", 4, 2 or 0')
-    _winograd = tile if tile == "auto" else int(tile)
+    _winograd = "auto" if tile in ("auto", True) else int(tile)
 
 
 _winograd = "auto"
@@ -69,14 +69,19 @@ if os.environ.get("TINYCNN_WINOGRAD", "auto") != "auto":
 def winograd_tile(kernel_shape, geometry, size):
     """The tile that a convolution runs on, 4 or 2, or 0 for the direct kernels.
 
-    Winograd needs 3x3, stride 1, one group, and channels and filters in whole panels.
+    Winograd needs 3x3, stride 1, one group, and channels and filters in whole panels.  The rest of the rule was measured
+    over 2x2 to 56x56 outputs and 16 to 256 channels (``benchmarks/winograd_table.py``): small images waste
+    part of a 4x4 tile, and where there are fewer tiles than rows in a register tile, only the direct kernels pay.
     """
     suits = geometry[:2] == ((3, 3), (1, 1)) and geometry[3:] == ((1, 1), 1)
     if not suits or kernel_shape[2] % NR or kernel_shape[3] % NR:
         return 0
     if _winograd != "auto":
         return _winograd
-    return 4
+    rows, columns = size
+    if rows * columns >= 200:
+        return 4
+    return 2 if rows * columns >= 16 or kernel_shape[2] * kernel_shape[3] < 128 * 128 else 0
 
 
 def _corner(geometry):

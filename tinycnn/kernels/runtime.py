@@ -23,7 +23,7 @@ from numba.core import event
 from tinycnn.kernels.simd import aligned_empty
 
 jit = functools.partial(numba.njit, cache=True, nogil=True, error_model="numpy")
-inlined = functools.partial(jit, forceinline=True)
+inlined = functools.partial(numba.njit, inline="always")  # into the caller, before types: compiled once, not twice
 
 _LOCK = threading.RLock()  # one kernel at a time: the scratch memory is shared, and two would only share the cores
 _arena = np.empty(0, np.uint8)

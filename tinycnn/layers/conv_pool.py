@@ -32,11 +32,12 @@ class ConvPool:
         conv.forward(
             x, layer.params["kernel"], layer.params.get("bias"), layer._geometry, y, layer.fuses_relu, self._codes
         )
+        self.pool._forward_done = True
         return y
 
     def backward(self, grad_y, input_grad=True):
         """Through the pool, the ReLU and the convolution; a gradient follows its window's winner only."""
-        return self.conv.backward_kernel(np.ascontiguousarray(grad_y), input_grad, self._codes)
+        return self.conv.backward_kernel(self.pool._enter_backward(grad_y), input_grad, self._codes)
 
 
 def fusible(first, second):
