@@ -1,0 +1,19 @@
+"""The public set is known by its names, and by all of them."""
+
+from tinycnn.data import load_image_folder
+from tinycnn.data.known_sets import known_patients
+
+
+def test_the_real_set_is_recognised_and_its_films_exist(real_folder):
+    data = load_image_folder(real_folder, size=8, mode="L")
+    patients = known_patients(data.train.paths + data.test.paths)
+    assert set(patients) <= set(data.train.paths + data.test.paths)
+    for patient in set(patients.values()):
+        films = [path for path, whose in patients.items() if whose == patient]
+        assert {path.split("/")[0] for path in films} == {"train", "test"}
+        assert len({path.split("/")[1] for path in films}) == 1
+    assert known_patients(data.train.paths) == {}
+
+
+def test_another_set_has_no_known_patients():
+    assert known_patients(["train/Covid/083.jpeg", "test/Covid/0102.jpeg"]) == {}
