@@ -1,0 +1,279 @@
+"""One result on four lines: the test set as published, without copies, without shared patients, and cross-validated.
+
+An accuracy on a test set that shares films or patients with training measures memory.  So every method, network or
+baseline, is reported on smaller and cleaner sets too, and on all images by folds that divide no group.
+"""
+
+from functools import partial
+
+import numpy as np
+
+from tinycnn.data.dataset import Dataset
+from tinycnn.data.splits import first_of_each_group, grouped_kfold, leak_free, merge_groups
+from tinycnn.ensemble import train_members
+from tinycnn.metrics import confusion_matrix, f1_score, label_vector
+from tinycnn.results import interval_text, plain
+from tinycnn.trust import bootstrap_interval, wilson_interval
+
+
+def patient_groups(paths, patients):
+    """A group for each image: its patient's where known, one of its own where not.
+
+    Parameters
+    ----------
+    paths : sequence of str
+    patients : mapping of str to object
+        Path and patient, for as many images as are known (see `tinycnn.data.known_sets`).
+
+    Returns
+    -------
+    ndarray of int64, (images,)
+
+    Raises
+    ------
+    ValueError
+        Naming a path in `patients` that is not among `paths`.
+
+    Examples
+    --------
+    >>> patient_groups(["a.png", "b.png", "c.png"], {"a.png": 7, "c.png": 7})
+    array([0, 1, 0])
+    """
+    unknown = sorted(set(patients) - set(paths))
+    if unknown:
+        raise ValueError(f"patients names {len(unknown)} images that are not there, such as {unknown[0]!r}")
+    return merge_groups([f"patient {patients[path]}" if path in patients else f"image {path}" for path in paths])
+
+
+def evaluation_lines(copies, in_test, patients=None):
+    """Which test images each line of a table is about.
+
+    Parameters
+    ----------
+    copies : sequence, (images,)
+        Group of each image, near-copies together: ``Audit.groups``.
+    in_test : sequence of bool, (images,)
+    patients : sequence, (images,), optional
+        Group of each image, films of one patient together: `patient_groups`.
+
+    Returns
+    -------
+    dict of str to ndarray of int
+        Indices within the test images: all "as published"; "without near-copies" of training images; and "without
+        shared patients", which leaves out the patients that training knows and, of copies within the test set, all
+        but one.  Without `patients` the last is called "without repeats".
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ.
+
+    Examples
+    --------
+    Image 3 copies the training image 0, image 5 copies 4, and image 6 shows the patient of image 1:
+
+    >>> lines = evaluation_lines([0, 1, 2, 0, 4, 4, 6], [0, 0, 0, 1, 1, 1, 1], [0, 1, 2, 3, 4, 5, 1])
+    >>> {name: images.tolist() for name, images in lines.items()}
+    {'4 as published': [0, 1, 2, 3], '3 without near-copies': [1, 2, 3], '1 without shared patients': [1]}
+    """
+    copies, in_test = np.asarray(copies), np.asarray(in_test, bool)
+    groups = merge_groups(copies, np.arange(len(copies)) if patients is None else patients)
+    if in_test.shape != copies.shape:
+        raise ValueError(f"{len(copies)} images in copies, but in_test has shape {in_test.shape}")
+    clean = leak_free(copies[in_test], copies[~in_test])
+    strangers = leak_free(groups[in_test], groups[~in_test])
+    single = np.intersect1d(strangers, first_of_each_group(copies[in_test]))
+    last = "without repeats" if patients is None else "without shared patients"
+    return {
+        f"{in_test.sum()} as published": np.arange(in_test.sum()),
+        f"{len(clean)} without near-copies": clean,
+        f"{len(single)} {last}": single,
+    }
+
+
+def all_images(splits):
+    """Training and test images as one Dataset, training first: what cross-validation divides anew."""
+    parts = [part for part in (splits.train, splits.test) if part is not None]
+    paths = sum((part.paths for part in parts), ()) if all(part.paths for part in parts) else ()
+    return Dataset(
+        np.concatenate([part.images for part in parts]),
+        np.concatenate([part.labels for part in parts]),
+        splits.train.class_names,
+        paths,
+    )
+
+
+def cross_validate(predict, labels, groups, k=5, seed=0, name="fold", **options):
+    """Predict every image by a model that saw none of its group.
+
+    Parameters
+    ----------
+    predict : callable
+        ``predict(train, test)``, given sorted indices, trains on the first and returns probabilities
+        ``(len(test), classes)`` for the second.  For other processes it must be importable.
+    labels : sequence of int, (images,)
+    groups : sequence, (images,)
+        What must not be divided: near-copies and patients, together by `merge_groups`.
+    k, seed : int
+        As for `grouped_kfold`.
+    name : str
+        Of the members in the folder: ``fold-0``, ...
+    **options
+        Of `train_members`: ``executor``, ``folder``, ``retries``, ``threads``, ``on_member``.
+
+    Returns
+    -------
+    ndarray of float64, (images, classes)
+
+    Raises
+    ------
+    ValueError
+        As `grouped_kfold`, or if `predict` returns another shape.
+
+    References
+    ----------
+    Stone, Cross-validatory choice and assessment of statistical predictions, JRSS B 36, 1974.
+
+    Examples
+    --------
+    >>> labels = np.array([0, 0, 1, 1])
+    >>> shares = lambda train, test: [[1 - labels[train].mean(), labels[train].mean()]] * len(test)
+    >>> cross_validate(shares, labels, groups=[0, 1, 2, 3], k=2)
+    array([[0.5, 0.5],
+           [0.5, 0.5],
+           [0.5, 0.5],
+           [0.5, 0.5]])
+    """
+    folds = grouped_kfold(groups, labels, k, seed)
+    jobs = {f"{name}-{i}": {"train": train.tolist(), "test": test.tolist()} for i, (train, test) in enumerate(folds)}
+    found = train_members(partial(_fold, predict), jobs, **options)
+    probabilities = None
+    for job, of_fold in zip(jobs.values(), found.values(), strict=True):
+        of_fold = np.asarray(of_fold, np.float64)
+        if of_fold.ndim != 2 or len(of_fold) != len(job["test"]):
+            raise ValueError(
+                f"predict must return one row of probabilities for each of {len(job['test'])} images, got shape "
+                f"{of_fold.shape}"
+            )
+        if probabilities is None:
+            probabilities = np.full((len(labels), of_fold.shape[1]), np.nan)
+        probabilities[job["test"]] = of_fold
+    return probabilities
+
+
+def _fold(predict, job):
+    return np.asarray(predict(np.array(job["train"]), np.array(job["test"])))
+
+
+def summarise(labels, runs, class_names, groups=None, seed=0):
+    """Scores of one method over its runs (seeds) on one set of images: mean, spread and 95 % intervals.
+
+    The spread is between runs on the same images.  The intervals are about the images: what another test set of this
+    size might have given, for the mean over the runs.
+
+    Parameters
+    ----------
+    labels : sequence of int, (images,)
+    runs : sequence of arrays, each (images, classes)
+        Probabilities from each run; a single array of that shape is one run.
+    class_names : sequence of str
+    groups : sequence, (images,), optional
+        Drawn together by the bootstrap.
+    seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    dict
+        ``images, runs``; ``accuracy`` and ``macro_f1``, each with ``values`` (one a run), ``mean, std, min, max,
+        interval``; ``recall``: the same by class; ``confusion_matrices``, one a run.  Accuracy and recall have
+        Wilson intervals at the mean number of right answers, macro F1 a bootstrap interval.  ``std`` (n - 1) is
+        None for a single run, a recall of no images too.
+
+    Raises
+    ------
+    ValueError
+        For shapes that do not fit.
+
+    Examples
+    --------
+    >>> good, bad = np.eye(2)[[0, 0, 1, 1]], np.eye(2)[[0, 1, 1, 1]]
+    >>> summary = summarise([0, 0, 1, 1], [good, bad], ["Normal", "Covid"])
+    >>> summary["accuracy"]["mean"], summary["recall"]["Normal"]["values"]
+    (0.875, [1.0, 0.5])
+    """
+    labels = label_vector(labels, "labels", len(class_names))
+    runs = np.asarray(runs, np.float64)
+    runs = runs[None] if runs.ndim == 2 else runs
+    if runs.ndim != 3 or runs.shape[1:] != (len(labels), len(class_names)):
+        raise ValueError(
+            f"{len(labels)} labels and {len(class_names)} classes need runs of shape (runs, {len(labels)}, "
+            f"{len(class_names)}), got {runs.shape}"
+        )
+    predicted = runs.argmax(axis=2)  # (runs, images)
+    matrices = np.stack([confusion_matrix(labels, row, len(class_names)) for row in predicted])
+
+    def mean_f1(truth, by_image):  # by_image: (images, runs)
+        return np.mean([f1_score(truth, column) for column in by_image.T])
+
+    found, support = matrices.diagonal(axis1=1, axis2=2), matrices[0].sum(axis=1)  # (runs, classes), (classes,)
+    f1 = _spread([f1_score(labels, row) for row in predicted])
+    f1["interval"] = bootstrap_interval(mean_f1, labels, predicted.T, n=1000, seed=seed, groups=groups)
+    return plain(
+        {
+            "images": len(labels),
+            "runs": len(runs),
+            "accuracy": _rate(found.sum(axis=1), len(labels)),
+            "macro_f1": f1,
+            "recall": {name: _rate(found[:, i], int(support[i])) for i, name in enumerate(class_names)},
+            "confusion_matrices": matrices,
+        }
+    )
+
+
+def _rate(counts, n):
+    if not n:
+        return {"values": [], "mean": None, "std": None, "min": None, "max": None, "interval": (0.0, 1.0)}
+    return _spread(counts / n) | {"interval": wilson_interval(float(np.mean(counts)), n)}
+
+
+def _spread(values):
+    values = np.asarray(values, np.float64)
+    std = values.std(ddof=1) if len(values) > 1 else None
+    return {"values": values, "mean": values.mean(), "std": std, "min": values.min(), "max": values.max()}
+
+
+def lines_text(table):
+    """The table for the terminal: for each line (set of images) every method's scores.
+
+    Parameters
+    ----------
+    table : mapping of str to mapping of str to dict
+        Line, method, and what `summarise` said; a method may lack a line.
+
+    Examples
+    --------
+    >>> summary = summarise([0, 0, 1, 1], np.eye(2)[[0, 1, 1, 1]], ["Normal", "Covid"])
+    >>> print(lines_text({"4 as published": {"network": summary}}))
+    4 as published
+             runs  accuracy  +- sd  95 % interval  macro F1  +- sd  95 % interval  Normal  Covid
+    network     1     0.750         0.30 - 0.95       0.733         0.20 - 1.00      0.50   1.00
+    """
+    width = max(len(method) for methods in table.values() for method in methods)
+    blocks = []
+    for line, methods in table.items():
+        names = list(next(iter(methods.values()))["recall"])
+        head = f"{'':{width}}  runs  accuracy  +- sd  95 % interval  macro F1  +- sd  95 % interval  "
+        rows = [line, head + "  ".join(f"{name:>5}" for name in names)]
+        for method, scores in methods.items():
+            cells = [f"{method:{width}}", f"{scores['runs']:4d}"]
+            for key in ("accuracy", "macro_f1"):
+                part = scores[key]
+                spread = "     " if part["std"] is None else f"{part['std']:5.3f}"
+                cells += [f"{part['mean']:8.3f}", spread, f"{interval_text(part['interval']):13}"]
+            for name in names:
+                mean = scores["recall"][name]["mean"]
+                cells.append(f"{'-' if mean is None else format(mean, '.2f'):>{max(5, len(name))}}")
+            rows.append("  ".join(cells))
+        blocks.append("\n".join(rows))
+    return "\n\n".join(blocks)
