@@ -1,0 +1,231 @@
+"""Libraries side by side: each in a process of its own, taking turns, so that a noisy minute hits all alike.
+
+`Peer` is one such process; `alternate` lets a list of them take turns; `summary` is median and spread.  While one works
+the others are stopped (SIGSTOP), since several libraries' idle threads spin for a while.
+"""
+
+import argparse
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+# Big buffers are neither given back to the system nor taken from it afresh: each fresh page costs a page fault.
+KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "8000000000", "MALLOC_TRIM_THRESHOLD_": "8000000000",
+               "MALLOC_TOP_PAD_": "1000000000"}  # fmt: skip
+FUSED, NHWC, COMPILED = {"fused": True}, {"channels_last": True}, {"compiled": True}
+
+# label: (what is compared, library, options, environment); of several labels of one kind the fastest counts
+PEERS = {
+    "tinycnn": ("tinycnn", "tinycnn", {}, {}),
+    "torch": ("torch", "torch", {}, {}),
+    "torch_tuned_nchw": ("torch_tuned", "torch", FUSED, KEEP_MEMORY),
+    "torch_tuned_nhwc": ("torch_tuned", "torch", FUSED | NHWC, KEEP_MEMORY),
+    "torch_tuned_compiled_nchw": ("torch_tuned", "torch", FUSED | COMPILED, KEEP_MEMORY),
+    "torch_tuned_compiled_nhwc": ("torch_tuned", "torch", FUSED | COMPILED | NHWC, KEEP_MEMORY),
+    "keras": ("keras", "keras", {}, {}),
+    "keras_plain": ("keras", "keras", {"jit_compile": False}, {}),
+    "keras_keep_memory": ("keras", "keras", {}, KEEP_MEMORY),
+}
+PEERS_HELP = (
+    "comma-separated; torch is PyTorch as installed; torch_tuned_* has glibc's allocator keep its memory and a fused "
+    "Adam, in either memory format (nhwc is channels_last), eager or compiled; keras chooses XLA itself, keras_plain "
+    "goes without, keras_keep_memory has the allocator's settings. Of several of one kind the fastest counts."
+)
+
+
+class PeerFailed(Exception):
+    """A peer is not installed or raised an error."""
+
+
+class Peer:
+    """A worker process (`peer_worker`), stopped except while it answers.
+
+    Parameters
+    ----------
+    label : str
+        Key of `PEERS`.
+    environment : dict, optional
+        Variables beside those of the label.
+
+    Attributes
+    ----------
+    info : dict
+        ``import_s`` and ``version``, then also what `setup` answered.
+    """
+
+    def __init__(self, label, environment=None):
+        self.label = label
+        self.kind, library, options, own = PEERS[label]
+        self.errors = tempfile.TemporaryFile("w+")
+        self.process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("peer_worker.py")), library, json.dumps(options)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True, bufsize=1,
+            env={**os.environ, **own, **(environment or {})},
+        )  # fmt: skip
+        try:
+            self.info = self._read()
+        except BaseException:
+            self.close()
+            raise
+
+    def _read(self):
+        line = self.process.stdout.readline()
+        if not line:
+            self.errors.seek(0)
+            raise PeerFailed("ended early: " + self.errors.read()[-600:].strip())
+        answer = json.loads(line)
+        for key in ("missing", "failed"):
+            if key in answer:
+                raise PeerFailed(answer[key])
+        return answer
+
+    def ask(self, do, **arguments):
+        """Wake the worker, give it a command, return its answer and stop it again."""
+        self.process.send_signal(signal.SIGCONT)
+        self.process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
+        try:
+            return self._read()
+        finally:
+            if self.process.poll() is None:
+                self.process.send_signal(signal.SIGSTOP)
+
+    def setup(self, task, batch=16, side=256, filters=(32, 64, 128), threads=None):
+        """Build the network and the batch."""
+        self.info |= self.ask("setup", task=task, batch=batch, side=side, filters=list(filters), threads=threads)
+
+    def run(self, steps):
+        """``{"seconds": [...], "cpu": [...], "value": ...}`` of that many steps."""
+        return self.ask("run", steps=steps)
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdin.close()
+        self.process.stdout.close()
+        self.errors.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def say(text):
+    """To standard error, so that standard output holds results only."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def start(labels, environments=None):
+    """Start what can be started: ``(list of Peer, {label: why it was left out})``."""
+    peers, left_out = [], {}
+    for label in labels:
+        say(f"starting {label} ...")
+        try:
+            peers.append(Peer(label, (environments or {}).get(label)))
+        except PeerFailed as error:
+            left_out[label] = str(error)
+            say(f"{label} is LEFT OUT: {error}")
+    return peers, left_out
+
+
+def for_each(peers, left_out, action):
+    """``{label: action(peer)}``; a peer that fails is said so, closed and taken off the list."""
+    results = {}
+    for peer in list(peers):
+        try:
+            results[peer.label] = action(peer)
+        except PeerFailed as error:
+            left_out[peer.label] = str(error)
+            say(f"{peer.label} is LEFT OUT: {error}")
+            peers.remove(peer)
+            peer.close()
+    return results
+
+
+def alternate(peers, left_out, rounds, steps=1, lead_in=1):
+    """Let peers take turns: in each round every peer runs `lead_in` uncounted and `steps` counted steps.
+
+    The lead-in refills the caches that the peer before has emptied.  Odd rounds go backwards, so that nobody is always
+    behind the same neighbour.
+
+    Returns
+    -------
+    dict
+        ``{label: {"seconds": [...], "cpu": [...], "value": ...}}``
+    """
+    results = {peer.label: {"seconds": [], "cpu": [], "value": None} for peer in peers}
+    for i in range(rounds):
+        order = peers if i % 2 == 0 else peers[::-1]
+        for label, turn in for_each(order, left_out, lambda peer: peer.run(lead_in + steps)).items():
+            results[label]["seconds"] += turn["seconds"][lead_in:]
+            results[label]["cpu"] += turn["cpu"][lead_in:]
+            results[label]["value"] = turn["value"]
+        peers[:] = [peer for peer in peers if peer.label not in left_out]
+        say(f"round {i + 1} of {rounds}")
+    return {label: result for label, result in results.items() if result["seconds"]}
+
+
+def summary(seconds):
+    """Median, quartiles and extremes of a list of times."""
+    low, _, high = statistics.quantiles(seconds, n=4) if len(seconds) > 1 else seconds * 3
+    return {
+        "median_s": statistics.median(seconds),
+        "quartiles_s": [low, high],
+        "min_s": min(seconds),
+        "max_s": max(seconds),
+        "n": len(seconds),
+    }
+
+
+def best_of_kind(medians):
+    """``{kind: label of its fastest}`` for ``{label: median}``."""
+    best = {}
+    for label, median in medians.items():
+        kind = PEERS[label][0]
+        if kind not in best or median < medians[best[kind]]:
+            best[kind] = label
+    return best
+
+
+def ratios(medians):
+    """What ``--json`` promises: seconds per kind, and tinycnn's time divided by each peer's (None: left out)."""
+    best = best_of_kind(medians)
+    result = {f"{kind}_s": medians.get(best.get(kind)) for kind in ("tinycnn", "torch", "torch_tuned", "keras")}
+    ours = result["tinycnn_s"]
+    for kind in ("torch", "torch_tuned", "keras"):
+        theirs = result[f"{kind}_s"]
+        result[f"ratio_{kind}"] = ours / theirs if ours and theirs else None
+    return result | {"fastest_of_kind": best}
+
+
+def load_warning():
+    """Say so if other work keeps the cores busy: then only ratios mean anything, and those roughly."""
+    load, cores = os.getloadavg()[0], os.cpu_count()
+    if load > 0.3 * cores:
+        say(f"note: the machine is not idle (load {load:.1f} on {cores} cores); trust ratios, not seconds")
+    return {"load_before": load, "cores": cores}
+
+
+def table(rows, header):
+    """Right-aligned text columns; the first is left-aligned."""
+    rows = [header, *rows]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
+    return "\n".join(
+        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
+        for row in rows
+    )
+
+
+def parse_labels(text):
+    """`text` split at commas, checked against `PEERS`, tinycnn first."""
+    labels = [label.strip() for label in text.split(",") if label.strip()]
+    unknown = [label for label in labels if label not in PEERS]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"unknown peer {', '.join(unknown)}; known are {', '.join(PEERS)}")
+    return ["tinycnn", *(label for label in dict.fromkeys(labels) if label != "tinycnn")]
