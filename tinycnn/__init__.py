@@ -9,7 +9,7 @@ For research and teaching only, never for diagnosis.
 import importlib
 
 # Imported at once because a function and its module share the name: importing the module later would hide the function.
-from tinycnn.gradcheck import gradcheck
+from tinycnn.gradcheck import gradcheck as gradcheck
 
 __version__ = "0.1.0"
 

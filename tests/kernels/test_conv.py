@@ -132,41 +132,49 @@ def test_codes_pool_on_the_way(case, relu, dtype, winograd):
 
 
 def test_winograd_is_taken_for_3x3_stride_1_in_whole_panels_only():
-    plain = Geometry((3, 3), (1, 1), SAME, (1, 1), 1)
-    assert conv.uses_winograd((3, 3, NR, 2 * NR), plain)
-    assert conv.uses_winograd((3, 3, NR, NR), plain._replace(pads=((0, 0), (2, 1))))
-    assert not conv.uses_winograd((3, 3, 3, NR), plain) and not conv.uses_winograd((3, 3, NR, NR + LANES), plain)
+    plain, large = Geometry((3, 3), (1, 1), SAME, (1, 1), 1), (16, 16)
+    assert conv.winograd_tile((3, 3, NR, 2 * NR), plain, large) == 4
+    assert conv.winograd_tile((3, 3, NR, NR), plain._replace(pads=((0, 0), (2, 1))), large) == 4
+    assert conv.winograd_tile((3, 3, 3, NR), plain, large) == conv.winograd_tile((3, 3, NR, NR + 1), plain, large) == 0
     for change in (dict(kernel_size=(3, 1)), dict(strides=(1, 2)), dict(dilation=(2, 1)), dict(groups=2)):
-        assert not conv.uses_winograd((3, 3, NR, NR), plain._replace(**change))
+        assert conv.winograd_tile((3, 3, NR, NR), plain._replace(**change), large) == 0
 
 
-def test_winograd_can_be_switched_off():
-    case = CASES[1]
-    geometry, x, kernel, bias, grad = arrays_of(case, np.float32)
-    results = []
+def test_small_images_take_small_tiles_or_none():
+    plain = Geometry((3, 3), (1, 1), SAME, (1, 1), 1)
+    assert conv.winograd_tile((3, 3, 128, 128), plain, (7, 7)) == 2
+    assert conv.winograd_tile((3, 3, 128, 128), plain, (2, 2)) == 0
+
+
+def test_winograd_can_be_switched():
+    geometry, x, kernel, bias, grad = arrays_of(CASES[1], np.float32)
+    size, results = geometry.output_size(*x.shape[1:3]), []
     try:
-        for enabled in (True, False, True):
-            tinycnn.set_winograd(enabled)
-            assert conv.uses_winograd(kernel.shape, geometry) == enabled
+        for tile in (4, 0, 2, 4):
+            tinycnn.set_winograd(tile)
+            assert conv.winograd_tile(kernel.shape, geometry, size) == tile
             y = np.empty_like(grad)
             conv.forward(x, kernel, bias, geometry, y)
             results.append(y)
+        with pytest.raises(ValueError, match="3"):
+            tinycnn.set_winograd(3)
     finally:
-        tinycnn.set_winograd(True)
-    assert np.array_equal(results[0], results[2]) and not np.array_equal(results[0], results[1])
+        tinycnn.set_winograd("auto")
+    assert np.array_equal(results[0], results[3])
+    assert not np.array_equal(results[0], results[1]) and not np.array_equal(results[2], results[1])
 
 
-@pytest.mark.parametrize("value, enabled", [("0", False), ("1", True), (None, True)])
-def test_winograd_obeys_the_environment(value, enabled):
+@pytest.mark.parametrize("value, tile", [("0", 0), ("2", 2), ("auto", 4), (None, 4)])
+def test_winograd_obeys_the_environment(value, tile):
     environment = {key: v for key, v in os.environ.items() if key != "TINYCNN_WINOGRAD"}
     if value is not None:
         environment["TINYCNN_WINOGRAD"] = value
     program = (
-        "from tinycnn.kernels import conv; "
-        "print(conv.uses_winograd((3, 3, 96, 96), conv.Geometry((3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 1)))"
+        "from tinycnn.kernels import conv; geometry = conv.Geometry((3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 1); "
+        "print(conv.winograd_tile((3, 3, 96, 96), geometry, (20, 20)))"
     )
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == str(enabled)
+    assert done.stdout.strip() == str(tile)
 
 
 def test_output_size():

@@ -52,8 +52,9 @@ def _taps(geometry):
 def set_winograd(tile):
     """Choose the tile of Winograd's algorithm for 3x3 convolutions: "auto", 4, 2, or 0 to sum them directly.
 
-    "auto" (or True) is the default, or the environment's ``TINYCNN_WINOGRAD``.  4x4 tiles are fastest and in float32 about ten
-    times less exact than direct sums (5e-6 instead of 5e-7 of the largest output); 2x2 tiles are as exact as those.
+    "auto" (or True) is the default, or the environment's ``TINYCNN_WINOGRAD``.  4x4 tiles are fastest and in
+    float32 about ten times less exact than direct sums (5e-6 instead of 5e-7 of the largest output); 2x2 tiles are as
+    exact as those.
     """
     global _winograd
     if tile not in ("auto", True, 4, 2, 0):
@@ -69,8 +70,8 @@ if os.environ.get("TINYCNN_WINOGRAD", "auto") != "auto":
 def winograd_tile(kernel_shape, geometry, size):
     """The tile that a convolution runs on, 4 or 2, or 0 for the direct kernels.
 
-    Winograd needs 3x3, stride 1, one group, and channels and filters in whole panels.  The rest of the rule was measured
-    over 2x2 to 56x56 outputs and 16 to 256 channels (``benchmarks/winograd_table.py``): small images waste
+    Winograd needs 3x3, stride 1, one group, and channels and filters in whole panels.  The rest of the rule was
+    measured over 2x2 to 56x56 outputs and 16 to 256 channels (``benchmarks/winograd_table.py``): small images waste
     part of a 4x4 tile, and where there are fewer tiles than rows in a register tile, only the direct kernels pay.
     """
     suits = geometry[:2] == ((3, 3), (1, 1)) and geometry[3:] == ((1, 1), 1)
@@ -133,7 +134,8 @@ def input_gradient(grad, kernel, geometry, grad_x, bias=None, codes=None):
                 grad_x[:, phase_y::stride_y, phase_x::stride_x] = bias
                 continue
             taps = np.array([(r, c) for r, _ in rows for c, _ in columns])
-            part = split[np.ix_([k for _, k in rows], [k for _, k in columns])]  # (rows, columns, depth, groups, filters)
+            # (rows, columns, depth, groups, filters)
+            part = split[np.ix_([k for _, k in rows], [k for _, k in columns])]
             weights = part.transpose(3, 0, 1, 4, 2).reshape(groups, -1, depth)
             grid = (-(-(height - phase_y) // stride_y), -(-(width - phase_x) // stride_x),
                     phase_y, stride_y, phase_x, stride_x)  # fmt: skip
@@ -154,7 +156,7 @@ def kernel_gradient(x, grad, geometry, grad_kernel, grad_bias=None, codes=None):
 
 
 def backward(x, kernel, grad, geometry, grad_x, grad_kernel, grad_bias=None, codes=None):
-    """`kernel_gradient` and, unless `grad_x` is None, `input_gradient`: in one pass over the image where that is faster."""
+    """`kernel_gradient` and, unless `grad_x` is None, `input_gradient`; in one pass where Winograd serves both."""
     size = geometry.output_size(*x.shape[1:3])
     tile = winograd_tile(kernel.shape, geometry, size)
     if tile:

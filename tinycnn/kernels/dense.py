@@ -1,8 +1,8 @@
 """The dense layer's three matrix products, bounded by how fast the weights stream through memory.
 
-The report's first dense layer has 131072 x 128 weights, 67 MB: at batch 16 each weight takes part in 16 multiply-adds per
-pass, so the arithmetic hides behind the memory traffic if the weights are read once, in order.  All three kernels cut
-the 131072 rows into blocks that fit in cache.
+The report's first dense layer has 131072 x 128 weights, 67 MB: at batch 16 each weight takes part in 16 multiply-adds
+per pass, so the arithmetic hides behind the memory traffic if the weights are read once, in order.  All three kernels
+cut the 131072 rows into blocks that fit in cache.
 """
 
 import numpy as np
@@ -101,6 +101,6 @@ def dense_backward(x, kernel, grad, grad_x, grad_kernel):
     workers = runtime.get_num_threads()
     (T,) = runtime.scratch(x.dtype, workers * K_BLOCK * grad_t.shape[1])
     wants_x = grad_x is not None
-    runtime.run(_backward, x.reshape(-1), kernel.reshape(-1), _padded_columns(grad, images).reshape(-1), grad_t.reshape(-1),
-                (grad_x if wants_x else x[:0]).reshape(-1), grad_kernel.reshape(-1), (images, depth, units), wants_x,
-                T.reshape(workers, -1), np.zeros(1, np.int64), runtime.task_counter())  # fmt: skip
+    runtime.run(_backward, x.reshape(-1), kernel.reshape(-1), _padded_columns(grad, images).reshape(-1),
+                grad_t.reshape(-1), (grad_x if wants_x else x[:0]).reshape(-1), grad_kernel.reshape(-1),
+                (images, depth, units), wants_x, T.reshape(workers, -1), np.zeros(1, np.int64), runtime.task_counter())  # fmt: skip

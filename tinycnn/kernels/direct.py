@@ -19,6 +19,7 @@ See `tinycnn.reference.im2col` for the version with the matrix.
 """
 
 import numpy as np
+
 from tinycnn.kernels import runtime
 from tinycnn.kernels.runtime import inlined, jit
 from tinycnn.kernels.simd import (
@@ -123,8 +124,8 @@ def _write_pooled(S, s, s_width, row, n_cells, y, y_codes, start, step, bias, b,
 
 @jit
 def _correlate(
-    worker, source, codes, pooled, shape, packed, bias, taps_yx, extent, group, grid, y, y_codes, y_shape, epilogue, block, P, S, taps,
-    counter,
+    worker, source, codes, pooled, shape, packed, bias, taps_yx, extent, group, grid, y, y_codes, y_shape, epilogue,
+    block, P, S, taps, counter,
 ):  # fmt: skip
     P, S, taps = P[worker], S[worker], taps[worker]
     images, height, width, channels = shape
@@ -271,7 +272,8 @@ def _weight_gradient(
             for g in range(groups):
                 for panel in range(0, columns, NR):
                     for t in range(n_taps):
-                        a = ((taps_yx[t, 0] - top) * p_width + taps_yx[t, 1] - left) * channels + g * (channels // groups)
+                        a = ((taps_yx[t, 0] - top) * p_width + taps_yx[t, 1] - left) * channels
+                        a += g * (channels // groups)
                         for i in range(0, run, MR):
                             gemm_tile(P, a + i, 1, stride_x * channels, taps, 0, rows, n_x,
                                       D, g * columns + panel, columns_all,
@@ -318,8 +320,9 @@ def weight_gradient(x, grad, grad_shape, taps_yx, strides, groups, grad_kernel, 
     )
     partial, bias_partial = partial.reshape(chunks, -1), bias_partial.reshape(chunks, -1)
     runtime.run(
-        _weight_gradient, x.reshape(-1), x.shape, grad.reshape(-1), codes.reshape(-1), codes.size > 0, tuple(grad_shape), taps_yx, extent,
-        (groups, run, *strides), block, partial, bias_partial, P.reshape(workers, -1), D.reshape(workers, -1),
+        _weight_gradient, x.reshape(-1), x.shape, grad.reshape(-1), codes.reshape(-1), codes.size > 0,
+        tuple(grad_shape), taps_yx, extent, (groups, run, *strides), block, partial, bias_partial,
+        P.reshape(workers, -1), D.reshape(workers, -1),
         np.empty((workers, block), np.int64), runtime.task_counter(),
     )  # fmt: skip
     sum_chunks(partial, grad_kernel.reshape(-1))

@@ -154,8 +154,8 @@ def _dropout(worker, x, out, key, threshold, keep_scale, counter):
 def dropout_mask_apply(x, out, key, rate):
     """Inverted dropout: ``out = x / (1 - rate)`` where element i is kept, 0 where it is dropped.
 
-    Whether i is kept is a hash of `key` and i, so no mask is stored, the same call on the output gradient is the backward
-    pass, and the result does not depend on the number of threads.
+    Whether i is kept is a hash of `key` and i, so no mask is stored, the same call on the output gradient is the
+    backward pass, and the result does not depend on the number of threads.
     """
     threshold = np.uint64(round(rate * 2**32))
     keep_scale = x.dtype.type(1 / (1 - rate))

@@ -6,8 +6,8 @@ thread, and the calls draw task numbers from a shared counter, so a core that is
 others.  What a task computes never depends on who computes it, which is why results are bit-identical for any number of
 threads.
 
-Why not numba's ``prange``: it compiles and optimises every kernel twice more (16 s against 5 s for the convolution), its
-workqueue layer aborts the process when two Python threads enter it, and its OpenMP layer does not survive a fork.
+Why not numba's ``prange``: it compiles and optimises every kernel twice more (16 s against 5 s for the convolution),
+its workqueue layer aborts the process when two Python threads enter it, and its OpenMP layer does not survive a fork.
 """
 
 import functools

@@ -1,12 +1,12 @@
 """3x3, stride-1 convolution with a fraction of the multiplications: Winograd's F(4x4, 3x3) and F(2x2, 3x3).
 
-A 4x4 tile of outputs needs a 6x6 tile d of inputs and, done directly, 16 * 9 = 144 multiplications per pair of channels.
-Lavin and Gray (arXiv:1509.09308) transform tile and kernel so that 36 are left (2x2: 16 instead of 36):
+A 4x4 tile of outputs needs a 6x6 tile d of inputs and, done directly, 16 * 9 = 144 multiplications per pair of
+channels.  Lavin and Gray (arXiv:1509.09308) transform tile and kernel so that 36 are left (2x2: 16 instead of 36):
 
     Y = A^T [ (G g G^T) * (B^T d B) ] A                        * element by element
 
-Summed over input channels, each of the 36 points is a matrix product of its own, (tiles x channels) by (channels x filters);
-that is where the time goes, in `simd.gemm_tile`.  The gradients are the adjoints of the same formula:
+Summed over input channels, each of the 36 points is a matrix product of its own, (tiles x channels) by (channels x
+filters); that is where the time goes, in `simd.gemm_tile`.  The gradients are the adjoints of the same formula:
 
     D  = A grad_Y A^T          grad_d = B [ D @ (G g G^T)^T ] B^T         grad_g = G^T [ (B^T d B)^T @ D ] G
 

@@ -227,7 +227,8 @@ class Conv2DTranspose(_Convolution):
                    grad_kernel = the kernel gradient of that convolution, with grad as image and x as output gradient
 
     Parameters are those of `Conv2D`.  "valid" gives ``(size - 1) * stride + max(kernel, stride)`` outputs, "same"
-    ``size * stride``, as in Keras; numeric padding crops ``(size - 1) * stride + kernel`` by so many pixels, as in PyTorch.
+    ``size * stride``, as in Keras; numeric padding crops ``(size - 1) * stride + kernel`` by so many pixels, as
+    in PyTorch.
 
     Input shape ``(images, height, width, channels)``; ``kernel (rows, columns, filters, channels)`` as in Keras.
 
@@ -246,8 +247,9 @@ class Conv2DTranspose(_Convolution):
         kernel_initializer="glorot_uniform", bias_initializer="zeros", name=None,
     ):  # fmt: skip
         super().__init__(
-            filters, kernel_size, strides, padding, 1, 1, activation, use_bias, kernel_initializer, bias_initializer, name
-        )
+            filters, kernel_size, strides, padding, 1, 1, activation, use_bias, kernel_initializer, bias_initializer,
+            name,
+        )  # fmt: skip
 
     def config(self):
         return {k: v for k, v in super().config().items() if k not in ("dilation_rate", "groups")}
@@ -265,7 +267,9 @@ class Conv2DTranspose(_Convolution):
             else:
                 sizes.append((size - 1) * stride + kernel - sum(padding))
         if min(sizes) < 1:
-            raise ValueError(f"{self.where()}: padding {self.padding!r} leaves nothing of an image of {input_shape[:2]}")
+            raise ValueError(
+                f"{self.where()}: padding {self.padding!r} leaves nothing of an image of {input_shape[:2]}"
+            )
         return (*sizes, self.filters)
 
     def create(self, input_shape):
