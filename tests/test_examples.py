@@ -1,14 +1,17 @@
 """The examples from the outside: run as a user runs them, killed, resumed, and given wrong paths."""
 
 import csv
+import importlib.util
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -173,12 +176,37 @@ def test_real_files_and_near_copies(tmp_path):
     assert "broken.png" in message and "--skip-bad-files" in message
     text = run(*options, "--skip-bad-files")
     assert "left out train/Normal/broken.png" in text
-    assert "1 of the 6 test images are near-copies" in text and "5 without near-copies" in text
+    assert "among the 6 test images: 1." in text and "5 without near-copies" in text
     assert "SYNTHETIC" not in text
     report = json.loads((tmp_path / "out/report.json").read_text())
     assert report["class_weights"] is None and report["synthetic"] is False
     assert report["data"]["skipped"][0][0] == "train/Normal/broken.png"
     assert not (tmp_path / "out/report.html").exists()
+
+
+@pytest.fixture
+def main(monkeypatch):
+    """The example's `main`, to be called in this process."""
+    monkeypatch.delenv("TINYCNN_DATA", raising=False)
+    spec = importlib.util.spec_from_file_location("chest_xray", ROOT / "examples/chest_xray.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main
+
+
+def test_zip_of_the_files(main, tmp_path, capsys):
+    films(tmp_path / "data" / "films")
+    archive = shutil.make_archive(str(tmp_path / "films"), "zip", tmp_path / "data")
+    assert main(["--data", archive, "--size", "32", "--epochs", "1", "--out", str(tmp_path / "out")]) == 0
+    assert "films.zip" in capsys.readouterr().out
+    assert json.loads((tmp_path / "out/report.json").read_text())["data"]["train"] == {"Covid": 6, "Normal": 6}
+
+
+def test_full_disk_is_noticed_before_training(main, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1_000_000))
+    assert main([*SMALL[:6], "--out", str(tmp_path)]) == 2
+    output = capsys.readouterr()
+    assert re.search(r"needs \d+ MB, the disk has 1 MB free", output.err) and "epoch" not in output.out
 
 
 def test_data_may_be_named_by_the_environment(tmp_path):

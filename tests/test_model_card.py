@@ -25,7 +25,7 @@ def test_holds_the_runs_numbers(tmp_path):
     assert text.count("never for diagnosis") >= 2
     assert "1,234,567" in text and "1 unreadable files" in text and "No validation images" in text
     assert "synthetic" not in text
-    assert "shortcut" in text and "near-copies of training images" in text
+    assert "shortcut" in text and "Near-copies of training images" in text
 
 
 def test_tables_have_equally_many_cells(tmp_path):

@@ -81,7 +81,7 @@ def test_near_copies_are_left_out():
     assert [scores["correct"] for scores in scored.values()] == [4, 1]
     assert probabilities.shape == (6, 3)
     text = results.leak_text(scored)
-    assert "3 of the 6" in text and "0.667" in text and "0.333 on the other 3" in text
+    assert "the 6 test images: 3." in text and "0.333 on the other 3, not 0.667" in text
     assert list(results.score_model(model, test)[0]) == ["all 6 test images"]
     with pytest.raises(ValueError, match="audit is of 2 test images, the test set has 6"):
         results.score_model(model, test, SimpleNamespace(test_groups=np.arange(2), leak_free_test=[]))

@@ -338,9 +338,9 @@ th:first-child, td:first-child, td.long { text-align: left; }
 td.long { white-space: normal; overflow-wrap: anywhere; }
 td.marked { background: var(--mark); font-weight: 650; }
 th + th, td + td { padding-left: .8rem; }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(22rem, 100%), 1fr)); gap: 1rem; }
+.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(20rem, 100%), 1fr)); gap: 1rem; }
 .charts .broad { grid-column: 1 / -1; }
-.gallery { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(15rem, 100%), 1fr)); gap: 1rem; }
+.gallery { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(20rem, 100%), 1fr)); gap: 1rem; }
 .whole { white-space: nowrap; }
 figure { margin: 0; }
 figure img { width: 100%; height: auto; display: block; border-radius: .4rem; background: #fff; }

@@ -147,9 +147,9 @@ def leak_text(scored):
         return "No near-copy of a training image was found among the test images."
     whole, clean = scored.values()
     return (
-        f"{whole['images'] - clean['images']} of the {whole['images']} test images are near-copies of training images, "
-        f"which the network has learnt by heart: {whole['accuracy']:.3f} flatters it, "
-        f"{clean['accuracy']:.3f} on the other {clean['images']} is the honest number."
+        f"Near-copies of training images among the {whole['images']} test images: {whole['images'] - clean['images']}. "
+        f"To recognise them proves nothing: the honest accuracy is {clean['accuracy']:.3f} on the other "
+        f"{clean['images']}, not {whole['accuracy']:.3f} on all."
     )
 
 

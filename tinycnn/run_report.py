@@ -94,13 +94,11 @@ def write_run_report(out, report, test, probabilities, maps, html=True):
     charts = [
         Picture(plot_history(report["history"], out / "curves.png", note=note), "Loss and accuracy of each epoch"),
         Picture(plot_confusion_matrix(matrix, names, out / "confusion.png", note=note), "All test images"),
-        Picture(
-            plot_reliability(reliability_curve(probabilities, labels), out / "reliability.png", note=note),
-            "Whether the probabilities mean what they say, all test images",
-        ),
     ]
     if curves:
         charts.append(Picture(plot_roc(curves, out / "roc.png", note=note), "Ranking by probability, all test images"))
+    reliability = plot_reliability(reliability_curve(probabilities, labels), out / "reliability.png", note=note)
+    charts.append(Picture(reliability, "Whether the probabilities mean what they say, all test images"))
     sample = np.concatenate([right, wrong[:_WRONG]])
     files = [picture.source for picture in charts]
     files += [
