@@ -55,13 +55,14 @@ def plot_overlays(images, maps, titles, path, *, columns=4, title="Where the net
     pairs = np.concatenate([plain, coloured], axis=2)  # (images, height, 2 * width, 3)
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
-    figure = Figure(figsize=(3.4 * columns, 2.15 * rows + 0.8), layout="constrained")
+    height = 3.4 * pairs.shape[1] / pairs.shape[2] + 0.32  # inches: a pair and two lines of title
+    figure = Figure(figsize=(3.4 * columns, height * rows + 0.8), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat:
         axes.axis("off")
     for axes, pair, text in zip(grid.flat, pairs, titles, strict=False):
         axes.imshow(pair)
-        axes.set_title("\n".join(textwrap.wrap(str(text), 44)).replace("$", r"\$"), fontsize=8, pad=3)
+        axes.set_title("\n".join(textwrap.wrap(str(text), 54)).replace("$", r"\$"), fontsize=8, pad=3)
     width = figure.get_figwidth()
     if title:
         figure.suptitle("\n".join(textwrap.wrap(title, int(9.3 * width))), fontsize=12)
