@@ -5,6 +5,7 @@ Each baseline is a table of features, one row an image, and `LogisticRegression`
 
 import numpy as np
 
+from tinycnn.callbacks import Callback
 from tinycnn.layers.dense import Dense
 from tinycnn.metrics import label_vector
 from tinycnn.model import Sequential
@@ -25,7 +26,7 @@ class LogisticRegression:
     penalty : float
         At least 0; 1 is scikit-learn's default ``C=1``.
     steps : int
-        Of gradient descent with momentum.
+        Of gradient descent with momentum, at most: it ends when nothing moves any more.
 
     Raises
     ------
@@ -68,10 +69,11 @@ class LogisticRegression:
         # Decay acts past the momentum, which multiplies the gradient's steps by 1 / (1 - momentum) in the long run.
         decay = self.penalty / len(z) / (1 - momentum)
         # The loss's curvature is at most half that of the features' second moments.
-        widest = max(1.0, np.linalg.eigvalsh(np.einsum("ni,nj->ij", z, z) / len(z))[-1])
+        widest = max(1.0, _largest_eigenvalue(z))
         optimizer = _RidgeSGD(widest, 1 / (widest / 2 + decay), momentum=momentum, nesterov=True, weight_decay=decay)
         self.model.fit(
-            (z, labels), epochs=self.steps, batch_size=len(z), shuffle=False, optimizer=optimizer, verbose=0
+            (z, labels), epochs=self.steps, batch_size=len(z), shuffle=False, optimizer=optimizer, verbose=0,
+            callbacks=[_Standstill()],
         )  # fmt: skip
         return self
 
@@ -98,6 +100,27 @@ class _RidgeSGD(SGD):
         if param.ndim == 1:
             learning_rate, decay = learning_rate * self.bias_speed, 0.0
         super()._update(param, grad, kept, learning_rate, decay, scale)
+
+
+class _Standstill(Callback):
+    """Stop once no parameter has moved by more than `tolerance` within `every` steps."""
+
+    every, tolerance, last = 100, 2e-5, None
+
+    def on_epoch_end(self, epoch, logs):
+        if epoch % self.every == 0:
+            now = np.concatenate([param.ravel() for _, param, _ in self.model.parameters()])
+            self.training.stop = self.last is not None and np.abs(now - self.last).max() < self.tolerance
+            self.last = now
+
+
+def _largest_eigenvalue(z, rounds=30):
+    """Of ``z.T @ z / images``, by power iteration; einsum, since BLAS has threads of its own."""
+    v = np.random.default_rng(0).normal(size=z.shape[1])
+    for _ in range(rounds):
+        v /= np.linalg.norm(v)
+        v = np.einsum("ni,n->i", z, np.einsum("ni,i->n", z, v)) / len(z)
+    return np.linalg.norm(v)
 
 
 def majority_class(train_labels, images, classes):
