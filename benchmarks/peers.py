@@ -148,7 +148,7 @@ def for_each(peers, left_out, action):
     return results
 
 
-def alternate(peers, left_out, rounds, steps=1, lead_in=1):
+def alternate(peers, left_out, rounds, steps=1, lead_in=1, quiet=False):
     """Let peers take turns: in each round every peer runs `lead_in` uncounted and `steps` counted steps.
 
     The lead-in refills the caches that the peer before has emptied.  Odd rounds go backwards, so that nobody is always
@@ -167,7 +167,8 @@ def alternate(peers, left_out, rounds, steps=1, lead_in=1):
             results[label]["cpu"] += turn["cpu"][lead_in:]
             results[label]["value"] = turn["value"]
         peers[:] = [peer for peer in peers if peer.label not in left_out]
-        say(f"round {i + 1} of {rounds}")
+        if not quiet:
+            say(f"round {i + 1} of {rounds}")
     return {label: result for label, result in results.items() if result["seconds"]}
 
 
@@ -205,10 +206,10 @@ def ratios(medians):
 
 
 def load_warning():
-    """Say so if other work keeps the cores busy: then only ratios mean anything, and those roughly."""
+    """Say so if other work keeps the cores busy: threads that spin at a barrier then wait long for their neighbour."""
     load, cores = os.getloadavg()[0], os.cpu_count()
     if load > 0.3 * cores:
-        say(f"note: the machine is not idle (load {load:.1f} on {cores} cores); trust ratios, not seconds")
+        say(f"note: the machine is not idle (load {load:.1f} on {cores} cores): that slows libraries, and unequally")
     return {"load_before": load, "cores": cores}
 
 

@@ -102,7 +102,8 @@ def report(result):
         star = " *" if fastest[PEERS[label][0]] == label else ""
         cells = [f"{step:.3f}", f"{50 * (high - low) / step:.0f}%", f"{ours / step:.2f}" if ours else "-"]
         cells += [f"{peer['cpu_median_s']:.2f}", f"{peer['import_s'] + peer['build_s']:.1f}"]
-        cells += [f"{peer['first_step_s']:.2f}", f"{peer['peak_mb']:.0f}", f"{peer['imported_mb']:.0f}", f"{peer['loss']:.3f}"]
+        cells += [f"{peer['first_step_s']:.2f}", f"{peer['peak_mb']:.0f}", f"{peer['imported_mb']:.0f}"]
+        cells += [f"{peer['loss']:.3f}"]
         rows.append((label + star, *cells))
     print(f"batch {result['batch']}, {result['side']}x{result['side']}x3, {result['rounds']} rounds\n")
     header = ["step s", "spread", "tinycnn/it", "cpu s", "ready s", "first step s", "peak MB", "import MB", "loss"]

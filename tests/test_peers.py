@@ -144,13 +144,14 @@ def test_logits_loss_and_every_gradient(peer, class_weight, size, images, dtype,
     assert max(errors.values()) < tolerance, errors
 
 
+@pytest.mark.parametrize("tile", [4, 2, 0])
 @pytest.mark.parametrize("peer", [by_torch, by_keras])
-def test_without_winograd_as_well(peer):
-    set_winograd(False)
+def test_with_every_tile_of_winograd_and_without(peer, tile):
+    set_winograd(tile)
     try:
         test_logits_loss_and_every_gradient(peer, WEIGHTS, *CASES[1])
     finally:
-        set_winograd(True)
+        set_winograd("auto")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,319 @@
+"""Where a training step's time goes, pass by pass, and how far each is from what the machine can do.
+
+First the machine: the rate of the GEMM tile with both operands in cache (one core, all cores), of numpy's matrix
+product, of fused multiply-adds without any memory, and the bandwidth of a copy and of an in-place update.  Then steps
+of the report's network, each pass timed where it stands in the step.
+
+  GFLOP/s   multiplications and additions of a *direct* convolution or product per second
+  GB/s      bytes that have to move at the least (each operand once) per second
+  bound     the longer of work / GEMM rate and bytes / bandwidth; Winograd's 4x4 tiles need a quarter of the
+            multiplications, so their bound counts a quarter of the work (its 2x2 tiles: 4/9)
+  %         bound / time: 100 is all that this machine can do
+
+Convolution and its 2x2 max-pool are one step here, as in training; "kernel" and "input" are the two gradients.
+Where one kernel computes both, "input" is the time of both minus the time of the kernel gradient alone.
+
+  python benchmarks/roofline.py
+  python benchmarks/roofline.py --rounds 20 --out roofline.png
+  python benchmarks/roofline.py --no-winograd --threads 1
+"""
+
+import argparse
+import json
+import statistics
+import time
+
+import numpy as np
+from peers import load_warning, table
+
+import tinycnn
+from tinycnn.kernels import conv, runtime
+from tinycnn.kernels.runtime import jit
+from tinycnn.kernels.simd import LANES, MR, NR, aligned_empty, fetch_add, gemm_tile, load, store
+
+DEPTH = 512  # of the tile's product: a panel of B in the first-level cache, as in the kernels
+TRIES = 12  # of each measurement of the machine; the fastest counts
+DONE = {0: 1.0, 2: 16 / 36, 4: 36 / 144}  # share of the multiplications that Winograd's tile leaves to do
+
+
+@jit
+def _tiles(worker, A, B, C, taps, repeats, tasks, counter):
+    C = C[worker]
+    while fetch_add(counter, 1) < tasks:
+        for _ in range(repeats):
+            for i in range(0, A.size // DEPTH, MR):
+                gemm_tile(A, i * DEPTH, DEPTH, 1, taps, 0, 1, DEPTH, B, 0, NR, C, i * NR, NR, MR, NR, False)
+
+
+@jit
+def _fused_multiply_adds(worker, a, out, repeats, tasks, counter):
+    x, y = load(a, 0), load(a, LANES)
+    c0, c1, c2, c3, c4, c5, c6, c7, c8, c9 = x, y, x, y, x, y, x, y, x, y  # ten chains hide a latency of five cycles
+    while fetch_add(counter, 1) < tasks:
+        for _ in range(repeats):
+            c0, c1, c2, c3, c4 = c0 * x + y, c1 * x + y, c2 * x + y, c3 * x + y, c4 * x + y
+            c5, c6, c7, c8, c9 = c5 * x + y, c6 * x + y, c7 * x + y, c8 * x + y, c9 * x + y
+    store(out, 0, c0 + c1 + c2 + c3 + c4 + c5 + c6 + c7 + c8 + c9)
+
+
+@jit
+def _copy(worker, a, b, chunk, counter):
+    while True:
+        start = fetch_add(counter, 1) * chunk
+        if start >= a.size:
+            break
+        for i in range(start, min(start + chunk, a.size), LANES):
+            store(b, i, load(a, i))
+
+
+@jit
+def _update(worker, a, b, chunk, counter):
+    while True:
+        start = fetch_add(counter, 1) * chunk
+        if start >= a.size:
+            break
+        for i in range(start, min(start + chunk, a.size), LANES):
+            store(b, i, load(b, i) + load(a, i))
+
+
+def best(function, repeats):
+    """The shortest of several times: noise only ever adds."""
+    times = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - began)
+    return min(times)
+
+
+def machine(threads):
+    """GFLOP/s and GB/s of this machine, measured now, in plain loops around the engine's own tile."""
+    rows = MR * max(1, 96 // MR)
+    A, B = aligned_empty(rows * DEPTH, np.float32), aligned_empty(DEPTH * NR, np.float32)
+    A[:], B[:] = 0.5, 0.25
+    taps = np.zeros(1, np.int64)
+
+    def tiles(workers):
+        C, tasks, repeats = np.zeros((workers, rows * NR), np.float32), 16 * workers, 64
+        runtime.set_num_threads(workers)
+        seconds = best(lambda: runtime.run(_tiles, A, B, C, taps, repeats, tasks, runtime.task_counter()), TRIES)
+        return 2e-9 * tasks * repeats * rows * DEPTH * NR / seconds
+
+    def multiply_adds(workers):
+        out, tasks, repeats = aligned_empty(LANES, np.float32), 16 * workers, 50_000
+        runtime.set_num_threads(workers)
+        counter = runtime.task_counter
+        seconds = best(lambda: runtime.run(_fused_multiply_adds, A, out, repeats, tasks, counter()), TRIES)
+        return 2e-9 * tasks * repeats * 10 * LANES / seconds
+
+    size = 1 << 25  # 128 MB each: far beyond any cache
+    a, b = aligned_empty(size, np.float32), aligned_empty(size, np.float32)
+    a[:], b[:] = 1, 1
+
+    def stream(kernel, workers, arrays):
+        runtime.set_num_threads(workers)
+        seconds = best(lambda: runtime.run(kernel, a, b, 1 << 16, runtime.task_counter()), TRIES)
+        return 1e-9 * arrays * a.nbytes / seconds
+
+    square = np.ones((1536, 1536), np.float32)
+    product = np.empty_like(square)
+    np.matmul(square, square, out=product)
+    found = {
+        "fma_one_core": multiply_adds(1),
+        "fma_all": multiply_adds(threads),
+        "gemm_one_core": tiles(1),
+        "gemm_all": tiles(threads),
+        "numpy_gemm": 2e-9 * 1536**3 / best(lambda: np.matmul(square, square, out=product), TRIES),
+        "copy_one_core": stream(_copy, 1, 2),
+        "copy_all": stream(_copy, threads, 2),
+        "update_all": stream(_update, threads, 3),
+    }
+    runtime.set_num_threads(threads)
+    return found
+
+
+def work_of(step, images):
+    """``(flops of one product, bytes of weights, input and output, Winograd's tile or 0)`` of a step."""
+    first, last = (step.conv, step.pool) if hasattr(step, "conv") else (step, step)
+    x, y = (4 * images * int(np.prod(shape)) for shape in (first.input_shape, last.output_shape))
+    kernel = first.params.get("kernel")
+    if kernel is None:
+        return 0, 0, x, y, 0
+    if first is not step:
+        y += y // 4  # one byte per pooled value: which of the four it was
+    positions = int(np.prod(first.output_shape[:-1])) * images
+    tile = conv.winograd_tile(kernel.shape, first._geometry, first.output_shape[:2]) if kernel.ndim == 4 else 0
+    return 2 * positions * kernel.size, kernel.nbytes, x, y, tile
+
+
+def timed(function, *args, **options):
+    began = time.perf_counter()
+    result = function(*args, **options)
+    return result, time.perf_counter() - began
+
+
+def one_step(model, x, y, loss, optimizer, times):
+    """A training step; the seconds of each pass are appended to ``times[name]``."""
+    h, whole = x, 0.0
+    for step, name in zip(model._steps, names(model), strict=True):
+        h, seconds = timed(step.forward, h, training=True, **logits(model, step))
+        times.setdefault((name, "forward"), []).append(seconds)
+        whole += seconds
+    _, forward = timed(loss.forward, h, y)
+    grad, backward = timed(loss.backward)
+    times.setdefault(("loss", "both"), []).append(forward + backward)
+    whole += forward + backward
+    for i in range(len(model._steps) - 1, -1, -1):
+        step, name = model._steps[i], names(model)[i]
+        options, upstream = logits(model, step), grad
+        alone = None
+        if getattr(step, "skips_input_grad", False):
+            _, alone = timed(step.backward, upstream, input_grad=False, **options)
+            times.setdefault((name, "kernel"), []).append(alone)
+        if i > 0 or alone is None:
+            grad, seconds = timed(step.backward, upstream, **options)
+            passed = "backward" if alone is None else "input"
+            times.setdefault((name, passed), []).append(seconds - (alone or 0))
+            whole += seconds
+        else:
+            whole += alone
+    _, seconds = timed(optimizer.step, model.parameters())
+    times.setdefault(("adam", "update"), []).append(seconds)
+    times.setdefault(("whole step", ""), []).append(whole + seconds)
+
+
+def names(model):
+    return [f"{step.conv.name} + pool" if hasattr(step, "conv") else step.name for step in model._steps]
+
+
+def logits(model, step):
+    return {"logits": True} if step is model._steps[-1] and model.ends_in_softmax else {}
+
+
+def measure(options):
+    """Rows of ``{name, pass, ms, gflops, gbs, bound_ms, percent, gain_ms}``, and the machine's numbers."""
+    result = load_warning() | {"machine": machine(options.threads)}
+    tinycnn.set_winograd(0 if options.no_winograd else "auto")
+    model, loss, optimizer = tinycnn.models.report_cnn(), tinycnn.CrossEntropy(), tinycnn.Adam()
+    model.build((options.side, options.side, 3))
+    rng = np.random.default_rng(0)
+    x = rng.random((options.batch, options.side, options.side, 3), np.float32)
+    y = rng.integers(0, 3, options.batch)
+    for _ in range(3):
+        one_step(model, x, y, loss, optimizer, {})
+    times = {}
+    for _ in range(options.rounds):
+        one_step(model, x, y, loss, optimizer, times)
+    medians = {key: statistics.median(values) for key, values in times.items()}
+    result["step_s"] = medians.pop(("whole step", ""))
+    rate, bandwidth = 1e9 * result["machine"]["gemm_all"], 1e9 * max(
+        result["machine"]["copy_all"], result["machine"]["update_all"]
+    )
+    steps = dict(zip(names(model), model._steps, strict=True))
+    result["rows"] = []
+    for (name, passed), seconds in medians.items():
+        flops = moved = tile = 0
+        if name in steps:
+            flops, weights, inputs, outputs, tile = work_of(steps[name], options.batch)
+            moved = weights + inputs + outputs
+        elif name == "adam":
+            moved = 7 * 4 * model.count_params  # reads p, g, m, v; writes p, m, v
+        bound = max(flops * DONE[tile] / rate, moved / bandwidth)
+        if passed in ("forward", "backward") and name in steps and not flops and not is_dropout(steps[name]):
+            moved = bound = 0  # flatten only looks at the same memory
+        result["rows"].append({
+            "name": name, "pass": passed, "ms": 1e3 * seconds, "share": seconds / result["step_s"],
+            "gflop": 1e-9 * flops, "gbyte": 1e-9 * moved, "winograd": tile, "bound_ms": 1e3 * bound,
+            "gain_ms": 1e3 * max(0.0, seconds - bound),
+        })  # fmt: skip
+    return result | {"batch": options.batch, "side": options.side, "threads": options.threads}
+
+
+def is_dropout(step):
+    return isinstance(step, tinycnn.Dropout)
+
+
+def report(result):
+    m = result["machine"]
+    threads, ms = result["threads"], 1e3 * result["step_s"]
+    print(f"GEMM tile, {MR}x{NR}: {m['gemm_one_core']:.0f} GFLOP/s on one core, {m['gemm_all']:.0f} on {threads}")
+    print(f"fused multiply-adds alone: {m['fma_one_core']:.0f} on one core, {m['fma_all']:.0f} on {threads}; ", end="")
+    print(f"the tile reaches {100 * m['gemm_one_core'] / m['fma_one_core']:.0f} %")
+    print(f"numpy's product: {m['numpy_gemm']:.0f} GFLOP/s on as many as its library uses")
+    print(f"copy: {m['copy_one_core']:.1f} GB/s on one core, {m['copy_all']:.1f} on {threads}; ", end="")
+    print(f"update in place: {m['update_all']:.1f} GB/s\n")
+    print(f"one step, batch {result['batch']} of {result['side']}x{result['side']}x3: {ms:.0f} ms\n")
+    rows = []
+    for row in result["rows"]:
+        seconds = row["ms"] / 1e3
+        cells = [row["pass"], f"{row['ms']:.2f}", f"{100 * row['share']:.0f}%"]
+        cells += [f"{row['gflop'] / seconds:.0f}" if row["gflop"] and seconds > 0 else "-"]
+        cells += [f"{row['gbyte'] / seconds:.1f}" if row["gbyte"] and seconds > 0 else "-"]
+        known = row["bound_ms"] > 0.05 and row["ms"] > 0
+        cells += [f"{row['bound_ms']:.2f}", f"{100 * row['bound_ms'] / row['ms']:.0f}"] if known else ["-", "-"]
+        tile = f" (Winograd {row['winograd']}x{row['winograd']})" if row["winograd"] else ""
+        rows.append((row["name"] + tile, *cells))
+    print(table(rows, ("", "pass", "ms", "of step", "GFLOP/s", "GB/s", "bound ms", "%")))
+    print("\nwhere the next second is: time above the bound")
+    for row in sorted(result["rows"], key=lambda row: -row["gain_ms"])[:5]:
+        print(f"  {row['gain_ms']:6.1f} ms  {row['name']}, {row['pass']}")
+    bound = sum(row["bound_ms"] for row in result["rows"])
+    print(f"  all bounds together: {bound:.0f} ms of {ms:.0f}")
+
+
+def plot(result, path):
+    """Bars of time and bound for each pass, and the roofline, as PNG."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(13, 6), layout="constrained")
+    bars, roof = figure.subplots(1, 2)
+    rows = [row for row in result["rows"] if row["share"] > 0.003]
+    places = range(len(rows), 0, -1)
+    bars.barh(places, [row["ms"] for row in rows], color="0.75", label="measured")
+    bars.barh(places, [row["bound_ms"] for row in rows], height=0.35, color="tab:blue", label="bound of this machine")
+    bars.set_yticks(places, [f"{row['name']}, {row['pass']}  {i + 1}" for i, row in enumerate(rows)])
+    bars.set(xlabel="milliseconds", title=f"One training step: {1e3 * result['step_s']:.0f} ms")
+    bars.legend(loc="lower right")
+    m = result["machine"]
+    intensity = np.geomspace(0.1, 3000, 100)
+    bandwidth = max(m["copy_all"], m["update_all"])
+    for tile, style, label in ((0, "k-", "GEMM rate and bandwidth"), (4, "k--", "the same with Winograd's 4x4 tiles")):
+        roof.loglog(intensity, np.minimum(m["gemm_all"] / DONE[tile], intensity * bandwidth), style, label=label)
+    for i, row in enumerate(rows):
+        if row["gflop"]:
+            at = row["gflop"] / row["gbyte"], 1e3 * row["gflop"] / row["ms"]
+            roof.plot(*at, "s" if row["winograd"] else "o", color="tab:blue" if row["winograd"] else "tab:orange")
+            side = (7, -3) if i % 2 else (-14, -3)
+            roof.annotate(i + 1, at, fontsize=8, xytext=side, textcoords="offset points")
+    roof.set(xlabel="FLOP per byte moved", ylabel="GFLOP/s, as if direct")
+    roof.set_title("Roofline (squares: Winograd; numbers as on the left)")
+    roof.legend(loc="lower right")
+    figure.savefig(path, dpi=130)
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--rounds", type=int, default=12, help="steps of which the median counts (default 12)")
+    add("--batch", type=int, default=16, help="images per step (default 16)")
+    add("--side", type=int, default=256, help="image side in pixels (default 256)")
+    add("--threads", type=int, default=tinycnn.get_num_threads(), help="threads of the kernels (default: all)")
+    add("--no-winograd", action="store_true", help="sum 3x3 convolutions directly")
+    add("--out", metavar="PNG", help="write a picture of the result to this file")
+    add("--json", action="store_true", help="print one JSON object and nothing else on standard output")
+    return parser.parse_args()
+
+
+def main():
+    options = arguments()
+    result = measure(options)
+    if options.out:
+        plot(result, options.out)
+    if options.json:
+        print(json.dumps(result))
+    else:
+        report(result)
+
+
+if __name__ == "__main__":
+    main()
