@@ -36,11 +36,18 @@ def corner(padding):
     return padding[0][0], padding[1][0]
 
 
+@pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize("tile", [2, 4])
-def test_kernel_transform_equals_reference(tile):
-    kernel = normal(3, 3, 5, 7)
-    expected = transform_kernel(kernel, tile).reshape(-1, 5, 7)  # (points, channels, filters)
-    assert np.allclose(winograd.transform_kernel(kernel, tile), expected, atol=1e-14)
+def test_kernel_transform_equals_reference(tile, transposed):
+    kernel = normal(3, 3, NR, 2 * NR)
+    expected = transform_kernel(kernel, tile).reshape(-1, NR, 2 * NR)  # (points, channels, filters)
+    if transposed:
+        expected = expected.transpose(0, 2, 1)
+    U = np.full(expected.size, np.nan)
+    winograd._transformed(kernel, tile, U, transposed)
+    points, depth, columns = expected.shape
+    unpacked = U.reshape(points, columns // NR, depth, NR).transpose(0, 2, 1, 3).reshape(expected.shape)
+    assert np.allclose(unpacked, expected, atol=1e-13)
 
 
 @pytest.mark.parametrize("tile", [2, 4])

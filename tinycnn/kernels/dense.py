@@ -103,4 +103,5 @@ def dense_backward(x, kernel, grad, grad_x, grad_kernel):
     wants_x = grad_x is not None
     runtime.run(_backward, x.reshape(-1), kernel.reshape(-1), _padded_columns(grad, images).reshape(-1),
                 grad_t.reshape(-1), (grad_x if wants_x else x[:0]).reshape(-1), grad_kernel.reshape(-1),
-                (images, depth, units), wants_x, T.reshape(workers, -1), np.zeros(1, np.int64), runtime.task_counter())  # fmt: skip
+                (images, depth, units), wants_x, T.reshape(workers, -1), np.zeros(1, np.int64),
+                runtime.task_counter())  # fmt: skip

@@ -1,4 +1,4 @@
-"""8-bit images: one affine warp with exposure and noise, and histogram equalisation."""
+"""Images, 8-bit or float32: one affine warp with blur, exposure and noise; of 8-bit ones, histogram equalisation."""
 
 import math
 
@@ -48,62 +48,94 @@ def _blend(a, b, c, d, dy, dx):
     return top + dy * (bottom - top)
 
 
-@inlined
-def _byte(value):
-    return np.uint8(np.int32(min(max(value, np.float32(0)), np.float32(255)) + np.float32(0.5)))
+@jit
+def _warp_row(image, m, y, border, fill, ramp_y, ramp_x, row):
+    """Row y of the warped image, with its ramp, float32 (width * channels,)."""
+    height, width, channels = image.shape
+    flat = image.reshape(-1)
+    down, right = np.uintp(width * channels), np.uintp(channels)
+    start_y = m[0, 0] * np.float32(y) + m[0, 2]
+    start_x = m[1, 0] * np.float32(y) + m[1, 2]
+    # from -1 at one edge to 1 at the other; an axis of one pixel has no slope
+    shift = ramp_y * np.float32(2 * y - height + 1) / np.float32(max(height - 1, 1))
+    ramp_x /= np.float32(max(width - 1, 1))
+    for x in range(width):
+        from_y = start_y + m[0, 1] * np.float32(x)
+        from_x = start_x + m[1, 1] * np.float32(x)
+        y0, x0 = np.int64(math.floor(from_y)), np.int64(math.floor(from_x))
+        dy, dx = from_y - np.float32(y0), from_x - np.float32(x0)
+        lift = shift + ramp_x * np.float32(2 * x - width + 1)
+        at = np.uintp(x * channels)
+        if 0 <= y0 < height - 1 and 0 <= x0 < width - 1:
+            # unsigned offsets: numba would otherwise test each for a negative, from-the-end index
+            i = np.uintp((y0 * width + x0) * channels)
+            for _ in range(channels):
+                a, b = np.float32(flat[i]), np.float32(flat[i + right])
+                below = i + down
+                row[at] = lift + _blend(a, b, np.float32(flat[below]), np.float32(flat[below + right]), dy, dx)
+                i += np.uintp(1)
+                at += np.uintp(1)
+        else:
+            y1, x1 = _inside(y0 + 1, height, border), _inside(x0 + 1, width, border)
+            y0, x0 = _inside(y0, height, border), _inside(x0, width, border)
+            for c in range(channels):
+                a, b = _pixel(image, y0, x0, c, fill), _pixel(image, y0, x1, c, fill)
+                value = _blend(a, b, _pixel(image, y1, x0, c, fill), _pixel(image, y1, x1, c, fill), dy, dx)
+                row[at] = lift + value
+                at += np.uintp(1)
 
 
 @jit
-def _warp(worker, images, out, matrices, levels, keys, border, fill, counter):
+def _warp(worker, images, out, matrices, levels, keys, border, fills, ramps, blurs, to_bytes, counter):
     count, height, width, channels = images.shape
-    down, right = np.uintp(width * channels), np.uintp(channels)
+    rows = np.empty((height // BANDS + 3, width * channels), np.float32)  # a band, and one more row at either side
+    zero, full, half = np.float32(0), np.float32(255), np.float32(0.5)
     while True:
         task = fetch_add(counter, 1)
         if task >= count * BANDS:
             break
         n, band = task // BANDS, task % BANDS
-        image, flat, m = images[n], images[n].reshape(-1), matrices[n]
-        gain, offset, sigma = levels[n, 0], levels[n, 1], levels[n, 2]
-        for y in range(band * height // BANDS, (band + 1) * height // BANDS):
-            start_y = m[0, 0] * np.float32(y) + m[0, 2]
-            start_x = m[1, 0] * np.float32(y) + m[1, 2]
+        gain, offset, sigma, blur = levels[n, 0], levels[n, 1], levels[n, 2], blurs[n]
+        first, last = band * height // BANDS, (band + 1) * height // BANDS
+        beyond = 1 if blur > 0 and first < last else 0
+        top, bottom = max(first - beyond, 0), min(last + beyond, height)
+        for y in range(top, bottom):
+            _warp_row(images[n], matrices[n], y, border, fills[n], ramps[n, 0], ramps[n, 1], rows[y - top])
+        for y in range(first, last):
+            row = rows[y - top]
+            above, below = rows[max(y - 1, 0) - top], rows[min(y + 1, height - 1) - top]
             for x in range(width):
-                from_y = start_y + m[0, 1] * np.float32(x)
-                from_x = start_x + m[1, 1] * np.float32(x)
-                y0, x0 = np.int64(math.floor(from_y)), np.int64(math.floor(from_x))
-                dy, dx = from_y - np.float32(y0), from_x - np.float32(x0)
                 shift = offset
                 if sigma > 0:
                     shift += sigma * _bell(keys[n], y * width + x)
-                if 0 <= y0 < height - 1 and 0 <= x0 < width - 1:
-                    # unsigned offsets: numba would otherwise test each for a negative, from-the-end index
-                    i = np.uintp((y0 * width + x0) * channels)
-                    for c in range(channels):
-                        a, b = np.float32(flat[i]), np.float32(flat[i + right])
-                        below = i + down
-                        value = _blend(a, b, np.float32(flat[below]), np.float32(flat[below + right]), dy, dx)
-                        out[n, y, x, c] = _byte(gain * value + shift)
-                        i += np.uintp(1)
-                else:
-                    y1, x1 = _inside(y0 + 1, height, border), _inside(x0 + 1, width, border)
-                    y0, x0 = _inside(y0, height, border), _inside(x0, width, border)
-                    for c in range(channels):
-                        a, b = _pixel(image, y0, x0, c, fill), _pixel(image, y0, x1, c, fill)
-                        value = _blend(a, b, _pixel(image, y1, x0, c, fill), _pixel(image, y1, x1, c, fill), dy, dx)
-                        out[n, y, x, c] = _byte(gain * value + shift)
+                for c in range(channels):
+                    i = x * channels + c
+                    value = row[i]
+                    if blur > 0:
+                        left = i - channels if x > 0 else i
+                        right = i + channels if x < width - 1 else i
+                        total = above[left] + above[i] + above[right] + row[left] + row[i] + row[right]
+                        total += below[left] + below[i] + below[right]
+                        value += blur * (total / np.float32(9) - value)
+                    value = gain * value + shift
+                    if to_bytes:
+                        value = min(max(value, zero), full) + half  # cut off by the conversion to an integer
+                    out[n, y, x, c] = value
 
 
 @runtime.locked
-def warp_images(images, out, matrices, levels, keys, border, fill):
-    """Affine warp, then exposure, then noise, of uint8 images (images, height, width, channels), into `out`.
+def warp_images(images, out, matrices, levels, keys, border, fill, ramps=None, blurs=None):
+    """Affine warp, ramp, blur, exposure and noise of images (images, height, width, channels), into `out`.
 
-    ``out[n, y, x] = gain * source(matrices[n] @ (y, x, 1)) + offset + sigma * normal``, rounded, cut to 0..255;
-    ``source`` is bilinear between pixels, and ``gain, offset, sigma = levels[n]``.
+    ``out[n, y, x] = gain * blurred(y, x) + offset + sigma * normal``, where ``gain, offset, sigma = levels[n]``;
+    ``blurred = (1 - blurs[n]) * warped + blurs[n] * mean of warped over 3x3 pixels``, the nearest ones at the edges;
+    ``warped(y, x) = source(matrices[n] @ (y, x, 1)) + ramps[n] @ (y, x scaled to -1..1)``, bilinear between pixels.
+    Bytes are rounded and cut to 0..255.
 
     Parameters
     ----------
-    images, out : ndarray of uint8, (n, h, w, c)
-        Must not overlap.
+    images, out : ndarray of uint8 or float32, (n, h, w, c)
+        Of one dtype; must not overlap.
     matrices : ndarray of float32, (n, 2, 3)
         From a pixel (y, x) of the result to its place in the source.
     levels : ndarray of float32, (n, 3)
@@ -111,9 +143,20 @@ def warp_images(images, out, matrices, levels, keys, border, fill):
         Noise is a hash of the key and the pixel's number, one for all channels.
     border : CONSTANT, NEAREST or REFLECT
         What stands outside the source: `fill`, its nearest pixel, or its mirror image.
-    fill : float
+    fill : float or ndarray of float32, (n,)
+    ramps : ndarray of float32, (n, 2), optional
+        None for no slope along y and x.
+    blurs : ndarray of float32, (n,), optional
+        None for no blur.
     """
-    runtime.run(_warp, images, out, matrices, levels, keys, border, np.float32(fill), runtime.task_counter())
+    count = len(images)
+    fills = np.empty(count, np.float32)
+    fills[:] = fill
+    ramps = np.zeros((count, 2), np.float32) if ramps is None else ramps
+    blurs = np.zeros(count, np.float32) if blurs is None else blurs
+    to_bytes = out.dtype == np.uint8
+    counter = runtime.task_counter()
+    runtime.run(_warp, images, out, matrices, levels, keys, border, fills, ramps, blurs, to_bytes, counter)
 
 
 @jit

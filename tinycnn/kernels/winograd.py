@@ -274,32 +274,65 @@ def _backward(
 
 
 @jit
-def _both_sides(matrix, a, out):
-    """``out[i, j, :] = sum over p, q  matrix[i, p] * matrix[j, q] * a[p, q, :]``."""
-    for i in range(out.shape[0]):
-        for j in range(out.shape[1]):
-            for k in range(out.shape[2]):
-                out[i, j, k] = 0
-            for p in range(matrix.shape[1]):
-                for q in range(matrix.shape[1]):
-                    weight = matrix[i, p] * matrix[j, q]
+def _transform_kernel(worker, kernel, shape, G, U, transposed, counter):
+    """U[point] = G g G^T for every pair of channels, in panels of NR columns as `gemm_tile` reads them.
+
+    Columns are filters and rows channels, or the other way round if `transposed`.  A task is one point.
+    """
+    channels, filters = shape
+    depth = filters if transposed else channels
+    side = G.shape[0]
+    while True:
+        p = fetch_add(counter, 1)
+        if p >= side * side:
+            break
+        plane = p * channels * filters
+        zero(U, plane, channels * filters)
+        for i in range(3):
+            for j in range(3):
+                weight = G[p // side, i] * G[p % side, j]
+                if weight != 0:
+                    for c in range(channels):
+                        start = ((i * 3 + j) * channels + c) * filters
+                        for f in range(filters):
+                            row, column = (f, c) if transposed else (c, f)
+                            U[plane + (column // NR * depth + row) * NR + column % NR] += weight * kernel[start + f]
+
+
+@jit
+def _gather_kernel_gradient(worker, partial, shape, G, grad_kernel, rows, counter):
+    """grad_g = G^T [sum of the chunks] G, chunks in order.  A task is one filter, `rows` its workspace."""
+    channels, filters = shape
+    side = G.shape[0]
+    R = rows[worker]
+    while True:
+        f = fetch_add(counter, 1)
+        if f >= filters:
+            break
+        for p in range(side * side):
+            start = (p * filters + f) * channels
+            for c in range(channels):
+                R[p * channels + c] = partial[0, start + c]
+            for chunk in range(1, partial.shape[0]):
+                for c in range(channels):
+                    R[p * channels + c] += partial[chunk, start + c]
+        total = side * side * channels  # one more row of R, for the sum over points
+        for i in range(3):
+            for j in range(3):
+                zero(R, total, channels)
+                for p in range(side * side):
+                    weight = G[p // side, i] * G[p % side, j]
                     if weight != 0:
-                        for k in range(out.shape[2]):
-                            out[i, j, k] += weight * a[p, q, k]
+                        for c in range(channels):
+                            R[total + c] += weight * R[p * channels + c]
+                for c in range(channels):
+                    grad_kernel[((i * 3 + j) * channels + c) * filters + f] = R[total + c]
 
 
-def transform_kernel(kernel, tile):
-    """``G g G^T`` for every pair of channels: ``(3, 3, channels, filters) -> ((tile + 2)**2, channels, filters)``."""
-    side = tile + 2
-    out = np.empty((side, side, kernel[0, 0].size), kernel.dtype)
-    _both_sides(KERNEL[tile].astype(kernel.dtype), kernel.reshape(3, 3, -1), out)
-    return out.reshape(side * side, *kernel.shape[2:])
-
-
-def _pack(U):
-    """``(points, K, columns) -> (points, panels, K, NR)``, flat."""
-    points, depth, columns = U.shape
-    return np.ascontiguousarray(U.reshape(points, depth, columns // NR, NR).transpose(0, 2, 1, 3)).reshape(-1)
+def _transformed(kernel, tile, U, transposed=False):
+    channels, filters = kernel.shape[2:]
+    G = KERNEL[tile].astype(kernel.dtype)
+    runtime.run(_transform_kernel, kernel.reshape(-1), (channels, filters), G, U, transposed, runtime.task_counter())
 
 
 def _block(size, tile, channels, itemsize, room):
@@ -320,12 +353,11 @@ def forward(x, kernel, bias, pads, size, y, relu=False, codes=None, tile=4):
     points = (tile + 2) ** 2
     block = _block(size, tile, channels, x.itemsize, FORWARD_ROOM)
     workers = runtime.get_num_threads()
-    packed = _pack(transform_kernel(kernel, tile))
     V, M, Q, T, U = runtime.scratch(
         x.dtype, workers * points * (block * channels + SLACK), workers * points * (block * NR + SLACK),
-        workers * points * channels, workers * points * LANES, packed.size,
+        workers * points * channels, workers * points * LANES, points * channels * filters,
     )  # fmt: skip
-    U[:] = packed
+    _transformed(kernel, tile, U)
     runtime.run(
         _forward, x.reshape(-1), x.shape, U, bias, tuple(pads), (*size, filters), y.reshape(-1),
         (NO_CODES if codes is None else codes).reshape(-1), relu, codes is not None, block, V.reshape(workers, -1),
@@ -349,13 +381,13 @@ def backward(x, kernel, grad, pads, size, grad_x, grad_kernel, grad_bias=None, c
     chunks = max(1, min(images, 8, max(2, (1 << 23) // (points * channels * filters))))
     workers = runtime.get_num_threads()
     wants_x = grad_x is not None
-    packed = _pack(transform_kernel(kernel, tile).transpose(0, 2, 1)) if wants_x else np.empty(0, x.dtype)
     V, D, M, Q, T, U, partial, bias_partial = runtime.scratch(
         x.dtype, workers * points * (block * channels + SLACK), workers * points * (block * filters + SLACK),
         workers * points * (block * NR + SLACK), workers * points * max(channels, LANES), workers * points * LANES,
-        packed.size, chunks * points * channels * filters, chunks * filters,
+        points * channels * filters, chunks * points * channels * filters, chunks * filters,
     )  # fmt: skip
-    U[:] = packed
+    if wants_x:
+        _transformed(kernel, tile, U, transposed=True)
     partial, bias_partial = partial.reshape(chunks, -1), bias_partial.reshape(chunks, -1)
     runtime.run(
         _backward, x.reshape(-1), x.shape, grad.reshape(-1), (NO_CODES if codes is None else codes).reshape(-1),
@@ -364,9 +396,9 @@ def backward(x, kernel, grad, pads, size, grad_x, grad_kernel, grad_bias=None, c
         Q.reshape(workers, -1), T.reshape(workers, -1), np.zeros(LANES, x.dtype), np.zeros(1, np.int64),
         runtime.task_counter(), (0,) * tile, SIDES[tile],
     )  # fmt: skip
-    sum_chunks(partial, partial[0])
-    transposed = np.empty((3, 3, filters * channels), x.dtype)
-    _both_sides(np.ascontiguousarray(KERNEL[tile].T).astype(x.dtype), partial[0].reshape(side, side, -1), transposed)
-    grad_kernel[...] = transposed.reshape(3, 3, filters, channels).transpose(0, 1, 3, 2)
+    runtime.run(
+        _gather_kernel_gradient, partial, (channels, filters), KERNEL[tile].astype(x.dtype), grad_kernel.reshape(-1),
+        V.reshape(workers, -1), runtime.task_counter(),
+    )  # fmt: skip
     if grad_bias is not None:
         sum_chunks(bias_partial, grad_bias)
