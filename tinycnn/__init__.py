@@ -20,7 +20,8 @@ _HOME = {
         "calibration": "ReliabilityCurve apply_temperature brier_score expected_calibration_error fit_temperature "
         "reliability_curve",
         "callbacks": "CSVLogger Callback Checkpoint EarlyStopping",
-        "data": "Augment Dataset Splits balanced_class_weights chest_phantoms equalize load_image_folder strip_metadata",
+        "data": "Augment Dataset Splits balanced_class_weights chest_phantoms equalize load_image_folder "
+        "strip_metadata",
         "ensemble": "Ensemble train_members",
         "explain": "feature_maps grad_cam mass_inside randomization_check",
         "gradcheck": "GradcheckResult GradientError",
@@ -43,7 +44,8 @@ _HOME = {
         "precision_recall_fscore_support",
         "model": "Sequential",
         "model_card": "write_model_card",
-        "models": "add_noise deep_encoder denoise denoising_autoencoder fit_autoencoder report_cnn small_resnet small_vgg",
+        "models": "add_noise deep_encoder denoise denoising_autoencoder fit_autoencoder report_cnn small_resnet "
+        "small_vgg",
         "optimizers": "Adam SGD",
         "plots": "plot_confusion_matrix plot_history plot_image_rows plot_reliability plot_roc plot_sample_grid",
         "plots_overlay": "plot_overlays",
