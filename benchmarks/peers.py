@@ -38,7 +38,7 @@ PEERS_HELP = (
 )
 
 
-class PeerFailed(Exception):
+class PeerFailed(RuntimeError):
     """A peer is not installed or raised an error."""
 
 
