@@ -80,6 +80,29 @@ def test_adam_agrees_with_torch(weight_decay):
     assert_equal(ours(Adam(RATE, epsilon=1e-15, weight_decay=weight_decay)), expected)
 
 
+def test_decay_of_kernels_alone_agrees_with_torch():
+    def make(optim):
+        def build(params):
+            params = list(params)
+            groups = [{"params": [p for p in params if (p.ndim > 1) == wide]} for wide in (True, False)]
+            groups[1]["weight_decay"] = 0.0
+            return optim.AdamW(groups, lr=RATE, eps=1e-15, weight_decay=0.25)
+
+        return build
+
+    assert_equal(ours(Adam(RATE, epsilon=1e-15, weight_decay=0.25, decay_vectors=False)), by_torch(make))
+
+
+@pytest.mark.parametrize("make", [SGD, Adam])
+def test_what_is_left_undecayed(make):
+    kernel, bias = np.full((2, 1), 4.0), np.full(2, 4.0)
+    parameters = [("kernel", kernel, np.zeros((2, 1))), ("bias", bias, np.zeros(2))]
+    make(0.5, weight_decay=0.25, decay_vectors=False).step(parameters)
+    assert kernel.ravel().tolist() == [3.5, 3.5] and bias.tolist() == [4.0, 4.0]
+    make(0.5, weight_decay=0.25).step(parameters)
+    assert bias.tolist() == [3.5, 3.5]
+
+
 @pytest.mark.parametrize(
     "kwargs",
     [{}, {"beta_1": 0.5, "beta_2": 0.75, "epsilon": 0.125}, {"weight_decay": 0.25}, {"global_clipnorm": 2.0}],
@@ -96,6 +119,7 @@ def test_defaults_are_those_of_keras():
     optimizers = pytest.importorskip("keras").optimizers
     for mine, theirs in ((Adam(), optimizers.Adam()), (SGD(), optimizers.SGD())):
         config = theirs.get_config()
+        config["decay_vectors"] = True  # Keras decays all but what exclude_from_weight_decay names
         for key, value in mine.config().items():
             assert value == pytest.approx(config[key] or 0.0, rel=1e-6) or value is config[key] is None, key
 

@@ -21,7 +21,7 @@ class Optimizer:
 
     slots = ()  # names of the arrays kept for each parameter
 
-    def __init__(self, learning_rate, weight_decay, global_clipnorm):
+    def __init__(self, learning_rate, weight_decay, global_clipnorm, decay_vectors):
         name = type(self).__name__
         if not callable(learning_rate):
             learning_rate = _number(learning_rate, f"{name}: learning_rate")
@@ -29,6 +29,7 @@ class Optimizer:
             raise ValueError(f"{name}: global_clipnorm must be positive, or None for no clipping")
         self.learning_rate = learning_rate
         self.weight_decay = _number(weight_decay, f"{name}: weight_decay")
+        self.decay_vectors = bool(decay_vectors)
         self.global_clipnorm = None if global_clipnorm is None else float(global_clipnorm)
         self.iterations = 0
         self._kept = {}  # parameter key -> one array per slot, zero before the first update
@@ -69,7 +70,8 @@ class Optimizer:
         learning_rate = self.current_learning_rate
         scale = self._clip_scale(grad for _, _, grad in parameters)
         for key, param, grad in parameters:
-            self._update(param, grad, self._kept[key], learning_rate, learning_rate * self.weight_decay, scale)
+            decay = learning_rate * self.weight_decay if self.decay_vectors or param.ndim > 1 else 0.0
+            self._update(param, grad, self._kept[key], learning_rate, decay, scale)
         self.iterations += 1
 
     @property
@@ -93,6 +95,7 @@ class Optimizer:
             "learning_rate": self.learning_rate,
             "weight_decay": self.weight_decay,
             "global_clipnorm": self.global_clipnorm,
+            "decay_vectors": self.decay_vectors,
         }
 
     def __repr__(self):
@@ -163,10 +166,13 @@ class SGD(Optimizer):
     nesterov : bool
         Look ahead along the velocity.
     weight_decay : float
-        Decoupled from the gradient (AdamW's way) and applied to every parameter, as Keras does; PyTorch's SGD
-        adds it to the gradient instead.
+        Decoupled from the gradient (AdamW's way) and by default applied to every parameter, as Keras does;
+        PyTorch's SGD adds it to the gradient instead.
     global_clipnorm : float, optional
         If the norm of all gradients together is larger, they are scaled down to it.
+    decay_vectors : bool
+        False applies `weight_decay` to kernels alone, not to parameters with a single axis: biases, and the gamma and
+        beta of a normalisation, which make a network neither simpler nor smoother by being small.
 
     References
     ----------
@@ -185,8 +191,16 @@ class SGD(Optimizer):
 
     slots = ("momentum",)
 
-    def __init__(self, learning_rate=0.01, momentum=0.0, nesterov=False, weight_decay=0.0, global_clipnorm=None):
-        super().__init__(learning_rate, weight_decay, global_clipnorm)
+    def __init__(
+        self,
+        learning_rate=0.01,
+        momentum=0.0,
+        nesterov=False,
+        weight_decay=0.0,
+        global_clipnorm=None,
+        decay_vectors=True,
+    ):
+        super().__init__(learning_rate, weight_decay, global_clipnorm, decay_vectors)
         self.momentum = _share(momentum, "SGD: momentum")
         self.nesterov = bool(nesterov)
         if self.nesterov and not self.momentum:
@@ -222,9 +236,12 @@ class Adam(Optimizer):
     epsilon : float
         Not negative.
     weight_decay : float
-        :math:`\lambda`, decoupled from the gradient and applied to every parameter, as in Keras.
+        :math:`\lambda`, decoupled from the gradient and by default applied to every parameter, as in Keras.
     global_clipnorm : float, optional
         If the norm of all gradients together is larger, they are scaled down to it.
+    decay_vectors : bool
+        False applies `weight_decay` to kernels alone, not to parameters with a single axis: biases, and the gamma and
+        beta of a normalisation, which make a network neither simpler nor smoother by being small.
 
     References
     ----------
@@ -251,8 +268,9 @@ class Adam(Optimizer):
         epsilon=1e-7,
         weight_decay=0.0,
         global_clipnorm=None,
+        decay_vectors=True,
     ):
-        super().__init__(learning_rate, weight_decay, global_clipnorm)
+        super().__init__(learning_rate, weight_decay, global_clipnorm, decay_vectors)
         self.beta_1 = _share(beta_1, "Adam: beta_1")
         self.beta_2 = _share(beta_2, "Adam: beta_2")
         self.epsilon = _number(epsilon, "Adam: epsilon")

@@ -74,6 +74,61 @@ def test_zoom_keeps_proportions_and_scale_does_not(images):
     assert np.abs(scaled[:, 0] - scaled[:, 1]).max() >= 3
 
 
+def test_aspect_stretches_one_side_and_shrinks_the_other():
+    y, x = np.mgrid[0:81, 0:81] - 40
+    disc = np.repeat(np.where(y**2 + x**2 <= 20**2, 255, 0).astype(np.uint8)[None, :, :, None], 40, axis=0)
+    stretched = call(disc, aspect=0.2)[..., 0] > 127
+    heights, widths = stretched[:, :, 40].sum(1), stretched[:, 40].sum(1)
+    np.testing.assert_allclose(heights * widths, 41**2, rtol=0.06)
+    assert 44 < heights.max() <= 50 and 33 <= heights.min() < 37
+
+
+def test_ramp_is_linear_and_no_change_in_the_middle():
+    grey = np.full((40, 21, 31, 3), 100, np.uint8)
+    result = call(grey, ramp=0.1)[..., 0].astype(float) - 100
+    assert (np.abs(result[:, 10, 15]) <= 0.5).all()
+    slopes = (result[:, -1, 15] - result[:, 0, 15]) / 2, (result[:, 10, -1] - result[:, 10, 0]) / 2
+    for slope in slopes:
+        assert 15 < slope.max() <= 26 and -26 <= slope.min() < -15
+    assert abs(np.corrcoef(slopes)[0, 1]) < 0.5, "the two directions are drawn apart"
+    y, x = np.mgrid[-1:1:21j, -1:1:31j]
+    plane = slopes[0][:, None, None] * y + slopes[1][:, None, None] * x
+    assert np.abs(plane - result).max() <= 1.5
+
+
+def test_blur_some_by_a_share():
+    point = np.zeros((60, 9, 9, 1), np.uint8)
+    point[:, 4, 4] = 180
+    result = call(point, blur=0.4)
+    softened = result[result[:, 4, 4, 0] < 180]
+    assert 12 <= len(softened) <= 36
+    neighbours = softened[:, 3, 3, 0].astype(int)
+    assert neighbours.max() <= 20 and neighbours.max() > 14 and neighbours.min() < 6
+    np.testing.assert_allclose(softened[:, 3:6, 3:6, 0].sum((1, 2), int), 180, atol=5)
+
+
+def test_minimum_fills_with_each_images_own_black(images):
+    images = np.maximum(images, np.arange(40, dtype=np.uint8)[:, None, None, None] + 60)
+    turned = call(images, rotation=45, fill_mode="minimum")
+    np.testing.assert_array_equal(turned.min((1, 2, 3)), images.min((1, 2, 3)))
+
+
+def test_float_images_are_standardised_ones(images):
+    floats = np.random.default_rng(0).normal(size=(30, 20, 24, 1)).astype(np.float32)
+    geometry = dict(rotation=20, flip=0.5, zoom=0.2, aspect=0.1, shift=0.1, blur=0.5, fill_mode="minimum")
+    bytes_result = call(images, **geometry)
+    as_floats = call(images.astype(np.float32), **geometry)
+    assert as_floats.dtype == np.float32 and np.abs(as_floats - bytes_result).max() <= 0.5001
+    gains = call(floats, contrast=0.4) / floats
+    assert np.ptp(gains, axis=(1, 2, 3)).max() < 1e-5 and gains.max() > 1.3 and gains.min() < 0.7
+    shifts = (call(floats, brightness=0.3) - floats)[:, 0, 0, 0]
+    assert 0.2 < shifts.max() <= 0.3 and -0.3 <= shifts.min() < -0.2
+    spreads = (call(floats, noise=0.5) - floats).std((1, 2, 3))
+    assert 0.35 < spreads.max() < 0.53 and spreads.min() < 0.15
+    with pytest.raises(ValueError, match="images must be uint8 of shape .* got float32"):
+        call(floats, equalize=0.5)
+
+
 def test_brightness_and_contrast():
     grey = np.full((60, 4, 4, 3), 100, np.uint8)
     shifts = call(grey, brightness=0.2)[:, 0, 0, 0].astype(int) - 100
@@ -108,7 +163,10 @@ def test_switching_one_change_on_leaves_the_others_draws(images):
     np.testing.assert_allclose(only, both, atol=0.6)
 
 
-@pytest.mark.parametrize("option", ["rotation", "flip", "zoom", "scale", "shift", "noise", "equalize", "brightness"])
+@pytest.mark.parametrize(
+    "option",
+    ["rotation", "flip", "zoom", "scale", "aspect", "shift", "noise", "equalize", "brightness", "ramp", "blur"],
+)
 def test_out_of_range(option):
     for value in (-0.1, 181):
         with pytest.raises(ValueError, match=option):

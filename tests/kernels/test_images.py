@@ -7,12 +7,15 @@ from tinycnn.kernels.images import CONSTANT, NEAREST, REFLECT, equalize_images, 
 IDENTITY = np.array([[1, 0, 0], [0, 1, 0]], np.float32)
 
 
-def warp(images, matrices=IDENTITY, levels=(1, 0, 0), keys=0, border=CONSTANT, fill=0.0):
+def warp(images, matrices=IDENTITY, levels=(1, 0, 0), keys=0, border=CONSTANT, fill=0.0, ramps=(0, 0), blurs=0.0):
     n = len(images)
     out = np.empty_like(images)
     matrices = np.ascontiguousarray(np.broadcast_to(np.float32(matrices), (n, 2, 3)))
     levels = np.ascontiguousarray(np.broadcast_to(np.float32(levels), (n, 3)))
-    warp_images(images, out, matrices, levels, np.arange(n, dtype=np.uint64) + np.uint64(keys), border, fill)
+    ramps = np.ascontiguousarray(np.broadcast_to(np.float32(ramps), (n, 2)))
+    blurs = np.full(n, blurs, np.float32)
+    keys = np.arange(n, dtype=np.uint64) + np.uint64(keys)
+    warp_images(images, out, matrices, levels, keys, border, fill, ramps, blurs)
     return out
 
 
@@ -61,6 +64,33 @@ def test_any_affine_map_against_scipy(images, border, mode):
             assert np.abs(got[n, :, :, c] - expected).max() <= 1
 
 
+@pytest.mark.parametrize("shape", [(2, 37, 5, 2), (1, 9, 11, 1), (2, 3, 1, 1), (1, 1, 6, 3)])
+def test_blur_against_scipy(shape):
+    ndimage = pytest.importorskip("scipy.ndimage")
+    images = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    mean = ndimage.uniform_filter(images.astype(float), (0, 3, 3, 0), mode="nearest")
+    np.testing.assert_allclose(warp(images, blurs=1.0), mean, atol=1e-5)
+    np.testing.assert_allclose(warp(images, blurs=0.25), 0.75 * images + 0.25 * mean, atol=1e-5)
+
+
+def test_ramp_by_hand():
+    image = np.full((1, 3, 5, 1), 50, np.uint8)
+    rising = warp(image, ramps=(10, 20))
+    assert rising[0, :, :, 0].tolist() == [[20, 30, 40, 50, 60], [30, 40, 50, 60, 70], [40, 50, 60, 70, 80]]
+    assert warp(image[:, :1, :1], ramps=(10, 20)).item() == 50
+
+
+def test_floats_are_neither_rounded_nor_cut_off():
+    image = np.float32([-300.25, 0.125, 400.5]).reshape(1, 1, 3, 1)
+    assert warp(image).ravel().tolist() == [-300.25, 0.125, 400.5]
+    assert warp(image, levels=(2, -1, 0)).ravel().tolist() == [-601.5, -0.75, 800]
+
+
+def test_each_image_its_own_fill(images):
+    moved = warp(images, [[1, 0, -3], [0, 1, 0]], fill=np.float32([7, 8, 9]))
+    assert moved[:, 0, 0, 0].tolist() == [7, 8, 9]
+
+
 def test_exposure_saturates():
     image = np.array([0, 100, 200], np.uint8).reshape(1, 1, 3, 1)
     assert warp(image, levels=(2, -50, 0)).ravel().tolist() == [0, 150, 255]
@@ -86,7 +116,8 @@ def test_threads_do_not_matter(images):
             runtime.set_num_threads(n)
             out = np.empty_like(images)
             equalize_images(images, out, 3, 2.0)
-            results.append((warp(images, [[0.9, -0.35, 1.3], [0.4, 1.2, -2.1]], (1.1, 3, 20)), out))
+            warped = warp(images, [[0.9, -0.35, 1.3], [0.4, 1.2, -2.1]], (1.1, 3, 20), ramps=(5, -9), blurs=0.7)
+            results.append((warped, out))
     finally:
         runtime.set_num_threads(before)
     np.testing.assert_array_equal(results[0][0], results[1][0])

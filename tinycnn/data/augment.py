@@ -5,16 +5,22 @@ import numpy as np
 from tinycnn.kernels import images as kernels
 
 _BORDERS = {"constant": kernels.CONSTANT, "nearest": kernels.NEAREST, "reflect": kernels.REFLECT}
+_BORDERS["minimum"] = kernels.CONSTANT
 
 
 class Augment:
-    """Randomly rotated, mirrored, zoomed, shifted, re-exposed and noisy copies of a batch.
+    """Randomly rotated, mirrored, zoomed, shifted, blurred, re-exposed and noisy copies of a batch.
 
     All geometry is one affine warp with bilinear interpolation, so an image is resampled once. For a pixel at
     ``p`` (from the centre, in pixels) of the result, the source is read at::
 
-        q = S^-1 R (p - shift),    R a rotation,  S = mirror * zoom * diag(scale_y, scale_x)
-        pixel = (source(q) - 127.5) * contrast + 127.5 + 255 * (brightness + sigma * normal)
+        q = S^-1 R (p - shift),    R a rotation,  S = mirror * zoom * diag(scale_y * aspect, scale_x / aspect)
+        warped = source(q) + 255 * (ramp_y * y + ramp_x * x),    y and x from -1 to 1
+        blurred = (1 - w) * warped + w * (mean of warped over 3x3 pixels)
+        pixel = (blurred - 127.5) * contrast + 127.5 + 255 * (brightness + sigma * normal)
+
+    That is for bytes. float32 images are taken to be standardised, each to mean 0 and deviation 1: there 1 stands in
+    the place of 255 and 0 in that of 127.5, and nothing is cut off.
 
     Every number is drawn anew for each image from the generator that the call is given; the draws do not depend on
     which changes are switched on, and the result not on the number of threads. Simard, Steinkraus and Platt, "Best
@@ -30,21 +36,29 @@ class Augment:
         Height and width together are magnified by a factor from ``1 - zoom`` to ``1 + zoom``.
     scale : float
         Height and width are each also stretched by their own factor from ``1 - scale`` to ``1 + scale``.
+    aspect : float
+        Height is also stretched by a factor from ``exp(-aspect)`` to ``exp(aspect)``, and width by its inverse.
     shift : float
         Largest shift, as a fraction of height and of width.
     brightness : float
-        Largest change, as a fraction of the full range.
+        Largest change, as a fraction of the full range (here and below: of the standard deviation, for float32).
+    ramp : float
+        Largest change at the edges, as such a fraction, of a brightness that varies linearly from top to bottom and
+        by a second slope from left to right: a film exposed from one side.
+    blur : float
+        Probability that each pixel is blended, in a random proportion, with the mean over its 3x3 neighbours.
     contrast : float
         Differences from middle grey are multiplied by a factor from ``1 - contrast`` to ``1 + contrast``.
     noise : float
         Largest standard deviation of Gaussian noise, as a fraction of the full range; each image draws its own. The
         channels share it, so grey stays grey.
     equalize : float
-        Probability that `equalize` (CLAHE) is applied to an image first.
-    fill_mode : "constant", "nearest" or "reflect"
-        What comes in from outside the image: `fill_value`, the nearest pixel, or the image mirrored at its edge.
+        Probability that `equalize` (CLAHE) is applied to an image first; for bytes only.
+    fill_mode : "constant", "minimum", "nearest" or "reflect"
+        What comes in from outside the image: `fill_value`, the image's own darkest value, the nearest pixel, or the
+        image mirrored at its edge.
     fill_value : float
-        0 is black.
+        0 is black in bytes, and middle grey in standardised images, whose black is "minimum".
 
     Raises
     ------
@@ -70,8 +84,11 @@ class Augment:
         vertical_flip=0.0,
         zoom=0.0,
         scale=0.0,
+        aspect=0.0,
         shift=0.0,
         brightness=0.0,
+        ramp=0.0,
+        blur=0.0,
         contrast=0.0,
         noise=0.0,
         equalize=0.0,
@@ -97,24 +114,42 @@ class Augment:
 
         Parameters
         ----------
-        images : ndarray of uint8, (images, height, width, channels)
+        images : ndarray of uint8 or float32, (images, height, width, channels)
         rng : numpy.random.Generator
 
         Returns
         -------
-        ndarray of uint8, of the same shape
+        ndarray of the same dtype and shape
+
+        Raises
+        ------
+        ValueError
+            For images of another dtype or shape, or float32 ones if they are to be equalised.
         """
-        images = _checked(images)
-        draws = rng.random((len(images), 12))
+        images = _checked(images, np.uint8 if self.equalize else (np.uint8, np.float32))
+        draws = rng.random((len(images), 17))
         keys = rng.integers(0, 1 << 64, len(images), np.uint64)
         if self.equalize:
             chosen = draws[:, 10] < self.equalize
             if chosen.any():
                 images = images.copy()
                 images[chosen] = equalize(images[chosen])
+        fill = images.min((1, 2, 3)) if self.fill_mode == "minimum" else self.fill_value
+        unit, middle = (255, 127.5) if images.dtype == np.uint8 else (1, 0)
+        ramps = unit * self.ramp * (2 * draws[:, 13:15] - 1)
+        blurs = np.where(draws[:, 15] < self.blur, draws[:, 16], 0)
         out = np.empty_like(images)
-        matrices, levels = self._matrices(draws, images.shape), self._levels(draws)
-        kernels.warp_images(images, out, matrices, levels, keys, _BORDERS[self.fill_mode], self.fill_value)
+        kernels.warp_images(
+            images,
+            out,
+            self._matrices(draws, images.shape),
+            self._levels(draws, unit, middle),
+            keys,
+            _BORDERS[self.fill_mode],
+            fill,
+            ramps.astype(np.float32),
+            blurs.astype(np.float32),
+        )
         return out
 
     def _matrices(self, draws, shape):
@@ -124,7 +159,8 @@ class Augment:
         angle = np.deg2rad(self.rotation) * signed[:, 0]
         mirror = np.where(draws[:, 1:3] < [self.vertical_flip, self.flip], -1.0, 1.0)
         zoom = 1 + self.zoom * signed[:, 3:4]
-        factors = mirror * zoom * (1 + self.scale * signed[:, 4:6])  # (images, 2): along y, along x
+        aspect = np.exp(self.aspect * signed[:, 12:13] * [1, -1])
+        factors = mirror * zoom * aspect * (1 + self.scale * signed[:, 4:6])  # (images, 2): along y, along x
         shift = self.shift * signed[:, 6:8] * size
         cos, sin = np.cos(angle), np.sin(angle)
         turn = np.stack([np.stack([cos, -sin], 1), np.stack([sin, cos], 1)], 1)  # (images, 2, 2)
@@ -133,11 +169,11 @@ class Augment:
         offset = centre - (linear * (centre + shift)[:, None, :]).sum(2)
         return np.concatenate([linear, offset[:, :, None]], 2).astype(np.float32)
 
-    def _levels(self, draws):
-        """Gain, offset and noise of each image, in grey levels: float32, (images, 3)."""
+    def _levels(self, draws, unit, middle):
+        """Gain, offset and noise of each image, in its own unit: float32, (images, 3)."""
         gain = 1 + self.contrast * (draws[:, 8] * 2 - 1)
-        offset = 127.5 * (1 - gain) + 255 * self.brightness * (draws[:, 9] * 2 - 1)
-        sigma = 255 * self.noise * draws[:, 11]
+        offset = middle * (1 - gain) + unit * self.brightness * (draws[:, 9] * 2 - 1)
+        sigma = unit * self.noise * draws[:, 11]
         return np.stack([gain, offset, sigma], 1).astype(np.float32)
 
 
@@ -192,10 +228,11 @@ def equalize(images, method="clahe", *, clip_limit=2.0, tiles=8):
     return out
 
 
-def _checked(images):
+def _checked(images, dtypes=np.uint8):
     images = np.ascontiguousarray(images)
-    if images.dtype != np.uint8 or images.ndim != 4 or 0 in images.shape[1:]:
+    names = " or ".join(np.dtype(one).name for one in np.atleast_1d(dtypes))
+    if images.dtype.name not in names.split(" or ") or images.ndim != 4 or 0 in images.shape[1:]:
         raise ValueError(
-            f"images must be uint8 of shape (images, height, width, channels), got {images.dtype} {images.shape}"
+            f"images must be {names} of shape (images, height, width, channels), got {images.dtype} {images.shape}"
         )
     return images
