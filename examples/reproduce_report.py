@@ -330,7 +330,7 @@ def save_pictures(table, lines, runs, test, options, synthetic):
     note = SYNTHETIC if synthetic else results.NOTICE
     published = next(iter(lines))
     for model, found in runs.items():
-        who = f"Model {NAMES[model]}, {len(found)} seeds"
+        who = f"Model {model}, {len(found)} seeds"
         matrix = np.sum(table[published][NAMES[model]]["confusion_matrices"], axis=0)
         plots.plot_confusion_matrix(
             matrix, test.class_names, options.out / f"confusion_{model}.png", title=who, note=note

@@ -10,7 +10,7 @@ from tinycnn.data import audit, chest_phantoms, merge_groups
 from tinycnn.data.dataset import Splits
 from tinycnn.data.known_sets import known_patients
 from tinycnn.evaluation import all_images, cross_validate, evaluation_lines, lines_text, patient_groups, summarise
-from tinycnn.metrics import accuracy, f1_score
+from tinycnn.metrics import accuracy, confusion_matrix, f1_score
 
 
 @pytest.fixture
@@ -91,10 +91,13 @@ def test_a_summary_by_hand():
     assert summary["accuracy"]["std"] == pytest.approx(np.sqrt(((scores - 14 / 18) ** 2).sum() / 2))
     low, high = summary["accuracy"]["interval"]
     assert 0.3 < low < 14 / 18 < high < 1
-    assert summary["macro_f1"]["values"] == [f1_score(labels, row) for row in predictions]
+    assert summary["macro_f1"]["values"] == pytest.approx([f1_score(labels, row) for row in predictions])
+    only_two = summarise(labels[:4], np.eye(3)[predictions[:, :4]], ["a", "b", "c"])  # no run and no image knows c
+    assert only_two["macro_f1"]["values"] == pytest.approx([f1_score(labels[:4], row[:4]) for row in predictions])
     assert summary["macro_f1"]["interval"][0] < summary["macro_f1"]["mean"] < summary["macro_f1"]["interval"][1] <= 1
     assert summary["recall"]["a"]["values"] == pytest.approx([2 / 3, 1 / 3, 1])
     assert (summary["recall"]["a"]["min"], summary["recall"]["b"]["max"]) == (pytest.approx(1 / 3), 1.0)
+    assert summary["confusion_matrices"] == [confusion_matrix(labels, row, 3).tolist() for row in predictions]
     assert summary["confusion_matrices"][1] == [[1, 2, 0], [0, 1, 0], [1, 0, 1]]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from tinycnn.data.dataset import Dataset
 from tinycnn.data.splits import first_of_each_group, grouped_kfold, leak_free, merge_groups
 from tinycnn.ensemble import train_members
-from tinycnn.metrics import confusion_matrix, f1_score, label_vector
+from tinycnn.metrics import label_vector
 from tinycnn.results import interval_text, plain
 from tinycnn.trust import bootstrap_interval, wilson_interval
 
@@ -211,13 +211,13 @@ def summarise(labels, runs, class_names, groups=None, seed=0):
             f"{len(class_names)}), got {runs.shape}"
         )
     predicted = runs.argmax(axis=2)  # (runs, images)
-    matrices = np.stack([confusion_matrix(labels, row, len(class_names)) for row in predicted])
-
-    def mean_f1(truth, by_image):  # by_image: (images, runs)
-        return np.mean([f1_score(truth, column) for column in by_image.T])
-
+    matrices = _matrices(labels, predicted, len(class_names))
     found, support = matrices.diagonal(axis1=1, axis2=2), matrices[0].sum(axis=1)  # (runs, classes), (classes,)
-    f1 = _spread([f1_score(labels, row) for row in predicted])
+    f1 = _spread(_macro_f1(matrices))
+
+    def mean_f1(truth, by_image):  # (images,), (images, runs)
+        return _macro_f1(_matrices(truth, by_image.T, len(class_names))).mean()
+
     f1["interval"] = bootstrap_interval(mean_f1, labels, predicted.T, n=1000, seed=seed, groups=groups)
     return plain(
         {
@@ -229,6 +229,21 @@ def summarise(labels, runs, class_names, groups=None, seed=0):
             "confusion_matrices": matrices,
         }
     )
+
+
+def _matrices(labels, predicted, classes):
+    """Every run's confusion matrix, (runs, classes, classes), in one count: the bootstrap asks a thousand times."""
+    runs = len(predicted)
+    cells = (np.arange(runs)[:, None] * classes + labels) * classes + predicted
+    return np.bincount(cells.ravel(), minlength=runs * classes**2).reshape(runs, classes, classes)
+
+
+def _macro_f1(matrices):
+    """Macro F1 of every run, over the classes that occur, as `f1_score` has it."""
+    found = matrices.diagonal(axis1=1, axis2=2)
+    total = matrices.sum(axis=1) + matrices.sum(axis=2)  # called so, and so in truth
+    occurs = total > 0
+    return (2 * found / np.where(occurs, total, 1)).sum(axis=1) / occurs.sum(axis=1)
 
 
 def _rate(counts, n):
