@@ -54,6 +54,11 @@ def always_killed(job):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def asleep(job):
+    time.sleep(job)
+    return job
+
+
 def refuses_seven(job):
     if job == 7:
         raise ValueError("seven is not to my taste")
@@ -195,6 +200,17 @@ def test_a_pool_that_cannot_be_replaced_keeps_what_was_finished_for_the_next_cal
 def test_a_member_that_kills_every_worker_is_given_up():
     with pytest.raises(MemberError, match=r"1 of 1 members could not be trained, none was finished"):
         train_members(always_killed, {"bad": 0}, executor=1, retries=1)
+
+
+def test_a_stop_does_not_wait_for_running_members_and_keeps_the_finished(tmp_path):
+    def stop(name, result, fresh):
+        raise KeyboardInterrupt
+
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        train_members(asleep, {"a": 0, "b": 300, "c": 300}, executor=2, folder=tmp_path, on_member=stop)
+    assert time.monotonic() - began < 100
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
 
 
 @pytest.mark.parametrize("executor", [None, 2])

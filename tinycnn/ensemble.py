@@ -267,9 +267,13 @@ def _finished(make_and_train, jobs, names, executor, folder, threads):
                     yield futures[future], future.result(), None
                 except Exception as error:
                     yield futures[future], None, error
-        finally:
+        except BaseException:  # Ctrl-C, mostly: do not wait for members that nobody will ask for
             for future in futures:
                 future.cancel()
+            if pool is not executor:
+                for process in list((getattr(pool, "_processes", None) or {}).values()):
+                    process.terminate()  # there are no half-written members, so none is lost
+            raise
 
 
 def _work(make_and_train, name, job, folder, threads):
