@@ -241,7 +241,8 @@ def where(options, jobs, model, what):
             print(f"  {name}: found in {options.out}", flush=True)
             return
         elapsed = time.perf_counter() - began
-        left = (len(jobs) - len(seen)) * elapsed / len(fresh)
+        rounds, finished = (-(-n // options.workers) for n in (len(jobs) - len(seen) + len(fresh), len(fresh)))
+        left = (rounds - finished) * elapsed / finished
         print(f"  {name}: done after {elapsed:.0f} s" + (f", about {left:.0f} s to go" if left else ""), flush=True)
 
     return {
