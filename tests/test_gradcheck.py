@@ -7,7 +7,7 @@ from tinycnn.gradcheck import GradientError, gradcheck
 from tinycnn.layers.base import Layer
 
 
-class Affine(Layer):
+class Linear(Layer):
     """``y = x W + b`` in plain NumPy, right in every respect: faults are put into its subclasses."""
 
     def __init__(self, units=3, name=None):
@@ -109,7 +109,7 @@ def failure(target, x, **kwargs):
 
 @pytest.mark.parametrize("mode", ["exact", "random"])
 def test_right_gradients_pass(x, mode):
-    result = gradcheck(Chain(Affine(7), Rectifier(), Affine(2)), x, mode=mode)
+    result = gradcheck(Chain(Linear(7), Rectifier(), Linear(2)), x, mode=mode)
     assert result.ok and not result.problems
     names = [row.name for row in result.table]
     assert names == ["input", "affine_0/kernel", "affine_0/bias", "affine_2/kernel", "affine_2/bias"]
@@ -122,7 +122,7 @@ def test_right_gradients_pass(x, mode):
 
 @pytest.mark.parametrize("mode", ["exact", "random"])
 def test_catches_a_factor_of_two(x, mode):
-    class Doubled(Affine):
+    class Doubled(Linear):
         def backward(self, grad_y):
             return 2 * super().backward(grad_y)
 
@@ -132,7 +132,7 @@ def test_catches_a_factor_of_two(x, mode):
 
 @pytest.mark.parametrize("mode", ["exact", "random"])
 def test_catches_a_permuted_gradient(x, mode):
-    class Permuted(Affine):
+    class Permuted(Linear):
         def backward(self, grad_y):
             grad_x = super().backward(grad_y)
             self.grads["bias"] = self.grads["bias"][::-1].copy()
@@ -143,7 +143,7 @@ def test_catches_a_permuted_gradient(x, mode):
 
 
 def test_names_the_worst_element(x):
-    class OneElementOff(Affine):
+    class OneElementOff(Linear):
         def backward(self, grad_y):
             grad_x = super().backward(grad_y)
             self.grads["kernel"][3, 1] += 1e-3
@@ -158,14 +158,14 @@ def test_names_the_worst_element(x):
 
 
 def test_random_mode_catches_one_wrong_element_among_many():
-    class OneElementOff(Affine):
+    class OneElementOff(Linear):
         def backward(self, grad_y):
             grad_x = super().backward(grad_y)
             self.grads["kernel"][70, 11] += 0.05
             return grad_x
 
     x = np.random.default_rng(2).normal(size=(3, 120))
-    assert gradcheck(Affine(40), x, mode="random").ok
+    assert gradcheck(Linear(40), x, mode="random").ok
     assert "kernel: wrong at a random direction" in failure(OneElementOff(40), x, mode="random")
 
 
@@ -191,19 +191,19 @@ def test_catches_weights_on_columns_instead_of_rows():
 
 
 def test_catches_a_bias_gradient_left_out(x):
-    class Unwritten(Affine):
+    class Unwritten(Linear):
         def backward(self, grad_y):
             grad_y = self._enter_backward(grad_y)
             self.grads["kernel"] = self.x.T @ grad_y
             return grad_y @ self.params["kernel"].T
 
-    class KeyMissing(Affine):
+    class KeyMissing(Linear):
         def backward(self, grad_y):
             grad_x = super().backward(grad_y)
             self.grads = {"kernel": self.grads["kernel"]}
             return grad_x
 
-    class Zero(Affine):
+    class Zero(Linear):
         def backward(self, grad_y):
             grad_x = super().backward(grad_y)
             self.grads["bias"][...] = 0
@@ -215,14 +215,14 @@ def test_catches_a_bias_gradient_left_out(x):
 
 
 def test_catches_accumulation(x):
-    class InPlace(Affine):
+    class InPlace(Linear):
         def backward(self, grad_y):
             grad_y = self._enter_backward(grad_y)
             self.grads["kernel"] += self.x.T @ grad_y
             self.grads["bias"][...] = grad_y.sum(axis=0)
             return grad_y @ self.params["kernel"].T
 
-    class HiddenBuffer(Affine):
+    class HiddenBuffer(Linear):
         total = 0.0
 
         def backward(self, grad_y):
@@ -236,21 +236,21 @@ def test_catches_accumulation(x):
 
 
 def test_catches_shapes_and_dtypes(x):
-    class Flat(Affine):
+    class Flat(Linear):
         def backward(self, grad_y):
             grad_x = super().backward(grad_y)
             self.grads["kernel"] = self.grads["kernel"].reshape(-1)
             return grad_x
 
-    class Single(Affine):
+    class Single(Linear):
         def forward(self, x, training=False):
             return super().forward(x).astype(np.float32)
 
-    class NoInputGradient(Affine):
+    class NoInputGradient(Linear):
         def backward(self, grad_y):
             super().backward(grad_y)
 
-    class InPlace(Affine):
+    class InPlace(Linear):
         def forward(self, x, training=False):
             x *= 2
             return super().forward(x)
@@ -333,7 +333,7 @@ class Masked(Layer):
 
 
 def test_masks_are_frozen_and_released(x):
-    layer = Chain(Affine(6), Masked())
+    layer = Chain(Linear(6), Masked())
     assert gradcheck(layer, x).ok
     assert layer.parts[1].frozen is False
 
@@ -351,7 +351,7 @@ def test_masks_are_frozen_and_released(x):
 
 
 def test_puts_everything_back(x):
-    class Running(Affine):
+    class Running(Linear):
         def create(self, input_shape):
             super().create(input_shape)
             self.state["moving_mean"] = np.zeros(input_shape, self.dtype)
@@ -378,7 +378,7 @@ def test_puts_everything_back(x):
 
 
 def test_models_and_frozen_layers(x):
-    model = Network(Affine(4, name="first"), Rectifier(), Chain(Affine(3), Rectifier()))
+    model = Network(Linear(4, name="first"), Rectifier(), Chain(Linear(3), Rectifier()))
     model.layers[2].name = "block"
     model.parameters = lambda: [
         *((k, model.layers[0].params[k], None) for k in ("kernel", "bias")),
@@ -397,14 +397,14 @@ def test_a_parameter_that_the_model_hides_from_the_optimizer_is_caught(x):
         def parameters(self):
             return list(super().parameters())[:-1]
 
-    text = failure(Forgetful(Affine(4, name="a"), Affine(2, name="b")), x)
+    text = failure(Forgetful(Linear(4, name="a"), Linear(2, name="b")), x)
     assert "b/bias: parameters() leaves it out" in text
 
 
 def test_a_gradient_of_zero_does_not_look_wrong(x):
     """Shifts cancel in a row minus its mean: the bias has no gradient, only rounding noise."""
 
-    class Centred(Affine):
+    class Centred(Linear):
         def forward(self, x, training=False):
             y = super().forward(x)
             return y - y.mean(axis=0)
@@ -419,20 +419,20 @@ def test_a_gradient_of_zero_does_not_look_wrong(x):
 
 
 def test_same_seed_same_result_and_repeatable_table(x):
-    tables = [str(gradcheck(Affine(), x, mode="random", seed=seed)) for seed in (5, 5, 6)]
+    tables = [str(gradcheck(Linear(), x, mode="random", seed=seed)) for seed in (5, 5, 6)]
     assert tables[0] == tables[1] != tables[2]
 
 
 def test_clear_errors(x, capsys):
-    built = Affine()
+    built = Linear()
     built.build((5,))
     with pytest.raises(ValueError, match="built in float32; finite differences need float64"):
         gradcheck(built, x)
     with pytest.raises(ValueError, match="takes no labels"):
-        gradcheck(Affine(), x, labels=[0, 1, 2, 0])
+        gradcheck(Linear(), x, labels=[0, 1, 2, 0])
     with pytest.raises(ValueError, match="needs labels"):
         gradcheck(object(), x)
     with pytest.raises(ValueError, match="mode must be"):
-        gradcheck(Affine(), x, mode="fast")
-    gradcheck(Affine(), x, verbose=True)
+        gradcheck(Linear(), x, mode="fast")
+    gradcheck(Linear(), x, verbose=True)
     assert "largest grad" in capsys.readouterr().out

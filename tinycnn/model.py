@@ -103,6 +103,9 @@ class Sequential:
         name_layers(self.layers)  # again, for sublayers that exist only now
         for layer in self.all_layers():
             layer._workspace = {}
+        gradients = [None, None]
+        for layer in self.layers:  # not what they own: a residual block needs two of its layers' gradients at once
+            layer._gradients = gradients
         self._steps = fuse(self.layers)
         return self.output_shape
 

@@ -327,7 +327,6 @@ def test_errors_say_what_to_do():
         Conv2DTranspose(4, 3, padding=3).build((2, 9, 1))
 
 
-@pytest.mark.xfail(strict=True, reason="Layer._enter_backward does not compare the number of images")
 def test_a_gradient_for_another_number_of_images_is_refused():
     """With fewer images, the rest would be read from memory that belongs to nobody."""
     for kind in (Conv2D, Conv2DTranspose):

@@ -49,7 +49,9 @@ class Layer:
         self.rng = None
         self.params, self.grads, self.state = {}, {}, {}
         self._workspace = None  # a dict once a model owns the layer: buffers are then reused between steps
-        self._forward_done = False
+        self._gradients = None  # a list once a model owns the layer: two buffers that all its layers' gradients share
+        self._images = None  # size of the batch of the last forward
+        self._incoming = None  # the gradient that a running backward reads
 
     # -- what a subclass provides -------------------------------------------------------------------------
 
@@ -130,20 +132,21 @@ class Layer:
             )
         if x.shape[0] == 0:
             raise ValueError(f"{self.where()} got a batch of no images: shape {x.shape}")
-        self._forward_done = True
+        self._images = x.shape[0]
         return np.ascontiguousarray(x, dtype=self.dtype)
 
     def _enter_backward(self, grad_y):
         """Check and convert an upstream gradient."""
-        if not self._forward_done:
+        if self._images is None:
             raise RuntimeError(f"{self.where()}: backward was called before forward")
         grad_y = np.asarray(grad_y)
-        if grad_y.shape[1:] != self.output_shape:
+        if grad_y.shape != (self._images, *self.output_shape):
             raise ValueError(
                 f"{self.where()}: gradient of shape {grad_y.shape} does not fit the output "
-                f"(images, {', '.join(map(str, self.output_shape))})"
+                f"{(self._images, *self.output_shape)} of its last forward, on {self._images} images"
             )
-        return np.ascontiguousarray(grad_y, dtype=self.dtype)
+        self._incoming = np.ascontiguousarray(grad_y, dtype=self.dtype)
+        return self._incoming
 
     def _buffer(self, key, shape, dtype=None):
         """An uninitialised array.  Inside a model the same memory serves every step; alone, each call is fresh.
@@ -153,10 +156,17 @@ class Layer:
         dtype = np.dtype(self.dtype if dtype is None else dtype)
         if self._workspace is None:
             return np.empty(shape, dtype)
-        size = math.prod(shape)
-        flat = self._workspace.get(key)
+        buffers, size = self._workspace, math.prod(shape)
+        if key == "grad_x" and self._gradients is not None:
+            # An input gradient is dead once the layer below has used it, so two buffers in turn serve all layers:
+            # whichever the running backward is not reading from.
+            buffers = self._gradients
+            key = int(buffers[0] is not None and np.may_share_memory(buffers[0], self._incoming))
+            flat = buffers[key]
+        else:
+            flat = buffers.get(key)
         if flat is None or flat.size < size or flat.dtype != dtype:
-            flat = self._workspace[key] = np.empty(size, dtype)
+            flat = buffers[key] = np.empty(size, dtype)
         return flat[:size].reshape(shape)
 
 

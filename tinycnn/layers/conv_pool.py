@@ -32,12 +32,13 @@ class ConvPool:
         conv.forward(
             x, layer.params["kernel"], layer.params.get("bias"), layer._geometry, y, layer.fuses_relu, self._codes
         )
-        self.pool._forward_done = True
+        self.pool._images = len(x)
         return y
 
     def backward(self, grad_y, input_grad=True):
         """Through the pool, the ReLU and the convolution; a gradient follows its window's winner only."""
-        return self.conv.backward_kernel(self.pool._enter_backward(grad_y), input_grad, self._codes)
+        self.conv._incoming = grad = self.pool._enter_backward(grad_y)
+        return self.conv.backward_kernel(grad, input_grad, self._codes)
 
 
 def fusible(first, second):
