@@ -32,7 +32,8 @@ SYNTHETIC = (
     "SYNTHETIC images: drawings by tinycnn.chest_phantoms, no patients; the numbers say nothing about radiology."
 )
 NAMES = {"A": "A: denoised, no class weights", "B": "B: class weights"}
-REPORTED = {  # the student report's own tables, one run on the 66 test images: precision, recall, F1; of A the accuracy only
+# The student report's own tables, one run on the 66 test images: precision, recall, F1; of A the accuracy only.
+REPORTED = {
     "A": {"accuracy": 0.83},
     "B": {
         "accuracy": 0.91,
