@@ -6,7 +6,7 @@ import numpy as np
 
 from tinycnn.kernels import runtime
 from tinycnn.kernels.runtime import inlined, jit
-from tinycnn.kernels.simd import LANES, fetch_add, load, store
+from tinycnn.kernels.simd import LANES, fetch_add, load, store, where_positive
 
 TASK = 1 << 16  # elements per task: long enough to hide drawing it, short enough to balance the cores
 
@@ -168,7 +168,11 @@ def _relu_backward(worker, grad, y, out, counter):
         start = fetch_add(counter, 1) * TASK
         if start >= grad.size:
             break
-        for i in range(start, min(start + TASK, grad.size)):
+        stop = min(start + TASK, grad.size)
+        vectors = start + (stop - start) // LANES * LANES
+        for i in range(start, vectors, LANES):  # in vectors: a branch per number would be mispredicted half of the time
+            store(out, i, where_positive(load(grad, i), load(y, i)))
+        for i in range(vectors, stop):
             out[i] = grad[i] if y[i] > 0 else grad.dtype.type(0)
 
 

@@ -224,6 +224,17 @@ def relu(typing_context, value):
     return value(value), generate
 
 
+@intrinsic
+def where_positive(typing_context, value, condition):
+    """`value` in the lanes where `condition` is positive, zero in the others: ReLU's backward."""
+
+    def generate(context, builder, sig, args):
+        zero = ir.Constant(args[0].type, None)
+        return builder.select(builder.fcmp_ordered(">", args[1], zero), args[0], zero)
+
+    return value(value, condition), generate
+
+
 DEAD = 4  # pooling code of a window whose maximum was cut off by the ReLU: no gradient passes
 
 
