@@ -1,0 +1,346 @@
+"""Train the best recipe on chest X-rays over several seeds, several members each, and say what its numbers are worth.
+
+Five small networks a seed, on equalised grey films with strong augmentation, vote over ten views of each film
+(`tinycnn.recipe`).  Nothing here is chosen by looking at test images: the recipe comes from grouped cross-validation on
+the training images, and the number of members is decided before the run.  Reported on the test images as published,
+without near-copies of training images and without shared patients, by cross-validation, and under simulated shifts.
+For research and teaching only, never for diagnosis.  ``python examples/best_recipe.py --help`` lists the options.
+"""
+
+import argparse
+import importlib
+import os
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+import tinycnn
+from tinycnn import evaluation, plots, recipe, results
+from tinycnn.data import audit, chest_phantoms, grouped_kfold, load_image_folder, merge_groups
+from tinycnn.data.known_sets import known_patients
+from tinycnn.data.shifts import simulated_shifts
+from tinycnn.ensemble import Ensemble, MemberError, train_members
+from tinycnn.metrics import accuracy, f1_score
+
+SYNTHETIC = (
+    "SYNTHETIC images: drawings by tinycnn.chest_phantoms, no patients; the numbers say nothing about radiology."
+)
+FOLDS = 5
+EXAMPLES = """\
+examples:
+  python examples/best_recipe.py --phantoms 12 --size 48 --epochs 8 --seeds 2 --members 2
+      synthetic images, a minute: see everything work without any data
+  python examples/best_recipe.py --data Covid19-dataset.zip --cross-validate train all
+      5 seeds of 5 members, and the same in 5 folds; the same command after a stop goes on where it was
+  python examples/best_recipe.py --data FOLDER --executor mpi4py.futures:MPIPoolExecutor
+      members on the machines of an MPI job (mpiexec -n 9 python -m mpi4py.futures examples/best_recipe.py ...)
+  python examples/best_recipe.py --data FOLDER --executor my_cluster:executor
+      where my_cluster.py says: def executor(): return distributed.Client("scheduler:8786").get_executor()
+
+exit codes: 0 done, 2 a wrong option, file or folder, 130 stopped by Ctrl-C"""
+
+
+def main(arguments=None):
+    """Run the example; returns the exit code."""
+    options = parse(arguments)
+    try:
+        return run(options)
+    except KeyboardInterrupt:
+        print(f"\nstopped; the same command goes on with the members that {options.out} does not yet hold")
+        return 130
+    except MemoryError:
+        print("error: not enough memory; try --executor 1", file=sys.stderr)
+    except (OSError, ValueError, FloatingPointError, MemberError) as error:
+        print(f"error: {error}", file=sys.stderr)
+    return 2
+
+
+def parse(arguments):
+    """The command line as a namespace."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("``python")[0], epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--data", metavar="PATH", help="folder or zip; else $TINYCNN_DATA; else synthetic images")
+    add("--seeds", type=positive, default=5, metavar="N", help="independent repetitions of the whole (5)")
+    add("--members", type=positive, default=5, metavar="N", help="networks that vote, in each repetition (5)")
+    add("--epochs", type=positive, default=recipe.EPOCHS, metavar="N", help=f"passes ({recipe.EPOCHS})")
+    add("--size", type=side, default=recipe.SIZE, metavar="N", help=f"films become N x N pixels ({recipe.SIZE})")
+    add(
+        "--cross-validate", nargs="*", choices=("train", "all"), default=[], metavar="WHAT",
+        help="also 5 folds that divide no copies and no known patient: of the training images (train), of training "
+        "and test images together (all), or both; train if nothing is said",
+    )  # fmt: skip
+    add("--out", type=Path, default=Path("runs/best_recipe"), metavar="DIR", help="results (runs/best_recipe)")
+    add(
+        "--executor", default=str(min(2, os.cpu_count() or 1)), metavar="WHERE",
+        help="who trains: a number of processes (2), or MODULE:NAME, a function that makes a "
+        "concurrent.futures.Executor; the results do not depend on it",
+    )  # fmt: skip
+    add("--phantoms", type=positive, metavar="N", help="synthetic training images per class, and a quarter for testing")
+    add("--skip-bad-files", action="store_true", help="leave unreadable images out and list them, instead of stopping")
+    options = parser.parse_args(arguments)
+    if "--cross-validate" in (sys.argv[1:] if arguments is None else arguments) and not options.cross_validate:
+        options.cross_validate = ["train"]
+    return options
+
+
+def positive(text):
+    """A whole number from 1."""
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
+    return int(text)
+
+
+def side(text):
+    """A side that the network can halve five times."""
+    if int(text) < 32:
+        raise argparse.ArgumentTypeError(f"must be at least 32, got {text}")
+    return int(text)
+
+
+def run(options):
+    """Load, train whatever is missing, score, save; returns the exit code."""
+    began = time.perf_counter()
+    executor = executor_of(options.executor)
+    print(f"tinycnn {tinycnn.__version__}: the best recipe. {results.NOTICE}")
+    data, found, synthetic = load(options)
+    names = data.train.class_names
+    known = known_patients(found.paths)
+    patients = evaluation.patient_groups(found.paths, known) if known else None
+    groups = found.groups if patients is None else merge_groups(found.groups, patients)
+    lines = evaluation.evaluation_lines(found.groups, found.in_test, patients)
+    print(f"Test images: {', '.join(lines)}." + ("" if known else "  Nothing is known of the patients."))
+    folds = {}  # made before anything is trained, for there may be too few images
+    for what in options.cross_validate:
+        subset = evaluation.all_images(data) if what == "all" else data.train
+        of_subset = groups if what == "all" else groups[~found.in_test]
+        folds[what] = subset, of_subset, grouped_kfold(of_subset, subset.labels, FOLDS)
+    trainer = partial(train_all, options, executor, results.dataset_hash(data.train, data.test))
+
+    films = {"as they are": data.test.images}
+    films |= {name: change(data.test.images) for name, change in simulated_shifts().items()}
+    prepared = {name: recipe.prepare_images(images, options.size) for name, images in films.items()}
+    ensembles = train_seeds(trainer, recipe.prepare(data.train, options.size), len(names), options)
+    predicted = {  # (seeds, images, classes) for each shift
+        name: np.stack([recipe.predict_with_views(ensemble, images) for ensemble in ensembles])
+        for name, images in prepared.items()
+    }
+    plain, members = prepared["as they are"], [one for ensemble in ensembles for one in ensemble.members]
+    single = np.stack([recipe.predict_with_views(one, plain) for one in members])
+    ours, alone = f"{options.members} members", "each alone"
+    table = {}
+    for line, rows in lines.items():
+        of_line = partial(score_line, data.test.labels[rows], names, groups[found.in_test][rows])
+        table[line] = {ours: of_line(predicted["as they are"][:, rows]), alone: of_line(single[:, rows])}
+    shifts = {"test images": shift_scores(data.test.labels, predicted)}
+
+    for what, (subset, of_subset, of_folds) in folds.items():
+        crossed = cross_validate(trainer, what, subset, of_folds, options)
+        which = "training and test" if what == "all" else "training"
+        line = f"{len(subset)} cross-validated: {which} images, {FOLDS} folds"
+        table[line] = {ours: score_line(subset.labels, names, of_subset, crossed["as they are"])}
+        shifts[line] = shift_scores(subset.labels, crossed)
+
+    wrong = mistakes(data.test, predicted["as they are"])
+    print_results(table, shifts, wrong, lines, names, ours)
+    ensembles[0].save(options.out / "ensemble")
+    report = {
+        "notice": results.NOTICE, "synthetic": synthetic, "data_sha256": results.dataset_hash(data.train, data.test),
+        "settings": {key: getattr(options, key) for key in ("seeds", "members", "epochs", "size")},
+        "augmentation": repr(recipe.augmentation()), "parameters": ensembles[0].members[0].count_params,
+        "lines": {line: [data.test.paths[i] for i in rows] for line, rows in lines.items()},
+        "known_patients": known, "table": table, "shifts": shifts, "mistakes": wrong, "class_names": names,
+        "paths": data.test.paths, "probabilities": predicted["as they are"], "audit": found.to_dict(),
+        **results.environment(), "seconds": time.perf_counter() - began,
+    }  # fmt: skip
+    results.write_json(options.out / "best_recipe.json", report)
+    save_pictures(data, table, ensembles, ours, wrong, predicted["as they are"], options, synthetic)
+    print(f"\nSaved in {options.out}: " + ", ".join(sorted(path.name for path in options.out.iterdir())))
+    print(f"{time.perf_counter() - began:.0f} s in all. {SYNTHETIC if synthetic else results.NOTICE}")
+    return 0
+
+
+def load(options):
+    """Grey films at about three times the network's size, what is wrong with them, and whether they are drawings."""
+    path = options.data or (None if options.phantoms else os.environ.get("TINYCNN_DATA"))
+    if options.data and options.phantoms:
+        raise ValueError("--phantoms asks for synthetic images and --data names others: give one of them")
+    size = options.size * 10 // 3
+    if not path:
+        print(f"\n{SYNTHETIC}\nFor real ones: --data FOLDER_OR_ZIP")
+        counts = {"n_train": options.phantoms, "n_test": max(2, options.phantoms // 4)} if options.phantoms else {}
+        data = chest_phantoms(size=size, seed=0, mode="L", **counts)
+        return data, audit(data), True
+    print(f"\nReading {path} ...")
+    data = load_image_folder(path, size, "L", on_error="skip" if options.skip_bad_files else "raise")
+    for bad in data.skipped:
+        print(f"  left out {bad.path}: {bad.reason}")
+    found = audit(path)
+    if found.paths != [*data.train.paths, *data.test.paths]:
+        raise ValueError(f"{path} holds images that can be audited but not loaded, or changed meanwhile; repair them")
+    return data, found, False
+
+
+def executor_of(text):
+    """What `train_members` takes as its executor: None, a number of processes, or a function."""
+    if text.isdecimal() and int(text):
+        return int(text) if int(text) > 1 else None
+    module, _, name = text.partition(":")
+    sys.path.append(os.getcwd())
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"--executor must be a number of processes or MODULE:NAME, got {text!r}: {error}") from None
+    finally:
+        sys.path.pop()
+
+
+def train_all(options, executor, data_hash, train, classes, what, jobs):
+    """Networks for `jobs`, a dict of name and job, those that `options.out` holds included."""
+    common = {"classes": classes, "epochs": options.epochs, "size": options.size, "data_sha256": data_hash}
+    jobs = {name: {**job, **common} for name, job in jobs.items()}
+    began, seen, fresh = time.perf_counter(), [], []
+    print(f"\n{what}: {len(jobs)} networks, {options.epochs} epochs each", flush=True)
+
+    def tell(name, model, is_fresh):
+        seen.append(name)
+        fresh.extend([name] * is_fresh)
+        if is_fresh:
+            elapsed = time.perf_counter() - began
+            left = (len(jobs) - len(seen)) * elapsed / len(fresh)
+            loss = model.metadata["history"]["loss"][-1]
+            print(f"  {name}: loss {loss:.3f}, after {elapsed:.0f} s, about {left:.0f} s to go", flush=True)
+
+    trained = train_members(
+        partial(recipe.train_job, train), jobs, executor, options.out / "members", on_member=tell
+    )  # fmt: skip
+    if len(fresh) < len(jobs):
+        print(f"  {len(jobs) - len(fresh)} of them found in {options.out}")
+    return trained
+
+
+def train_seeds(trainer, train, classes, options):
+    """One ensemble for each seed; no two members of any share a seed."""
+    jobs = {
+        f"seed-{seed}-member-{member}": {"seed": 1000 * seed + member}
+        for member in range(options.members)
+        for seed in range(options.seeds)
+    }
+    trained = trainer(train, classes, f"{options.seeds} seeds, {options.members} members", jobs)
+    return [
+        Ensemble(trained[f"seed-{seed}-member-{member}"] for member in range(options.members))
+        for seed in range(options.seeds)
+    ]
+
+
+def cross_validate(trainer, what, data, folds, options):
+    """Probabilities for every image, plain and shifted, from networks that saw none of its group."""
+    jobs = {
+        f"{what}-fold-{fold}-member-{member}": {"seed": member, "rows": train.tolist()}
+        for fold, (train, _) in enumerate(folds)
+        for member in range(options.members)
+    }
+    classes = len(data.class_names)
+    heading = f"Cross-validation ({what}), {FOLDS} folds, {options.members} members"
+    trained = trainer(recipe.prepare(data, options.size), classes, heading, jobs)
+    changes = {"as they are": lambda images: images, **simulated_shifts()}
+    found = {name: np.empty((len(data), classes)) for name in changes}
+    for fold, (_, test) in enumerate(folds):
+        ensemble = Ensemble(trained[f"{what}-fold-{fold}-member-{member}"] for member in range(options.members))
+        for name, change in changes.items():
+            images = recipe.prepare_images(change(data.images[test]), options.size)
+            found[name][test] = recipe.predict_with_views(ensemble, images)
+    return found
+
+
+def score_line(labels, names, groups, runs):
+    """`evaluation.summarise` with its arguments in another order."""
+    return evaluation.summarise(labels, runs, names, groups)
+
+
+def shift_scores(labels, predicted):
+    """Accuracy and macro F1 of each shift, means over the seeds."""
+    scores = {}
+    for name, runs in predicted.items():
+        called = np.reshape(runs, (-1, *np.shape(runs)[-2:])).argmax(axis=2)
+        scores[name] = {
+            "accuracy": np.mean([accuracy(labels, row) for row in called]),
+            "macro_f1": np.mean([f1_score(labels, row) for row in called]),
+        }
+    return results.plain(scores)
+
+
+def mistakes(test, runs):
+    """Test images that any seed got wrong: ``path, true, predicted`` (by seed), those wrong most often first."""
+    called = runs.argmax(axis=2)  # (seeds, images)
+    errors = (called != test.labels).sum(axis=0)
+    rows = [i for i in np.argsort(-errors, kind="stable") if errors[i]]
+    return [
+        {"index": int(i), "path": test.paths[i], "true": test.class_names[test.labels[i]]}
+        | {"predicted": [test.class_names[k] for k in called[:, i]], "wrong": int(errors[i])}
+        for i in rows
+    ]
+
+
+def print_results(table, shifts, wrong, lines, names, ours):
+    """Every seed on every set of test images, the means with intervals, the shifts, the mistakes."""
+    for line in lines:
+        scores = table[line][ours]
+        print(f"\n{line}, {ours}\nseed  accuracy  macro F1  recall: {'  '.join(names)}")
+        for seed in range(scores["runs"]):
+            recalls = [scores["recall"][name]["values"] for name in names]
+            cells = "  ".join(f"{values[seed] if values else np.nan:5.3f}" for values in recalls)
+            print(f"{seed:4d}  {scores['accuracy']['values'][seed]:8.4f}"
+                  f"  {scores['macro_f1']['values'][seed]:8.4f}          {cells}")  # fmt: skip
+        lowest = min(row["min"] for row in scores["recall"].values() if row["values"])
+        print(f"lowest recall of a class in any seed: {lowest:.3f}")
+    print(f"\n{evaluation.lines_text(table)}")
+    print("\n+- sd: between seeds.  Intervals: of the mean over the seeds, for other images of the same kind.")
+    width = max(map(len, next(iter(shifts.values()))))
+    print(f"\nSimulated shifts, {ours}: accuracy, macro F1")
+    for number, line in enumerate(shifts, 1):
+        print(f"  ({number}) {line}")
+    for name in next(iter(shifts.values())):
+        cells = "   ".join(f"{part[name]['accuracy']:.3f} {part[name]['macro_f1']:.3f}" for part in shifts.values())
+        print(f"{name:{width}}  {cells}")
+    print(f"\nTest images that some seed got wrong: {len(wrong)}")
+    for row in wrong:
+        print(f"  {row['wrong']} x {row['path']}: {', '.join(sorted(set(row['predicted']) - {row['true']}))}")
+
+
+def save_pictures(data, table, ensembles, ours, wrong, runs, options, synthetic):
+    """Confusion matrix, training curves, what a network sees, and the mistakes of seed 0."""
+    note = SYNTHETIC if synthetic else results.NOTICE
+    names, out = data.train.class_names, options.out
+    matrix = np.sum(next(iter(table.values()))[ours]["confusion_matrices"], axis=0)
+    title = f"The best recipe, {len(ensembles)} seeds of {ours}"
+    plots.plot_confusion_matrix(matrix, names, out / "confusion.png", title=title, note=note)
+    histories = [one.metadata["history"] for ensemble in ensembles for one in ensemble.members]
+    mean = {key: np.mean([one[key] for one in histories], axis=0) for key in ("loss", "accuracy")}
+    plots.plot_history(mean, out / "curves.png", title=f"{title}: mean training curves", note=note)
+    chosen = np.concatenate([np.flatnonzero(data.train.labels == label)[:2] for label in range(len(names))])[:6]
+    seen = recipe.prepare_images(data.train.images[chosen], options.size)
+    rng, varied = np.random.default_rng(0), recipe.augmentation()
+    rows = {"film": data.train.images[chosen], "equalised": shades(seen)}
+    rows |= {f"augmented {i}": shades(varied(seen, rng)) for i in (1, 2, 3)}
+    plots.plot_image_rows(rows, out / "augmentation.png", title="What the networks see", note=note)
+    shown = [row["index"] for row in wrong][:12]
+    if shown:
+        plots.plot_sample_grid(
+            data.test.images[shown], data.test.labels[shown], names, out / "mistakes.png",
+            predictions=runs[0].argmax(axis=1)[shown], probabilities=runs[0][shown],
+            title="Wrong in some seed; predictions of seed 0", note=note,
+        )  # fmt: skip
+
+
+def shades(prepared):
+    """Standardised images as grey levels from 0 to 1."""
+    return np.clip(0.5 + prepared / 5, 0, 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
