@@ -51,7 +51,9 @@ def check_labels(labels, classes, what):
         Naming the first label out of range and where it is.
     """
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
-        hint = "; for one-hot rows use labels.argmax(axis=1)" if labels.ndim == 2 else ""
+        hint = ""
+        if labels.ndim == 2:
+            hint = "; use labels.ravel()" if labels.shape[1] == 1 else "; for one-hot rows use labels.argmax(axis=1)"
         raise ValueError(f"{what} needs integer labels of shape (images,), got {labels.dtype} {labels.shape}{hint}")
     wrong = np.flatnonzero((labels < 0) | (labels >= classes))
     if wrong.size:

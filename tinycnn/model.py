@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from tinycnn.kernels import runtime
 from tinycnn.kernels.elementwise import scale_u8
 from tinycnn.layers.activation import describe, restore
 from tinycnn.layers.base import Layer
@@ -97,12 +98,17 @@ class Sequential:
         shape = tuple(int(n) for n in input_shape)
         self.input_shape = shape
         for layer in self.layers:
-            shape = layer.build(shape, rng=self.rng, dtype=dtype)
+            if not self.built and layer.input_shape == shape and layer.dtype == dtype:
+                shape = layer.output_shape  # built in another model: its weights are why it is here
+                for part in walk(layer):
+                    part.rng = self.rng
+            else:
+                shape = layer.build(shape, rng=self.rng, dtype=dtype)
         self.output_shape = tuple(shape)
         self.dtype = np.dtype(dtype)
         name_layers(self.layers)  # again, for sublayers that exist only now
         for layer in self.all_layers():
-            layer._workspace = {}
+            layer._workspace, layer._gradients = {}, None
         gradients = [None, None]
         for layer in self.layers:  # not what they own: a residual block needs two of its layers' gradients at once
             layer._gradients = gradients
@@ -114,6 +120,7 @@ class Sequential:
         """Whether shapes and parameters exist."""
         return self.output_shape is not None
 
+    @runtime.locked  # two Python threads may predict with one model: its buffers are shared until the copy is made
     def forward(self, x, training=False, logits=False):
         """Outputs for a batch, as an array of your own.
 

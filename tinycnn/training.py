@@ -308,7 +308,7 @@ def _evaluate(model, images, targets, size, objective):
     totals = Totals()
     for start in range(0, len(images), size):
         x, y = images[start : start + size], targets[start : start + size]
-        totals.add(len(x), *objective.forward(model._forward(x, logits=objective.logits), y))
+        totals.add(len(x), *objective.forward(model.forward(x, logits=objective.logits), y))
     return totals.means()
 
 
@@ -342,7 +342,7 @@ def predict(model, data, batch_size=16):
     check_images(images, model, "data")
     outputs = np.empty((len(images), *model.output_shape), model.dtype)
     for start in range(0, len(images), size):
-        outputs[start : start + size] = model._forward(images[start : start + size])
+        outputs[start : start + size] = model.forward(images[start : start + size])
     return outputs
 
 

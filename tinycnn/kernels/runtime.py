@@ -40,9 +40,10 @@ def set_num_threads(n):
     1
     """
     global _num_threads
-    if not (isinstance(n, int) and 1 <= n):
+    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
         raise ValueError(f"set_num_threads({n!r}): the number of threads must be a positive int")
-    _num_threads = n
+    with _LOCK:  # a running kernel has cut its scratch memory for the old number
+        _num_threads = int(n)
 
 
 def get_num_threads():

@@ -172,8 +172,8 @@ class Layer:
 
 def pair(value, what):
     """``3 -> (3, 3)``; a pair of positive ints stays as it is."""
-    values = (value, value) if isinstance(value, (int, np.integer)) else tuple(value)
-    if len(values) != 2 or any(not isinstance(v, (int, np.integer)) or v < 1 for v in values):
+    values = tuple(value) if isinstance(value, (tuple, list, np.ndarray)) else (value, value)
+    if len(values) != 2 or any(isinstance(v, bool) or not isinstance(v, (int, np.integer)) or v < 1 for v in values):
         raise ValueError(f"{what} must be a positive int or a pair of them, got {value!r}")
     return int(values[0]), int(values[1])
 
