@@ -2,9 +2,11 @@ import importlib
 import inspect
 import os
 import pkgutil
+import shutil
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -381,10 +383,33 @@ def test_threads_at_first_come_from_the_environment(tmp_path):
 
 @pytest.mark.parametrize("quiet", [False, True])
 def test_compiling_is_announced_once(tmp_path, quiet):
-    environment = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")} | ({"TINYCNN_QUIET": "1"} if quiet else {})
+    environment = {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "TINYCNN_QUIET": "1" if quiet else ""}
     text = (
         "from tinycnn.kernels.elementwise import sum_of_squares\n"
         "for dtype in (np.float32, np.float64): sum_of_squares(np.ones(3, dtype))\n"
     )
     assert run_script(tmp_path, text, **environment).stderr.count("compiling its kernels") == (0 if quiet else 1)
     assert "compiling" not in run_script(tmp_path, text, **environment).stderr  # now from the cache
+
+
+def test_a_change_in_another_file_of_the_kernels_reaches_the_cached_code(tmp_path):
+    """numba's own cache looks at the compiled function's file only."""
+    copy = tmp_path / "tinycnn"
+    shutil.copytree(Path(runtime.__file__).parents[1], copy, ignore=shutil.ignore_patterns("__pycache__"))
+    script = (
+        "import numpy as np; from tinycnn.kernels import conv; x = np.ones((1, 8, 8, 32), np.float32); "
+        "y = np.empty((1, 8, 8, 32), np.float32); conv.set_winograd(4); "
+        "conv.forward(x, np.ones((3, 3, 32, 32), np.float32), None, "
+        "conv.Geometry((3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 1), y); print(y[0, 4, 4, 0])"
+    )
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": str(tmp_path)}
+
+    def output():
+        return subprocess.run(
+            [sys.executable, "-c", script], env=environment, cwd=tmp_path, capture_output=True, text=True, check=True
+        ).stdout
+
+    right = output()
+    transforms = copy / "kernels" / "winograd_transforms.py"
+    transforms.write_text(transforms.read_text().replace("return m0 + near + far, ", "return m0 + 2.0 * near + far, "))
+    assert output() != right == "288.0\n"

@@ -16,7 +16,6 @@ from tinycnn.kernels.simd import (
     load,
     load_where_code,
     relu,
-    spread,
     store,
     store_max4,
 )
@@ -49,7 +48,7 @@ def vector_results(a, i, b, j, out):
     store(out, 4 * LANES, 2.0 * x + 0.5)
     store(out, 5 * LANES, 1.0 - x / 4.0)
     store(out, 6 * LANES, math.sqrt(x * x))
-    store(out, 7 * LANES, spread(a, i))
+    store(out, 7 * LANES, load(a, i))
     store(out, 8 * LANES, relu(x))
 
 
@@ -60,8 +59,8 @@ def test_vectors_do_what_arrays_do(dtype, i, j):
     out = np.full(9 * LANES + 1, 7, dtype)
     vector_results(a, i, b, j, out)
     x, y = a[i : i + LANES], b[j : j + LANES]
-    mixed, spreaded = [2 * x + dtype(0.5), 1 - x / 4], np.full(LANES, x[0])
-    expected = [x + y, x - y, x * y, x / y, *mixed, abs(x), spreaded, np.maximum(x, 0)]
+    mixed = [2 * x + dtype(0.5), 1 - x / 4]
+    expected = [x + y, x - y, x * y, x / y, *mixed, abs(x), x, np.maximum(x, 0)]
     assert np.allclose(out[:-1].reshape(9, LANES), expected, rtol=4 * np.finfo(dtype).eps)
     assert out[-1] == 7
     assert np.array_equal(out[:LANES], x + y) and np.array_equal(out[3 * LANES : 4 * LANES], x / y)

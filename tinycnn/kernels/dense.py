@@ -1,8 +1,8 @@
 """The dense layer's three matrix products, bounded by how fast the weights stream through memory.
 
 The report's first dense layer has 131072 x 128 weights, 67 MB: at batch 16 each weight takes part in 16 multiply-adds
-per pass, so the arithmetic hides behind the memory traffic if the weights are read once, in order.  All three kernels
-cut the 131072 rows into blocks that fit in cache.
+per pass, so the arithmetic hides behind the memory traffic if the weights are read once, in order.  Every product
+cuts the 131072 rows into blocks that fit in cache.
 """
 
 import numpy as np

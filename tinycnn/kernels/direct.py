@@ -134,7 +134,6 @@ def _correlate(
     y_height, y_width, y_channels = y_shape
     with_relu, with_pool = epilogue
     n_taps = taps_yx.shape[0]
-    per_tap = run
     top, left, tall, wide = extent
     merged = run // (channels // groups)  # kernel columns in one run
     p_width = (n_x - 1) * stride_x + wide + merged
@@ -157,7 +156,7 @@ def _correlate(
             for panel in range(n_panels):
                 for t in range(0, n_taps, tap_block):
                     count = min(tap_block, n_taps - t)
-                    b = (((g * n_panels + panel) * n_taps + t) * per_tap) * NR
+                    b = (((g * n_panels + panel) * n_taps + t) * run) * NR
                     for r in range(rows):
                         a = r * stride_y * p_width * channels + g * (channels // groups)
                         for j in range(0, n_x, MR):
@@ -315,10 +314,9 @@ def weight_gradient(x, grad, grad_shape, taps_yx, strides, groups, grad_kernel, 
     d_size = block * n_x * columns + NR
     chunks = gradient_chunks(images, grad_kernel.size)
     workers = runtime.get_num_threads()
-    P, D, partial, bias_partial = runtime.scratch(
-        x.dtype, workers * p_size, workers * d_size, chunks * grad_kernel.size, chunks * columns
-    )
-    partial, bias_partial = partial.reshape(chunks, -1), bias_partial.reshape(chunks, -1)
+    P, D, partial = runtime.scratch(x.dtype, workers * p_size, workers * d_size, chunks * grad_kernel.size)
+    partial = partial.reshape(chunks, -1)
+    bias_partial = np.empty((chunks, columns))  # float64: a float32 sum over millions of pixels loses digits
     runtime.run(
         _weight_gradient, x.reshape(-1), x.shape, grad.reshape(-1), codes.reshape(-1), codes.size > 0,
         tuple(grad_shape), taps_yx, extent, (groups, run, *strides), block, partial, bias_partial,

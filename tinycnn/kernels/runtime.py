@@ -14,15 +14,31 @@ import functools
 import os
 import sys
 import threading
+from pathlib import Path
 from queue import SimpleQueue
 
 import numba
 import numpy as np
 from numba.core import event
 
-from tinycnn.kernels.simd import aligned_empty
+from tinycnn.kernels.simd import LANES, MR, NR, aligned_empty
 
-jit = functools.partial(numba.njit, cache=True, nogil=True, error_model="numpy")
+_SOURCES = (LANES, MR, NR, *((f.name, f.stat().st_mtime_ns) for f in sorted(Path(__file__).parent.glob("*.py"))))
+
+
+def jit(function):
+    """`numba.njit` for kernels: no GIL, and machine code cached until any file of this package changes.
+
+    numba alone compares the file of `function`: after a change to an inlined helper in another file, which is
+    most of this package, it would go on running the old code.
+    """
+    kernel = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    cache_file = getattr(kernel._cache, "_cache_file", None)
+    if hasattr(cache_file, "_source_stamp"):
+        cache_file._source_stamp = (cache_file._source_stamp, _SOURCES)
+    return kernel
+
+
 inlined = functools.partial(numba.njit, inline="always")  # into the caller, before types: compiled once, not twice
 
 _LOCK = threading.RLock()  # one kernel at a time: the scratch memory is shared, and two would only share the cores

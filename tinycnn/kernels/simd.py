@@ -1,9 +1,9 @@
 """Vectors of `LANES` numbers inside numba functions, and the one GEMM tile that all heavy kernels share.
 
 numba has no vector type, so this module adds one: `load(a, i)` reads ``a[i : i + LANES]`` into a register,
-``+ - *`` work on it, `store` writes it back.  Arrays are one-dimensional and C-contiguous; nothing checks
-bounds.  LLVM maps ``<8 x float>`` to one AVX2 register, to two NEON ones, or to half an AVX-512 one, so the same
-source runs everywhere; in float64 a vector takes two registers.
+``+ - * /`` work on it, `store` writes it back.  Arrays are one-dimensional and C-contiguous; nothing checks
+bounds.  LLVM maps ``<8 x float>`` to one AVX2 register or to two NEON ones, and ``<16 x float>`` to one of
+AVX-512, so the same source runs everywhere; in float64 a vector takes two registers.
 
 The register tile (`MR` rows by `NR` columns of accumulators) is chosen for the host, see `_register_tile`.
 """
@@ -167,18 +167,6 @@ def store(typing_context, array, i, value):
         return context.get_dummy_value()
 
     return types.void(array, types.intp, value), generate
-
-
-@intrinsic
-def spread(typing_context, array, i):
-    """A vector with ``array[i]`` in every lane."""
-    vector = Vector(array.dtype)
-
-    def generate(context, builder, sig, args):
-        scalar = builder.load(_element(context, builder, array, *args))
-        return _broadcast(builder, scalar, _llvm_vector(array.dtype))
-
-    return vector(array, types.intp), generate
 
 
 @intrinsic

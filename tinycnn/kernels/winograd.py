@@ -381,14 +381,15 @@ def backward(x, kernel, grad, pads, size, grad_x, grad_kernel, grad_bias=None, c
     chunks = max(1, min(images, 8, max(2, (1 << 23) // (points * channels * filters))))
     workers = runtime.get_num_threads()
     wants_x = grad_x is not None
-    V, D, M, Q, T, U, partial, bias_partial = runtime.scratch(
+    V, D, M, Q, T, U, partial = runtime.scratch(
         x.dtype, workers * points * (block * channels + SLACK), workers * points * (block * filters + SLACK),
         workers * points * (block * NR + SLACK), workers * points * max(channels, LANES), workers * points * LANES,
-        points * channels * filters, chunks * points * channels * filters, chunks * filters,
+        points * channels * filters, chunks * points * channels * filters,
     )  # fmt: skip
     if wants_x:
         _transformed(kernel, tile, U, transposed=True)
-    partial, bias_partial = partial.reshape(chunks, -1), bias_partial.reshape(chunks, -1)
+    partial = partial.reshape(chunks, -1)
+    bias_partial = np.empty((chunks, filters))  # float64: a float32 sum over millions of pixels loses digits
     runtime.run(
         _backward, x.reshape(-1), x.shape, grad.reshape(-1), (NO_CODES if codes is None else codes).reshape(-1),
         codes is not None, (*size, filters), U, tuple(pads), (grad_x if wants_x else x[:0]).reshape(-1), wants_x,
