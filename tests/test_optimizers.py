@@ -1,5 +1,7 @@
 """Several steps against PyTorch and Keras, which share no code with us; clipping, decay and resuming."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -167,7 +169,10 @@ def test_resuming_is_bit_identical(make, tmp_path):
     for i, grads in enumerate(gradients(np.float32)):
         if i == 3:
             np.savez(tmp_path / "state.npz", **optimizer.state_dict())
-            optimizer.step((key, np.ones_like(p), p) for key, p in params.items())  # must not reach the copy
+            before = {key: p.copy() for key, p in params.items()}
+            optimizer.step((key, p, np.ones_like(p)) for key, p in params.items())  # must not reach the copy
+            for key, p in params.items():
+                p[...] = before[key]
             optimizer = make()
             with np.load(tmp_path / "state.npz", allow_pickle=False) as state:
                 optimizer.load_state_dict(state)
@@ -188,8 +193,9 @@ def test_a_lowered_learning_rate_is_resumed():
 def test_the_schedule_sees_updates_done_so_far():
     seen = []
     optimizer = SGD(lambda step: seen.append(step) or 1.0)
+    param = np.zeros(2)
     for _ in range(3):
-        optimizer.step([("p", np.zeros(2), np.ones(2))])
+        optimizer.step([("p", param, np.ones(2))])
     assert seen == [0, 1, 2]
     assert SGD(lambda step: 0.5 / (step + 1)).current_learning_rate == 0.5
 
@@ -238,3 +244,16 @@ def test_parameters_that_do_not_fit(parameters, message):
 def test_clear_errors(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_one_optimizer_is_not_passed_from_model_to_model():
+    """Keys are layer names, which coincide: the second model would silently go on with the first one's moments."""
+    first, second = np.ones(3, np.float32), np.ones(3, np.float32)
+    optimizer = Adam()
+    optimizer.step([("dense/bias", first, np.ones(3, np.float32))])
+    with pytest.raises(ValueError, match="'dense/bias' is another model's"):
+        optimizer.step([("dense/bias", second, np.ones(3, np.float32))])
+    for resumed in (Adam(), pickle.loads(pickle.dumps(optimizer))):
+        resumed.load_state_dict(optimizer.state_dict())
+        resumed.step([("dense/bias", second, np.ones(3, np.float32))])
+        assert resumed.iterations == 2

@@ -1,6 +1,7 @@
 """Optimizers: how parameters move along their gradients.  The arithmetic is one kernel pass per parameter."""
 
 import math
+import weakref
 
 import numpy as np
 
@@ -33,6 +34,10 @@ class Optimizer:
         self.global_clipnorm = None if global_clipnorm is None else float(global_clipnorm)
         self.iterations = 0
         self._kept = {}  # parameter key -> one array per slot, zero before the first update
+        self._owners = {}  # parameter key -> the array they belong to: two models' keys are often the same
+
+    def __getstate__(self):
+        return {**self.__dict__, "_owners": {}}  # a copy updates copies
 
     def step(self, parameters):
         """Update every parameter in place, once.
@@ -46,7 +51,7 @@ class Optimizer:
         Raises
         ------
         ValueError
-            If a gradient does not fit its parameter, a key comes twice, or a parameter has changed its shape or dtype.
+            If a gradient does not fit its parameter, a key comes twice, or a key now names another array.
         """
         parameters = list(parameters)
         keys = set()
@@ -67,6 +72,12 @@ class Optimizer:
                         f"{type(self).__name__}: '{key}' is now {param.shape} {param.dtype}, but its {slot} is "
                         f"{kept.shape} {kept.dtype}; use a new optimizer for another model"
                     )
+            owner = self._owners.setdefault(key, weakref.ref(param))
+            if owner() is not param:
+                raise ValueError(
+                    f"{type(self).__name__}: '{key}' is another model's, or its model was built again; the "
+                    f"{' and '.join(self.slots)} kept here belong to the first: use a new optimizer"
+                )
         learning_rate = self.current_learning_rate
         scale = self._clip_scale(grad for _, _, grad in parameters)
         for key, param, grad in parameters:
@@ -143,6 +154,7 @@ class Optimizer:
         if "learning_rate" in state:
             self.learning_rate = float(state["learning_rate"])
         self._kept = {key: [arrays[slot] for slot in self.slots] for key, arrays in found.items()}
+        self._owners = {}
 
 
 class SGD(Optimizer):
