@@ -264,7 +264,7 @@ def test_catches_shapes_and_dtypes(x):
 def test_constant_parameters_do_not_hide_errors(x):
     """With gamma all ones, a backward that forgets gamma looks right; the checker disturbs it."""
 
-    class Scale(Layer):
+    class Stretch(Layer):
         def create(self, input_shape):
             self.params["gamma"] = np.ones(input_shape, self.dtype)
 
@@ -277,7 +277,7 @@ def test_constant_parameters_do_not_hide_errors(x):
             self.grads["gamma"] = (grad_y * self.x).sum(axis=0)
             return grad_y
 
-    layer = Scale()
+    layer = Stretch()
     assert "input: wrong" in failure(layer, x)
     assert np.array_equal(layer.params["gamma"], np.ones(5))
 

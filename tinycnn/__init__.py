@@ -44,8 +44,8 @@ _HOME = {
         "precision_recall_fscore_support",
         "model": "Sequential",
         "model_card": "write_model_card",
-        "models": "add_noise deep_encoder denoise denoising_autoencoder fit_autoencoder report_cnn small_resnet "
-        "small_vgg",
+        "models": "add_noise deep_encoder denoise denoising_autoencoder film_cnn fit_autoencoder report_cnn "
+        "small_resnet small_vgg",
         "optimizers": "Adam SGD",
         "plots": "plot_confusion_matrix plot_history plot_image_rows plot_reliability plot_roc plot_sample_grid",
         "plots_overlay": "plot_overlays",
