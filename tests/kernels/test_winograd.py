@@ -44,7 +44,7 @@ def test_kernel_transform_equals_reference(tile, transposed):
     if transposed:
         expected = expected.transpose(0, 2, 1)
     U = np.full(expected.size, np.nan)
-    winograd._transformed(kernel, tile, U, transposed)
+    winograd.transform_kernel(kernel, tile, U, transposed)
     points, depth, columns = expected.shape
     unpacked = U.reshape(points, columns // NR, depth, NR).transpose(0, 2, 1, 3).reshape(expected.shape)
     assert np.allclose(unpacked, expected, atol=1e-13)

@@ -37,7 +37,8 @@ from tinycnn.kernels.simd import (
     store_max4,
     store_strided,
 )
-from tinycnn.kernels.winograd_transforms import KERNEL, SIDES, input_1d, input_adjoint_1d, output_1d, output_adjoint_1d
+from tinycnn.kernels.winograd_kernel import gather_kernel_gradient, transform_kernel
+from tinycnn.kernels.winograd_transforms import SIDES, input_1d, input_adjoint_1d, output_1d, output_adjoint_1d
 
 FORWARD_ROOM = 300_000  # bytes of transformed inputs: with one panel of products they stay in a 512 KB cache
 BACKWARD_ROOM = 700_000  # more: the kernel gradient's products sum over the tiles, and long sums keep the tile busy
@@ -273,68 +274,6 @@ def _backward(
                                             sides)  # fmt: skip
 
 
-@jit
-def _transform_kernel(worker, kernel, shape, G, U, transposed, counter):
-    """U[point] = G g G^T for every pair of channels, in panels of NR columns as `gemm_tile` reads them.
-
-    Columns are filters and rows channels, or the other way round if `transposed`.  A task is one point.
-    """
-    channels, filters = shape
-    depth = filters if transposed else channels
-    side = G.shape[0]
-    while True:
-        p = fetch_add(counter, 1)
-        if p >= side * side:
-            break
-        plane = p * channels * filters
-        zero(U, plane, channels * filters)
-        for i in range(3):
-            for j in range(3):
-                weight = G[p // side, i] * G[p % side, j]
-                if weight != 0:
-                    for c in range(channels):
-                        start = ((i * 3 + j) * channels + c) * filters
-                        for f in range(filters):
-                            row, column = (f, c) if transposed else (c, f)
-                            U[plane + (column // NR * depth + row) * NR + column % NR] += weight * kernel[start + f]
-
-
-@jit
-def _gather_kernel_gradient(worker, partial, shape, G, grad_kernel, rows, counter):
-    """grad_g = G^T [sum of the chunks] G, chunks in order.  A task is one filter, `rows` its workspace."""
-    channels, filters = shape
-    side = G.shape[0]
-    R = rows[worker]
-    while True:
-        f = fetch_add(counter, 1)
-        if f >= filters:
-            break
-        for p in range(side * side):
-            start = (p * filters + f) * channels
-            for c in range(channels):
-                R[p * channels + c] = partial[0, start + c]
-            for chunk in range(1, partial.shape[0]):
-                for c in range(channels):
-                    R[p * channels + c] += partial[chunk, start + c]
-        total = side * side * channels  # one more row of R, for the sum over points
-        for i in range(3):
-            for j in range(3):
-                zero(R, total, channels)
-                for p in range(side * side):
-                    weight = G[p // side, i] * G[p % side, j]
-                    if weight != 0:
-                        for c in range(channels):
-                            R[total + c] += weight * R[p * channels + c]
-                for c in range(channels):
-                    grad_kernel[((i * 3 + j) * channels + c) * filters + f] = R[total + c]
-
-
-def _transformed(kernel, tile, U, transposed=False):
-    channels, filters = kernel.shape[2:]
-    G = KERNEL[tile].astype(kernel.dtype)
-    runtime.run(_transform_kernel, kernel.reshape(-1), (channels, filters), G, U, transposed, runtime.task_counter())
-
-
 def _block(size, tile, channels, itemsize, room):
     """Tiles per task: a multiple of the register tile's rows whose transformed inputs fill about `room` bytes."""
     tiles = -(-size[0] // tile) * -(-size[1] // tile)
@@ -357,7 +296,7 @@ def forward(x, kernel, bias, pads, size, y, relu=False, codes=None, tile=4):
         x.dtype, workers * points * (block * channels + SLACK), workers * points * (block * NR + SLACK),
         workers * points * channels, workers * points * LANES, points * channels * filters,
     )  # fmt: skip
-    _transformed(kernel, tile, U)
+    transform_kernel(kernel, tile, U)
     runtime.run(
         _forward, x.reshape(-1), x.shape, U, bias, tuple(pads), (*size, filters), y.reshape(-1),
         (NO_CODES if codes is None else codes).reshape(-1), relu, codes is not None, block, V.reshape(workers, -1),
@@ -387,7 +326,7 @@ def backward(x, kernel, grad, pads, size, grad_x, grad_kernel, grad_bias=None, c
         points * channels * filters, chunks * points * channels * filters,
     )  # fmt: skip
     if wants_x:
-        _transformed(kernel, tile, U, transposed=True)
+        transform_kernel(kernel, tile, U, transposed=True)
     partial = partial.reshape(chunks, -1)
     bias_partial = np.empty((chunks, filters))  # float64: a float32 sum over millions of pixels loses digits
     runtime.run(
@@ -397,9 +336,6 @@ def backward(x, kernel, grad, pads, size, grad_x, grad_kernel, grad_bias=None, c
         Q.reshape(workers, -1), T.reshape(workers, -1), np.zeros(LANES, x.dtype), np.zeros(1, np.int64),
         runtime.task_counter(), (0,) * tile, SIDES[tile],
     )  # fmt: skip
-    runtime.run(
-        _gather_kernel_gradient, partial, (channels, filters), KERNEL[tile].astype(x.dtype), grad_kernel.reshape(-1),
-        V.reshape(workers, -1), runtime.task_counter(),
-    )  # fmt: skip
+    gather_kernel_gradient(partial, tile, grad_kernel, V.reshape(workers, -1))
     if grad_bias is not None:
         sum_chunks(bias_partial, grad_bias)
