@@ -28,8 +28,9 @@ from peers import load_warning, table
 
 import tinycnn
 from tinycnn.kernels import conv, runtime
+from tinycnn.kernels.gemm import gemm_tile
 from tinycnn.kernels.runtime import jit
-from tinycnn.kernels.simd import LANES, MR, NR, aligned_empty, fetch_add, gemm_tile, load, store
+from tinycnn.kernels.simd import LANES, MR, NR, aligned_empty, fetch_add, load, store
 
 DEPTH = 512  # of the tile's product: a panel of B in the first-level cache, as in the kernels
 TRIES = 12  # of each measurement of the machine; the fastest counts
@@ -206,8 +207,9 @@ def measure(options):
         one_step(model, x, y, loss, optimizer, times)
     medians = {key: statistics.median(values) for key, values in times.items()}
     result["step_s"] = medians.pop(("whole step", ""))
-    rate, bandwidth = 1e9 * result["machine"]["gemm_all"], 1e9 * max(
-        result["machine"]["copy_all"], result["machine"]["update_all"]
+    rate, bandwidth = (
+        1e9 * result["machine"]["gemm_all"],
+        1e9 * max(result["machine"]["copy_all"], result["machine"]["update_all"]),
     )
     steps = dict(zip(names(model), model._steps, strict=True))
     result["rows"] = []

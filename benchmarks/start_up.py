@@ -1,16 +1,16 @@
 """How long until tinycnn works, with nothing compiled and with everything; and what a steady step allocates.
 
-  import       `import tinycnn` in new processes, and the same with everything behind it (numba included), next to
-               an empty Python
-  first ever   import, build and one training step with an empty cache: numba compiles every kernel
-  later        the same in a new process that finds the cache
-  steady       the median step after that
-  allocations  a training run's later epochs under tracemalloc, which sees every NumPy array: the largest rise of memory
-               between two batches.  Below 1 MB, no step allocates an array of 1 MB or more.  numba's own counter
-               tells how many arrays were allocated inside kernels.
+import       `import tinycnn` in new processes, and the same with everything behind it (numba included), next to
+             an empty Python
+first ever   import, build and one training step with an empty cache: numba compiles every kernel
+later        the same in a new process that finds the cache
+steady       the median step after that
+allocations  a training run's later epochs under tracemalloc, which sees every NumPy array: the largest rise of memory
+             between two batches.  Below 1 MB, no step allocates an array of 1 MB or more.  numba's own counter
+             tells how many arrays were allocated inside kernels.
 
-  python benchmarks/start_up.py
-  python benchmarks/start_up.py --batch 4 --side 64 --json
+python benchmarks/start_up.py
+python benchmarks/start_up.py --batch 4 --side 64 --json
 """
 
 import argparse

@@ -172,9 +172,7 @@ def test_three_steps_of_adam_are_those_of_keras(dtype, loss_tolerance, tolerance
     import keras
 
     name = np.dtype(dtype).name
-    theirs.compile(
-        keras.optimizers.Adam(), keras.losses.SparseCategoricalCrossentropy(from_logits=True, dtype=name)
-    )
+    theirs.compile(keras.optimizers.Adam(), keras.losses.SparseCategoricalCrossentropy(from_logits=True, dtype=name))
     optimizer, loss = Adam(), CrossEntropy(WEIGHTS)
     for step in range(3):
         x, labels = films(4, 64, dtype, seed=step)

@@ -8,8 +8,9 @@ cuts the 131072 rows into blocks that fit in cache.
 import numpy as np
 
 from tinycnn.kernels import runtime
+from tinycnn.kernels.gemm import gemm_tile
 from tinycnn.kernels.runtime import jit
-from tinycnn.kernels.simd import MR, NR, fetch_add, gemm_tile
+from tinycnn.kernels.simd import MR, NR, fetch_add
 
 K_BLOCK = 128  # weight rows per block: 64 KB at 128 units
 

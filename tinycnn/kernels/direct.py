@@ -14,25 +14,27 @@ same subset of taps, so each phase is again a plain correlation over the output 
 
 im2col (one row per output pixel, one column per kernel element) turns both into matrix products; here it never exists.
 In NHWC a kernel row is ``kw * channels`` consecutive numbers, so the tile reads it where it lies: a few image rows
-are copied to a zero-padded buffer that stays in cache, and each kernel row is one run of `simd.gemm_tile`.
+are copied to a zero-padded buffer that stays in cache, and each kernel row is one run of `gemm.gemm_tile`.
 See `tinycnn.reference.im2col` for the version with the matrix.
 """
 
 import numpy as np
 
 from tinycnn.kernels import runtime
+from tinycnn.kernels.gemm import gemm_tile
 from tinycnn.kernels.runtime import inlined, jit
 from tinycnn.kernels.simd import (
     LANES,
     MR,
     NR,
+    copy,
     fetch_add,
-    gemm_tile,
     load,
     load_where_code,
     relu,
     store,
     store_max4,
+    zero,
 )
 
 K_BLOCK = 512  # so many rows of a B panel (32 KB in float32) stay in the first-level cache
@@ -56,13 +58,6 @@ def pack_panels(matrices):
 
 
 @inlined
-def zero(a, start, count):
-    """``a[start : start + count] = 0`` as a loop: numba takes seconds to compile the slice assignment."""
-    for i in range(start, start + count):
-        a[i] = 0
-
-
-@inlined
 def load_row(source, codes, pooled, n, row, height, width, channels, P, p, left, p_width):
     """Copy image row `row` to ``P[p:]``, `left` zero pixels before it and zeros up to `p_width` pixels.
 
@@ -77,8 +72,7 @@ def load_row(source, codes, pooled, n, row, height, width, channels, P, p, left,
     zero(P, p + last * channels, (p_width - last) * channels)
     if not pooled:
         start = ((n * height + row) * width + first - left) * channels
-        for i in range((last - first) * channels):
-            P[p + first * channels + i] = source[start + i]
+        copy(P, p + first * channels, source, start, (last - first) * channels)
         return
     pooled_width = width // 2
     for column in range(first - left, last - left):

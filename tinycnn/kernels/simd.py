@@ -1,11 +1,12 @@
-"""Vectors of `LANES` numbers inside numba functions, and the one GEMM tile that all heavy kernels share.
+"""Vectors of `LANES` numbers inside numba functions: arithmetic, loads and stores, and what pooling does in one go.
 
 numba has no vector type, so this module adds one: `load(a, i)` reads ``a[i : i + LANES]`` into a register,
 ``+ - * /`` work on it, `store` writes it back.  Arrays are one-dimensional and C-contiguous; nothing checks
 bounds.  LLVM maps ``<8 x float>`` to one AVX2 register or to two NEON ones, and ``<16 x float>`` to one of
 AVX-512, so the same source runs everywhere; in float64 a vector takes two registers.
 
-The register tile (`MR` rows by `NR` columns of accumulators) is chosen for the host, see `_register_tile`.
+How many numbers a vector has, and the register tile of `gemm.gemm_tile` (`MR` rows by `NR` columns of accumulators),
+are chosen for the host, see `_register_tile`.
 """
 
 import math
@@ -57,18 +58,20 @@ class Vector(types.Type):
         super().__init__(name=f"Vector({scalar})")
 
 
-def _llvm_scalar(scalar):
+def llvm_scalar(scalar):
+    """LLVM's type for numba's float32 or float64."""
     return ir.FloatType() if scalar == types.float32 else ir.DoubleType()
 
 
-def _llvm_vector(scalar):
-    return ir.VectorType(_llvm_scalar(scalar), LANES)
+def llvm_vector(scalar):
+    """LLVM's type for `LANES` of them."""
+    return ir.VectorType(llvm_scalar(scalar), LANES)
 
 
 @register_model(Vector)
 class _VectorModel(models.PrimitiveModel):
     def __init__(self, manager, vector):
-        super().__init__(manager, vector, _llvm_vector(vector.scalar))
+        super().__init__(manager, vector, llvm_vector(vector.scalar))
 
 
 class _VectorArithmetic(AbstractTemplate):
@@ -92,7 +95,8 @@ class _VectorRoot(AbstractTemplate):
             return signature(args[0], args[0])
 
 
-def _broadcast(builder, value, vector):
+def broadcast(builder, value, vector):
+    """A vector of type `vector` with `value` in every lane."""
     zero = ir.Constant(vector, None)
     one = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
     return builder.shuffle_vector(one, zero, ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES))
@@ -102,7 +106,7 @@ def _as_vector(context, builder, value, from_type, to_type):
     if isinstance(from_type, Vector):
         return value
     scalar = context.cast(builder, value, from_type, to_type.scalar)
-    return _broadcast(builder, scalar, _llvm_vector(to_type.scalar))
+    return broadcast(builder, scalar, llvm_vector(to_type.scalar))
 
 
 def _lower_arithmetic(instruction):
@@ -130,20 +134,23 @@ def _lower_root(context, builder, sig, args):
 # -- memory ------------------------------------------------------------------------------------------------------
 
 
-def _element(context, builder, array_type, array, index):
+def pointer_to(context, builder, array_type, array, index):
     """Pointer to ``array[index]``."""
     return builder.gep(context.make_array(array_type)(context, builder, array).data, [index])
 
 
-def _itemsize(array_type):
+def itemsize(array_type):
+    """Bytes of one number."""
     return array_type.dtype.bitwidth // 8
 
 
-def _read(builder, pointer, vector, align):
+def read(builder, pointer, vector, align):
+    """The vector of type `vector` at `pointer`, which is a multiple of `align` bytes."""
     return builder.load(builder.bitcast(pointer, vector.as_pointer()), align=align)
 
 
-def _write(builder, value, pointer, align):
+def write(builder, value, pointer, align):
+    """The way back."""
     builder.store(value, builder.bitcast(pointer, value.type.as_pointer()), align=align)
 
 
@@ -153,7 +160,7 @@ def load(typing_context, array, i):
     vector = Vector(array.dtype)
 
     def generate(context, builder, sig, args):
-        return _read(builder, _element(context, builder, array, *args), _llvm_vector(array.dtype), _itemsize(array))
+        return read(builder, pointer_to(context, builder, array, *args), llvm_vector(array.dtype), itemsize(array))
 
     return vector(array, types.intp), generate
 
@@ -163,42 +170,36 @@ def store(typing_context, array, i, value):
     """``array[i : i + LANES] = value``."""
 
     def generate(context, builder, sig, args):
-        _write(builder, args[2], _element(context, builder, array, *args[:2]), _itemsize(array))
+        write(builder, args[2], pointer_to(context, builder, array, *args[:2]), itemsize(array))
         return context.get_dummy_value()
 
     return types.void(array, types.intp, value), generate
 
 
 @intrinsic
-def load_strided(typing_context, array, i, step, like):
-    """The tuple of vectors at ``i, i + step, i + 2*step, ...``, as many as the tuple `like` has elements."""
-    vector = Vector(array.dtype)
+def zero(typing_context, array, start, count):
+    """``array[start : start + count] = 0`` as one call to memset: numba takes seconds to compile the slice."""
 
     def generate(context, builder, sig, args):
-        array_, i_, step_, _ = args
-        pointer = _element(context, builder, array, array_, i_)
-        vectors = []
-        for _ in range(like.count):
-            vectors.append(_read(builder, pointer, _llvm_vector(array.dtype), _itemsize(array)))
-            pointer = builder.gep(pointer, [step_])
-        return context.make_tuple(builder, sig.return_type, vectors)
+        array_, start_, count_ = args
+        size = builder.mul(count_, INDEX(itemsize(array)))
+        cgutils.memset(builder, pointer_to(context, builder, array, array_, start_), size, 0)
+        return context.get_dummy_value()
 
-    return types.UniTuple(vector, like.count)(array, types.intp, types.intp, like), generate
+    return types.void(array, types.intp, types.intp), generate
 
 
 @intrinsic
-def store_strided(typing_context, array, i, step, values):
-    """Store a tuple of vectors at ``i, i + step, i + 2*step, ...``."""
+def copy(typing_context, target, i, source, j, count):
+    """``target[i : i + count] = source[j : j + count]`` as one call to memcpy, for arrays of one dtype."""
 
     def generate(context, builder, sig, args):
-        array_, i_, step_, values_ = args
-        pointer = _element(context, builder, array, array_, i_)
-        for k in range(values.count):
-            _write(builder, builder.extract_value(values_, k), pointer, _itemsize(array))
-            pointer = builder.gep(pointer, [step_])
+        target_, i_, source_, j_, count_ = args
+        to, start = (pointer_to(context, builder, *where) for where in ((target, target_, i_), (source, source_, j_)))
+        cgutils.raw_memcpy(builder, to, start, count_, itemsize(target))
         return context.get_dummy_value()
 
-    return types.void(array, types.intp, types.intp, values), generate
+    return types.void(target, types.intp, source, types.intp, types.intp), generate
 
 
 @intrinsic
@@ -250,9 +251,9 @@ def store_max4(typing_context, y, i, codes, j, v0, v1, v2, v3, with_relu):
         cut_code = builder.select(dead, ir.Constant(wide, [DEAD] * LANES), code)
         best = builder.select(flag, cut, best)
         code = builder.select(flag, cut_code, code)
-        _write(builder, best, _element(context, builder, y, y_array, i_), _itemsize(y))
+        write(builder, best, pointer_to(context, builder, y, y_array, i_), itemsize(y))
         narrow = builder.trunc(code, ir.VectorType(ir.IntType(8), LANES))
-        _write(builder, narrow, _element(context, builder, codes, code_array, j_), 1)
+        write(builder, narrow, pointer_to(context, builder, codes, code_array, j_), 1)
         return context.get_dummy_value()
 
     return types.void(y, types.intp, codes, types.intp, v0, v1, v2, v3, types.boolean), generate
@@ -266,10 +267,10 @@ def load_where_code(typing_context, grad, i, codes, j, k):
     def generate(context, builder, sig, args):
         grad_array, i_, code_array, j_, k_ = args
         bytes_ = ir.VectorType(ir.IntType(8), LANES)
-        grad_pointer = _element(context, builder, grad, grad_array, i_)
-        value = _read(builder, grad_pointer, _llvm_vector(grad.dtype), _itemsize(grad))
-        code = _read(builder, _element(context, builder, codes, code_array, j_), bytes_, 1)
-        wanted = _broadcast(builder, builder.trunc(k_, ir.IntType(8)), bytes_)
+        grad_pointer = pointer_to(context, builder, grad, grad_array, i_)
+        value = read(builder, grad_pointer, llvm_vector(grad.dtype), itemsize(grad))
+        code = read(builder, pointer_to(context, builder, codes, code_array, j_), bytes_, 1)
+        wanted = broadcast(builder, builder.trunc(k_, ir.IntType(8)), bytes_)
         return builder.select(builder.icmp_unsigned("==", code, wanted), value, ir.Constant(value.type, None))
 
     return vector(grad, types.intp, codes, types.intp, types.intp), generate
@@ -280,106 +281,7 @@ def fetch_add(typing_context, counter, step):
     """Add `step` to ``counter[0]`` atomically and return the old value: how workers draw their next task."""
 
     def generate(context, builder, sig, args):
-        pointer = _element(context, builder, sig.args[0], args[0], INDEX(0))
+        pointer = pointer_to(context, builder, sig.args[0], args[0], INDEX(0))
         return builder.atomic_rmw("add", pointer, args[1], "monotonic")
 
     return types.intp(counter, types.intp), generate
-
-
-def _opaque(builder, pointer):
-    """The same pointer, of unknown origin to the optimiser.
-
-    LLVM would otherwise keep one running pointer per row of A, more than there are registers, and spend half of the
-    tile's time on spilling them; so it has to use one pointer and constant row offsets.
-    """
-    identity = ir.FunctionType(pointer.type, [pointer.type])
-    return builder.asm(identity, "", "=r,0", [pointer], side_effect=False)
-
-
-# -- the GEMM tile ----------------------------------------------------------------------------------------------
-
-
-@intrinsic
-def gemm_tile(typing_context, A, a, a_row, a_k, taps, tap, n_taps, run, B, b, b_k, C, c, c_row, rows, cols, add):
-    """One register tile of a matrix product, `rows` <= MR by `cols` <= NR::
-
-        C[c + i*c_row + j]  (+)=  sum over t < n_taps, k < run of
-            A[a + taps[tap + t] + i*a_row + k*a_k] * B[b + (t*run + k)*b_k + j]
-
-    `taps` is what makes it a convolution: K is walked in `n_taps` runs, each starting at its own offset in A, so
-    that the rows of an NHWC image are read in place and no im2col matrix exists.  A plain product has one tap at
-    offset 0.  The accumulators stay in registers from the first k to the last; each k costs NR/LANES loads of B
-    and `rows` broadcasts of A for MR*NR/LANES fused multiply-adds.
-
-    B must be readable NR columns wide.  Rows past `rows` read the last valid row again and are not stored, so
-    nothing outside A or C is touched.  `add` adds to C instead of overwriting it.
-    """
-    scalar = A.dtype
-    sig = types.void(
-        A, types.intp, types.intp, types.intp, taps, types.intp, types.intp, types.intp,
-        B, types.intp, types.intp, C, types.intp, types.intp, types.intp, types.intp, types.boolean,
-    )  # fmt: skip
-
-    def generate(context, builder, sig, args):
-        A_, a_, a_row_, a_k_, taps_, tap_, n_taps_, run_, B_, b_, b_k_, C_, c_, c_row_, rows_, cols_, add_ = args
-        number, vector = _llvm_scalar(scalar), _llvm_vector(scalar)
-        align, width = _itemsize(A), NR // LANES
-        zero = ir.Constant(vector, None)
-        last = builder.sub(rows_, INDEX(1))
-        row_offset = []
-        for i in range(MR):
-            inside = builder.icmp_signed("<", INDEX(i), rows_)
-            row_offset.append(builder.mul(builder.select(inside, INDEX(i), last), a_row_))
-
-        accumulators = [[cgutils.alloca_once(builder, vector) for _ in range(width)] for _ in range(MR)]
-        for row in accumulators:
-            for slot in row:
-                builder.store(zero, slot)
-        a_slot = cgutils.alloca_once(builder, number.as_pointer())
-        b_slot = cgutils.alloca_once(builder, number.as_pointer())
-        builder.store(_element(context, builder, B, B_, b_), b_slot)
-        with cgutils.for_range(builder, n_taps_) as loop:
-            offset = builder.load(_element(context, builder, taps, taps_, builder.add(tap_, loop.index)))
-            builder.store(_element(context, builder, A, A_, builder.add(a_, offset)), a_slot)
-            with cgutils.for_range(builder, run_):
-                a_pointer = _opaque(builder, builder.load(a_slot))
-                b_pointer = builder.load(b_slot)
-                columns = [
-                    _read(builder, builder.gep(b_pointer, [INDEX(j * LANES)]), vector, align) for j in range(width)
-                ]
-                for i in range(MR):
-                    element = _broadcast(builder, builder.load(builder.gep(a_pointer, [row_offset[i]])), vector)
-                    for j in range(width):
-                        slot = accumulators[i][j]
-                        product = builder.fmul(element, columns[j], flags=FMA_FLAGS)
-                        total = builder.fadd(builder.load(slot), product, flags=FMA_FLAGS)
-                        builder.store(total, slot)
-                builder.store(builder.gep(a_pointer, [a_k_]), a_slot)
-                builder.store(builder.gep(b_pointer, [b_k_]), b_slot)
-
-        with builder.if_else(builder.icmp_signed("==", cols_, INDEX(NR))) as (whole, part):
-            with whole:
-                for i in range(MR):
-                    with builder.if_then(builder.icmp_signed("<", INDEX(i), rows_), likely=True):
-                        row = _element(context, builder, C, C_, builder.add(c_, builder.mul(INDEX(i), c_row_)))
-                        for j in range(width):
-                            pointer = builder.gep(row, [INDEX(j * LANES)])
-                            old = builder.select(add_, _read(builder, pointer, vector, align), zero)
-                            _write(builder, builder.fadd(old, builder.load(accumulators[i][j])), pointer, align)
-            with part:
-                tile = cgutils.alloca_once(builder, ir.ArrayType(number, MR * NR))
-                first = builder.bitcast(tile, number.as_pointer())
-                for i in range(MR):
-                    for j in range(width):
-                        value = builder.load(accumulators[i][j])
-                        _write(builder, value, builder.gep(first, [INDEX(i * NR + j * LANES)]), align)
-                with cgutils.for_range(builder, rows_) as row:
-                    target = builder.add(c_, builder.mul(row.index, c_row_))
-                    with cgutils.for_range(builder, cols_) as column:
-                        pointer = _element(context, builder, C, C_, builder.add(target, column.index))
-                        position = builder.add(builder.mul(row.index, INDEX(NR)), column.index)
-                        old = builder.select(add_, builder.load(pointer), ir.Constant(number, 0.0))
-                        builder.store(builder.fadd(old, builder.load(builder.gep(first, [position]))), pointer)
-        return context.get_dummy_value()
-
-    return sig, generate

@@ -6,7 +6,7 @@ channels.  Lavin and Gray (arXiv:1509.09308) transform tile and kernel so that 3
     Y = A^T [ (G g G^T) * (B^T d B) ] A                        * element by element
 
 Summed over input channels, each of the 36 points is a matrix product of its own, (tiles x channels) by (channels x
-filters); that is where the time goes, in `simd.gemm_tile`.  The gradients are the adjoints of the same formula:
+filters); that is where the time goes, in `gemm.gemm_tile`.  The gradients are the adjoints of the same formula:
 
     D  = A grad_Y A^T          grad_d = B [ D @ (G g G^T)^T ] B^T         grad_g = G^T [ (B^T d B)^T @ D ] G
 
@@ -21,21 +21,21 @@ chooses the variant at compile time.
 import numpy as np
 
 from tinycnn.kernels import runtime
-from tinycnn.kernels.direct import NO_CODES, sum_chunks, zero
+from tinycnn.kernels.direct import NO_CODES, sum_chunks
+from tinycnn.kernels.gemm import gemm_tile
 from tinycnn.kernels.runtime import inlined, jit
 from tinycnn.kernels.simd import (
     LANES,
     MR,
     NR,
+    copy,
     fetch_add,
-    gemm_tile,
     load,
-    load_strided,
     load_where_code,
     relu,
     store,
     store_max4,
-    store_strided,
+    zero,
 )
 from tinycnn.kernels.winograd_kernel import gather_kernel_gradient, transform_kernel
 from tinycnn.kernels.winograd_transforms import SIDES, input_1d, input_adjoint_1d, output_1d, output_adjoint_1d
@@ -53,8 +53,7 @@ def _patch(x, n, height, width, channels, row, column, side, Q):
             q = (i * side + j) * channels
             if 0 <= row + i < height and 0 <= column + j < width:
                 start = ((n * height + row + i) * width + column + j) * channels
-                for c in range(channels):
-                    Q[q + c] = x[start + c]
+                copy(Q, q, x, start, channels)
             else:
                 zero(Q, q, channels)
 
@@ -65,11 +64,9 @@ def _transform_input(x, start, row_step, column_step, channels, V, v, plane, T, 
     side = len(sides)
     for c in range(0, channels, LANES):
         for j in range(side):  # columns: T[:, j] = B^T d[:, j]
-            d = load_strided(x, start + j * column_step + c, row_step, sides)
-            store_strided(T, j * LANES, side * LANES, input_1d(d))
+            input_1d(x, start + j * column_step + c, row_step, T, j * LANES, side * LANES, sides)
         for i in range(side):  # rows: V[i, :] = T[i, :] B
-            d = load_strided(T, i * side * LANES, LANES, sides)
-            store_strided(V, v + i * side * plane + c, plane, input_1d(d))
+            input_1d(T, i * side * LANES, LANES, V, v + i * side * plane + c, plane, sides)
 
 
 @inlined
@@ -123,11 +120,9 @@ def _forward(
                 row, column = (first + t) // tiles_x * tile, (first + t) % tiles_x * tile
                 for c in range(0, NR, LANES):
                     for j in range(side):  # columns: T[:, j] = A^T M[:, j]
-                        m = load_strided(M, j * m_plane + t * NR + c, side * m_plane, sides)
-                        store_strided(T, j * LANES, side * LANES, output_1d(m))
+                        output_1d(M, j * m_plane + t * NR + c, side * m_plane, T, j * LANES, side * LANES, sides)
                     for i in range(tile):  # rows: T[i, :] = T[i, :] A, in place
-                        m = load_strided(T, i * side * LANES, LANES, sides)
-                        store_strided(T, i * side * LANES, LANES, output_1d(m))
+                        output_1d(T, i * side * LANES, LANES, T, i * side * LANES, LANES, sides)
                     f = panel * NR + c
                     if with_pool:
                         _write_pooled(T, side, tile, load(bias, f), y, codes, n, row, column, height, width, filters, f,
@@ -201,11 +196,9 @@ def _transform_gradient(
         for f in range(0, filters, LANES):
             _gradient_tile(grad, codes, pooled, n, height, width, filters, row, column, f, E, tile, zeros)
             for j in range(tile):
-                e = load_strided(E, j * LANES, tile * LANES, like)
-                store_strided(T, j * LANES, tile * LANES, output_adjoint_1d(e))
+                output_adjoint_1d(E, j * LANES, tile * LANES, T, j * LANES, tile * LANES, like)
             for i in range(side):
-                e = load_strided(T, i * tile * LANES, LANES, like)
-                store_strided(D, i * side * plane + t * filters + f, plane, output_adjoint_1d(e))
+                output_adjoint_1d(T, i * tile * LANES, LANES, D, i * side * plane + t * filters + f, plane, like)
 
 
 @inlined
@@ -218,11 +211,9 @@ def _add_input_gradient(M, m_plane, shape, pads, tiles_x, n, first, count, panel
         column = (first + t) % tiles_x * tile - pads[1]
         for c in range(0, NR, LANES):
             for j in range(side):
-                m = load_strided(M, j * m_plane + t * NR + c, side * m_plane, sides)
-                store_strided(T, j * LANES, side * LANES, input_adjoint_1d(m))
+                input_adjoint_1d(M, j * m_plane + t * NR + c, side * m_plane, T, j * LANES, side * LANES, sides)
             for i in range(max(0, -row), min(side, height - row)):
-                m = load_strided(T, i * side * LANES, LANES, sides)
-                store_strided(T, i * side * LANES, LANES, input_adjoint_1d(m))
+                input_adjoint_1d(T, i * side * LANES, LANES, T, i * side * LANES, LANES, sides)
                 for j in range(max(0, -column), min(side, width - column)):
                     x = ((n * height + row + i) * width + column + j) * channels + panel * NR + c
                     store(grad_x, x, load(grad_x, x) + load(T, (i * side + j) * LANES))

@@ -5,9 +5,8 @@ Once per pass, not once per tile: ``U = G g G^T`` before the products of `winogr
 """
 
 from tinycnn.kernels import runtime
-from tinycnn.kernels.direct import zero
 from tinycnn.kernels.runtime import jit
-from tinycnn.kernels.simd import NR, fetch_add
+from tinycnn.kernels.simd import LANES, NR, fetch_add, load, store, zero
 from tinycnn.kernels.winograd_transforms import KERNEL
 
 
@@ -39,32 +38,31 @@ def _transform_kernel(worker, kernel, shape, G, U, transposed, counter):
 
 @jit
 def _gather_kernel_gradient(worker, partial, shape, G, grad_kernel, rows, counter):
-    """grad_g = G^T [sum of the chunks] G, chunks in order.  A task is one filter, `rows` its workspace."""
+    """grad_g = G^T [sum of the chunks] G, chunks in order.  A task is one filter, a row of `rows` its workspace."""
     channels, filters = shape
     side = G.shape[0]
+    points = side * side
+    size = points * filters * channels
     R = rows[worker]
     while True:
         f = fetch_add(counter, 1)
         if f >= filters:
             break
-        for p in range(side * side):
-            start = (p * filters + f) * channels
-            for c in range(channels):
-                R[p * channels + c] = partial[0, start + c]
-            for chunk in range(1, partial.shape[0]):
-                for c in range(channels):
-                    R[p * channels + c] += partial[chunk, start + c]
-        total = side * side * channels  # one more row of R, for the sum over points
-        for i in range(3):
-            for j in range(3):
-                zero(R, total, channels)
-                for p in range(side * side):
-                    weight = G[p // side, i] * G[p % side, j]
-                    if weight != 0:
-                        for c in range(channels):
-                            R[total + c] += weight * R[p * channels + c]
-                for c in range(channels):
-                    grad_kernel[((i * 3 + j) * channels + c) * filters + f] = R[total + c]
+        for c in range(0, channels, LANES):
+            for p in range(points):
+                start = (p * filters + f) * channels + c
+                total = load(partial, start)
+                for chunk in range(start + size, partial.size, size):
+                    total = total + load(partial, chunk)
+                store(R, p * LANES, total)
+            for i in range(3):
+                for j in range(3):
+                    total = G[0, i] * G[0, j] * load(R, 0)
+                    for p in range(1, points):
+                        total = total + G[p // side, i] * G[p % side, j] * load(R, p * LANES)
+                    store(R, points * LANES, total)
+                    for lane in range(LANES):
+                        grad_kernel[((i * 3 + j) * channels + c + lane) * filters + f] = R[points * LANES + lane]
 
 
 def transform_kernel(kernel, tile, U, transposed=False):
@@ -78,6 +76,6 @@ def gather_kernel_gradient(partial, tile, grad_kernel, rows):
     """Fill `grad_kernel` ``(3, 3, channels, filters)`` from the chunks' gradients of the transformed kernel."""
     G = KERNEL[tile].astype(grad_kernel.dtype)
     runtime.run(
-        _gather_kernel_gradient, partial, grad_kernel.shape[2:], G, grad_kernel.reshape(-1), rows,
+        _gather_kernel_gradient, partial.reshape(-1), grad_kernel.shape[2:], G, grad_kernel.reshape(-1), rows,
         runtime.task_counter(),
     )  # fmt: skip

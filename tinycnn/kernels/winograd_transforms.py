@@ -1,5 +1,9 @@
 """Winograd's one-dimensional transforms for 4 and for 2 outputs, as few additions as possible, on vectors of channels.
 
+Each formula is plain Python: it takes a tuple of anything that adds and multiplies, so it can be tried on numbers.  For
+the kernels it is called once, with stand-ins that emit an LLVM instruction for each ``+ - *``; numba would spend
+seconds on typing and inlining the same lines.
+
 With the interpolation points 0, 1, -1, 2, -2, infinity (4 outputs) or 0, 1, -1, infinity (2 outputs), Lavin and Gray
 (arXiv:1509.09308) give B^T (`input_1d`), A^T (`output_1d`) and G (`KERNEL`); the adjoints are their transposes.  The
 constants cost accuracy in float32: about one digit for 4 outputs (4, 5, 8 and 1/24), next to nothing for 2.
@@ -7,7 +11,11 @@ constants cost accuracy in float32: about one digit for 4 outputs (4, 5, 8 and 1
 """
 
 import numpy as np
-from numba.extending import overload
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from tinycnn.kernels.simd import FMA_FLAGS, LANES, itemsize, llvm_vector, pointer_to, read, write
 
 KERNEL = {
     4: np.array([[1 / 4, 0, 0], [-1 / 6, -1 / 6, -1 / 6], [-1 / 6, 1 / 6, -1 / 6],
@@ -64,34 +72,55 @@ def _input_adjoint_2(t):
     return m0, m1 - m2 + m3, m1 + m2 - m0, -1.0 * m3
 
 
-def input_1d(t):
-    """B^T t: 6 vectors to 6, or 4 to 4."""
-    return _input_4(t) if len(t) == 6 else _input_2(t)
+class _Traced:
+    """A vector in a formula that is written down as LLVM instructions while Python evaluates it."""
+
+    def __init__(self, builder, value):
+        self.builder, self.value = builder, value
+
+    def _emit(self, instruction, other):
+        other = other.value if isinstance(other, _Traced) else ir.Constant(self.value.type, [other] * LANES)
+        return _Traced(self.builder, getattr(self.builder, instruction)(self.value, other, flags=FMA_FLAGS))
+
+    def __add__(self, other):
+        return self._emit("fadd", other)
+
+    def __sub__(self, other):
+        return self._emit("fsub", other)
+
+    def __rmul__(self, factor):
+        return self._emit("fmul", factor)
 
 
-def output_1d(t):
-    """A^T t: 6 vectors to 4, or 4 to 2."""
-    return _output_4(t) if len(t) == 6 else _output_2(t)
+def _transform(formulas):
+    """``transform(source, i, step, target, j, target_step, like)``: `formulas[len(like)]` on vectors.
+
+    Reads ``len(like)`` vectors at ``i, i + step, ...`` of `source` and writes the results to
+    ``j, j + target_step, ...`` of `target`; all are read before the first is written.
+    """
+
+    @intrinsic
+    def transform(typing_context, source, i, step, target, j, target_step, like):
+        vector, align = llvm_vector(source.dtype), itemsize(source)
+
+        def generate(context, builder, sig, args):
+            source_, i_, step_, target_, j_, target_step_, _ = args
+            pointer, vectors = pointer_to(context, builder, source, source_, i_), []
+            for _ in range(like.count):
+                vectors.append(_Traced(builder, read(builder, pointer, vector, align)))
+                pointer = builder.gep(pointer, [step_])
+            pointer = pointer_to(context, builder, target, target_, j_)
+            for result in formulas[like.count](vectors):
+                write(builder, result.value, pointer, align)
+                pointer = builder.gep(pointer, [target_step_])
+            return context.get_dummy_value()
+
+        return types.void(source, types.intp, types.intp, target, types.intp, types.intp, like), generate
+
+    return transform
 
 
-def output_adjoint_1d(t):
-    """A t: 4 vectors to 6, or 2 to 4."""
-    return _output_adjoint_4(t) if len(t) == 4 else _output_adjoint_2(t)
-
-
-def input_adjoint_1d(t):
-    """B t: 6 vectors to 6, or 4 to 4."""
-    return _input_adjoint_4(t) if len(t) == 6 else _input_adjoint_2(t)
-
-
-def _by_length(function, long, variants):
-    # numba compiles a call for one length of tuple and must not see the code for the other
-    @overload(function, inline="always")
-    def choose(t):
-        return variants[0] if t.count == long else variants[1]
-
-
-_by_length(input_1d, 6, (_input_4, _input_2))
-_by_length(output_1d, 6, (_output_4, _output_2))
-_by_length(output_adjoint_1d, 4, (_output_adjoint_4, _output_adjoint_2))
-_by_length(input_adjoint_1d, 6, (_input_adjoint_4, _input_adjoint_2))
+input_1d = _transform({6: _input_4, 4: _input_2})  # B^T t: 6 vectors to 6, or 4 to 4
+output_1d = _transform({6: _output_4, 4: _output_2})  # A^T t: 6 vectors to 4, or 4 to 2
+output_adjoint_1d = _transform({4: _output_adjoint_4, 2: _output_adjoint_2})  # A t: 4 vectors to 6, or 2 to 4
+input_adjoint_1d = _transform({6: _input_adjoint_4, 4: _input_adjoint_2})  # B t: 6 vectors to 6, or 4 to 4

@@ -1,0 +1,70 @@
+import functools
+
+import numba
+import numpy as np
+import pytest
+
+from tinycnn.kernels.gemm import gemm_tile
+from tinycnn.kernels.simd import MR, NR
+
+DTYPES = [np.float32, np.float64]
+jit = functools.partial(numba.njit, error_model="numpy")
+
+
+def normal(*shape, dtype, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype(dtype)
+
+
+@jit
+def one_tile(A, a, a_row, a_k, taps, tap, n_taps, run, B, b, b_k, C, c, c_row, rows, cols, add):
+    gemm_tile(A, a, a_row, a_k, taps, tap, n_taps, run, B, b, b_k, C, c, c_row, rows, cols, add)
+
+
+def check_tile(dtype, rows, cols, offsets, run, *, transposed=False, add=False, b_k=NR, seed=0):
+    """Compare one tile with NumPy, and see that it leaves the rest of C alone."""
+    a, b, c, c_row, skip = 5, 3, 4, cols + 2, 1
+    a_row, a_k = (1, MR + 2) if transposed else (run + max(offsets) + 1, 1)
+    depth = len(offsets) * run
+    A = normal(a + max(offsets) + (rows - 1) * a_row + (run - 1) * a_k + 1, dtype=dtype, seed=seed)
+    B = normal(b + (depth - 1) * b_k + NR, dtype=dtype, seed=seed + 1)
+    A, B = (np.append(array, np.full(99, np.nan, dtype)) for array in (A, B))  # what must not be read
+    C = np.full(c + rows * c_row, np.nan if not add else 0.5, dtype)
+    before = C.copy()
+    taps = np.array([99999] * skip + list(offsets), np.int64)
+    one_tile(A, a, a_row, a_k, taps, skip, len(offsets), run, B, b, b_k, C, c, c_row, rows, cols, add)
+
+    index = a + np.add.outer(np.arange(rows) * a_row, np.add.outer(offsets, np.arange(run) * a_k).reshape(-1))
+    lines = b + np.add.outer(np.arange(depth) * b_k, np.arange(cols))
+    product = A[index].astype(np.float64) @ B[lines].astype(np.float64)  # (rows, cols)
+    expected = before.copy()
+    for i in range(rows):
+        line = slice(c + i * c_row, c + i * c_row + cols)
+        expected[line] = product[i] + (0.5 if add else 0)
+    tolerance = depth * np.finfo(dtype).eps * 4
+    assert np.allclose(C, expected, rtol=tolerance, atol=tolerance, equal_nan=True)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("add", [False, True])
+def test_every_edge_of_the_tile(dtype, add):
+    for rows in range(1, MR + 1):
+        for cols in range(1, NR + 1):
+            check_tile(dtype, rows, cols, [0], 5, add=add, seed=rows * NR + cols)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("offsets", [[0], [7], [0, 3], [9, 0, 4, 4], list(range(0, 50, 2))])
+@pytest.mark.parametrize("run", [1, 2, 19])
+def test_taps_and_runs(dtype, transposed, offsets, run):
+    for rows, cols in ((MR, NR), (1, NR), (MR, 1), (MR - 1, NR - 1)):
+        check_tile(dtype, rows, cols, offsets, run, transposed=transposed)
+        check_tile(dtype, rows, cols, offsets, run, transposed=transposed, add=True, b_k=NR + 5)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_no_taps_write_zeros(dtype):
+    C = np.full(MR * NR, np.nan, dtype)
+    nothing = np.zeros(NR, dtype)
+    one_tile(nothing, 0, 1, 1, np.zeros(1, np.int64), 0, 0, 3, nothing, 0, NR, C, 0, NR, MR, NR, False)
+    assert (C == 0).all()
