@@ -19,22 +19,21 @@ import numpy as np
 
 import tinycnn
 from tinycnn import evaluation, plots, recipe, results
-from tinycnn.data import audit, chest_phantoms, grouped_kfold, load_image_folder, merge_groups
-from tinycnn.data.known_sets import known_patients
+from tinycnn.command_line import add_data_options, answer, at_least, load_audited
+from tinycnn.data import grouped_kfold, merge_groups
+from tinycnn.data.known_sets import known_patients, known_sources
 from tinycnn.data.shifts import simulated_shifts
-from tinycnn.ensemble import Ensemble, MemberError, train_members
-from tinycnn.metrics import accuracy, f1_score
+from tinycnn.ensemble import Ensemble, train_members
+from tinycnn.run_report import SYNTHETIC
+from tinycnn.trust import wilson_interval
 
-SYNTHETIC = (
-    "SYNTHETIC images: drawings by tinycnn.chest_phantoms, no patients; the numbers say nothing about radiology."
-)
 FOLDS = 5
 EXAMPLES = """\
 examples:
   python examples/best_recipe.py --phantoms 12 --size 48 --epochs 8 --seeds 2 --members 2
       synthetic images, a minute: see everything work without any data
-  python examples/best_recipe.py --data Covid19-dataset.zip --cross-validate train all
-      5 seeds of 5 members, and the same in 5 folds; the same command after a stop goes on where it was
+  python examples/best_recipe.py --data Covid19-dataset.zip --cross-validate train all --leave-sources-out
+      5 seeds of 5 members, 5 folds, and whole collections left out; the same command after a stop goes on where it was
   python examples/best_recipe.py --data FOLDER --executor mpi4py.futures:MPIPoolExecutor
       members on the machines of an MPI job (mpiexec -n 9 python -m mpi4py.futures examples/best_recipe.py ...)
   python examples/best_recipe.py --data FOLDER --executor my_cluster:executor
@@ -46,16 +45,8 @@ exit codes: 0 done, 2 a wrong option, file or folder, 130 stopped by Ctrl-C"""
 def main(arguments=None):
     """Run the example; returns the exit code."""
     options = parse(arguments)
-    try:
-        return run(options)
-    except KeyboardInterrupt:
-        print(f"\nstopped; the same command goes on with the members that {options.out} does not yet hold")
-        return 130
-    except MemoryError:
-        print("error: not enough memory; try --executor 1", file=sys.stderr)
-    except (OSError, ValueError, FloatingPointError, MemberError) as error:
-        print(f"error: {error}", file=sys.stderr)
-    return 2
+    stopped = f"the same command goes on with the members that {options.out} does not yet hold"
+    return answer(run, options, stopped, memory="--executor 1")
 
 
 def parse(arguments):
@@ -63,16 +54,27 @@ def parse(arguments):
     parser = argparse.ArgumentParser(
         description=__doc__.split("``python")[0], epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_data_options(parser)
     add = parser.add_argument
-    add("--data", metavar="PATH", help="folder or zip; else $TINYCNN_DATA; else synthetic images")
-    add("--seeds", type=positive, default=5, metavar="N", help="independent repetitions of the whole (5)")
-    add("--members", type=positive, default=5, metavar="N", help="networks that vote, in each repetition (5)")
-    add("--epochs", type=positive, default=recipe.EPOCHS, metavar="N", help=f"passes ({recipe.EPOCHS})")
-    add("--size", type=side, default=recipe.SIZE, metavar="N", help=f"films become N x N pixels ({recipe.SIZE})")
+    add("--seeds", type=at_least(1), default=5, metavar="N", help="independent repetitions of the whole (5)")
+    add("--members", type=at_least(1), default=5, metavar="N", help="networks that vote, in each repetition (5)")
+    add(
+        "--epochs",
+        type=at_least(1),
+        default=recipe.EPOCHS,
+        metavar="N",
+        help=f"passes over all exposures ({recipe.EPOCHS})",
+    )
+    add("--size", type=at_least(32), default=recipe.SIZE, metavar="N", help=f"pixels a side ({recipe.SIZE})")
     add(
         "--cross-validate", nargs="*", choices=("train", "all"), default=[], metavar="WHAT",
         help="also 5 folds that divide no copies and no known patient: of the training images (train), of training "
         "and test images together (all), or both; train if nothing is said",
+    )  # fmt: skip
+    add(
+        "--leave-sources-out", action="store_true",
+        help="also train without each collection of films whose classes have films from elsewhere too, and see how "
+        "many of its films are recognised: the nearest thing to another hospital",
     )  # fmt: skip
     add("--out", type=Path, default=Path("runs/best_recipe"), metavar="DIR", help="results (runs/best_recipe)")
     add(
@@ -80,26 +82,10 @@ def parse(arguments):
         help="who trains: a number of processes (2), or MODULE:NAME, a function that makes a "
         "concurrent.futures.Executor; the results do not depend on it",
     )  # fmt: skip
-    add("--phantoms", type=positive, metavar="N", help="synthetic training images per class, and a quarter for testing")
-    add("--skip-bad-files", action="store_true", help="leave unreadable images out and list them, instead of stopping")
     options = parser.parse_args(arguments)
     if "--cross-validate" in (sys.argv[1:] if arguments is None else arguments) and not options.cross_validate:
         options.cross_validate = ["train"]
     return options
-
-
-def positive(text):
-    """A whole number from 1."""
-    if int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
-    return int(text)
-
-
-def side(text):
-    """A side that the network can halve five times."""
-    if int(text) < 32:
-        raise argparse.ArgumentTypeError(f"must be at least 32, got {text}")
-    return int(text)
 
 
 def run(options):
@@ -107,7 +93,9 @@ def run(options):
     began = time.perf_counter()
     executor = executor_of(options.executor)
     print(f"tinycnn {tinycnn.__version__}: the best recipe. {results.NOTICE}")
-    data, found, synthetic = load(options)
+    # Films at about three times the network's size: resizing them averages.
+    data, found, path = load_audited(options, options.size * 10 // 3, "L")
+    synthetic = path is None
     names = data.train.class_names
     known = known_patients(found.paths)
     patients = evaluation.patient_groups(found.paths, known) if known else None
@@ -119,6 +107,7 @@ def run(options):
         subset = evaluation.all_images(data) if what == "all" else data.train
         of_subset = groups if what == "all" else groups[~found.in_test]
         folds[what] = subset, of_subset, grouped_kfold(of_subset, subset.labels, FOLDS)
+    without = sources_to_leave(data, found.paths, groups) if options.leave_sources_out else {}
     trainer = partial(train_all, options, executor, results.dataset_hash(data.train, data.test))
 
     films = {"as they are": data.test.images}
@@ -136,24 +125,29 @@ def run(options):
     for line, rows in lines.items():
         of_line = partial(score_line, data.test.labels[rows], names, groups[found.in_test][rows])
         table[line] = {ours: of_line(predicted["as they are"][:, rows]), alone: of_line(single[:, rows])}
-    shifts = {"test images": shift_scores(data.test.labels, predicted)}
+    shifts = {"test images": evaluation.shift_scores(data.test.labels, predicted)}
 
     for what, (subset, of_subset, of_folds) in folds.items():
         crossed = cross_validate(trainer, what, subset, of_folds, options)
         which = "training and test" if what == "all" else "training"
         line = f"{len(subset)} cross-validated: {which} images, {FOLDS} folds"
         table[line] = {ours: score_line(subset.labels, names, of_subset, crossed["as they are"])}
-        shifts[line] = shift_scores(subset.labels, crossed)
+        shifts[line] = evaluation.shift_scores(subset.labels, crossed)
 
-    wrong = mistakes(data.test, predicted["as they are"])
-    print_results(table, shifts, wrong, lines, names, ours)
+    foreign = {
+        source: leave_out(trainer, source, evaluation.all_images(data), *rows, options)
+        for source, rows in without.items()
+    }
+    wrong = evaluation.list_mistakes(data.test, predicted["as they are"])
+    print_results(table, shifts, foreign, wrong, lines, names, ours)
     ensembles[0].save(options.out / "ensemble")
     report = {
         "notice": results.NOTICE, "synthetic": synthetic, "data_sha256": results.dataset_hash(data.train, data.test),
         "settings": {key: getattr(options, key) for key in ("seeds", "members", "epochs", "size")},
         "augmentation": repr(recipe.augmentation()), "parameters": ensembles[0].members[0].count_params,
         "lines": {line: [data.test.paths[i] for i in rows] for line, rows in lines.items()},
-        "known_patients": known, "table": table, "shifts": shifts, "mistakes": wrong, "class_names": names,
+        "known_patients": known, "table": table, "shifts": shifts, "sources_left_out": foreign,
+        "mistakes": wrong, "class_names": names,
         "paths": data.test.paths, "probabilities": predicted["as they are"], "audit": found.to_dict(),
         **results.environment(), "seconds": time.perf_counter() - began,
     }  # fmt: skip
@@ -162,27 +156,6 @@ def run(options):
     print(f"\nSaved in {options.out}: " + ", ".join(sorted(path.name for path in options.out.iterdir())))
     print(f"{time.perf_counter() - began:.0f} s in all. {SYNTHETIC if synthetic else results.NOTICE}")
     return 0
-
-
-def load(options):
-    """Grey films at about three times the network's size, what is wrong with them, and whether they are drawings."""
-    path = options.data or (None if options.phantoms else os.environ.get("TINYCNN_DATA"))
-    if options.data and options.phantoms:
-        raise ValueError("--phantoms asks for synthetic images and --data names others: give one of them")
-    size = options.size * 10 // 3
-    if not path:
-        print(f"\n{SYNTHETIC}\nFor real ones: --data FOLDER_OR_ZIP")
-        counts = {"n_train": options.phantoms, "n_test": max(2, options.phantoms // 4)} if options.phantoms else {}
-        data = chest_phantoms(size=size, seed=0, mode="L", **counts)
-        return data, audit(data), True
-    print(f"\nReading {path} ...")
-    data = load_image_folder(path, size, "L", on_error="skip" if options.skip_bad_files else "raise")
-    for bad in data.skipped:
-        print(f"  left out {bad.path}: {bad.reason}")
-    found = audit(path)
-    if found.paths != [*data.train.paths, *data.test.paths]:
-        raise ValueError(f"{path} holds images that can be audited but not loaded, or changed meanwhile; repair them")
-    return data, found, False
 
 
 def executor_of(text):
@@ -257,37 +230,51 @@ def cross_validate(trainer, what, data, folds, options):
     return found
 
 
+def sources_to_leave(data, paths, groups):
+    """Collections that can be left out and still leave every class to train on: name and ``(train, test)`` rows.
+
+    `paths` and `groups` are of all images, training first; what shares a group with the collection is left out too.
+    """
+    known = known_sources(paths)
+    if not known:
+        raise ValueError("--leave-sources-out: nothing is known of where these films come from")
+    sources, labels = np.array([known[path] for path in paths]), evaluation.all_images(data).labels
+    found = {}
+    for source in sorted(set(known.values())):
+        test = np.flatnonzero(sources == source)
+        train = np.flatnonzero(~np.isin(groups, groups[test]))
+        if set(labels[train]) == set(labels):
+            found[source] = train, test
+    return found
+
+
+def leave_out(trainer, source, everything, train, test, options):
+    """How the films of `source`, all of one class or of several, are called by networks that saw none of them."""
+    slug = source.lower().replace(" ", "-")
+    jobs = {
+        f"without-{slug}-member-{member}": {"seed": member, "rows": train.tolist()} for member in range(options.members)
+    }
+    names = everything.class_names
+    films = recipe.prepare(everything, options.size)
+    trained = trainer(films, len(names), f"Without {source}, {len(train)} films, {options.members} members", jobs)
+    seen = recipe.prepare_images(everything.images[test], options.size)
+    called = recipe.predict_with_views(Ensemble(trained.values()), seen).argmax(axis=1)
+    labels = everything.labels[test]
+    right = int((called == labels).sum())
+    return {
+        "trained_on": len(train), "films": len(test), "right": right, "accuracy": right / len(test),
+        "interval": wilson_interval(right, len(test)), "class": ", ".join(names[k] for k in np.unique(labels)),
+        "called": {names[k]: int((called == k).sum()) for k in range(len(names))},
+    }  # fmt: skip
+
+
 def score_line(labels, names, groups, runs):
     """`evaluation.summarise` with its arguments in another order."""
     return evaluation.summarise(labels, runs, names, groups)
 
 
-def shift_scores(labels, predicted):
-    """Accuracy and macro F1 of each shift, means over the seeds."""
-    scores = {}
-    for name, runs in predicted.items():
-        called = np.reshape(runs, (-1, *np.shape(runs)[-2:])).argmax(axis=2)
-        scores[name] = {
-            "accuracy": np.mean([accuracy(labels, row) for row in called]),
-            "macro_f1": np.mean([f1_score(labels, row) for row in called]),
-        }
-    return results.plain(scores)
-
-
-def mistakes(test, runs):
-    """Test images that any seed got wrong: ``path, true, predicted`` (by seed), those wrong most often first."""
-    called = runs.argmax(axis=2)  # (seeds, images)
-    errors = (called != test.labels).sum(axis=0)
-    rows = [i for i in np.argsort(-errors, kind="stable") if errors[i]]
-    return [
-        {"index": int(i), "path": test.paths[i], "true": test.class_names[test.labels[i]]}
-        | {"predicted": [test.class_names[k] for k in called[:, i]], "wrong": int(errors[i])}
-        for i in rows
-    ]
-
-
-def print_results(table, shifts, wrong, lines, names, ours):
-    """Every seed on every set of test images, the means with intervals, the shifts, the mistakes."""
+def print_results(table, shifts, foreign, wrong, lines, names, ours):
+    """Every seed on every set of test images, the means with intervals, the shifts, the sources, the mistakes."""
     for line in lines:
         scores = table[line][ours]
         print(f"\n{line}, {ours}\nseed  accuracy  macro F1  recall: {'  '.join(names)}")
@@ -307,6 +294,13 @@ def print_results(table, shifts, wrong, lines, names, ours):
     for name in next(iter(shifts.values())):
         cells = "   ".join(f"{part[name]['accuracy']:.3f} {part[name]['macro_f1']:.3f}" for part in shifts.values())
         print(f"{name:{width}}  {cells}")
+    for source, row in foreign.items():
+        low, high = row["interval"]
+        called = ", ".join(f"{count} {name}" for name, count in row["called"].items())
+        print(
+            f"\nTrained without {source}: {row['right']} of its {row['films']} films ({row['class']}) recognised, "
+            f"{row['accuracy']:.3f} (95 % interval {low:.2f} to {high:.2f}); called {called}"
+        )
     print(f"\nTest images that some seed got wrong: {len(wrong)}")
     for row in wrong:
         print(f"  {row['wrong']} x {row['path']}: {', '.join(sorted(set(row['predicted']) - {row['true']}))}")
@@ -324,8 +318,14 @@ def save_pictures(data, table, ensembles, ours, wrong, runs, options, synthetic)
     plots.plot_history(mean, out / "curves.png", title=f"{title}: mean training curves", note=note)
     chosen = np.concatenate([np.flatnonzero(data.train.labels == label)[:2] for label in range(len(names))])[:6]
     seen = recipe.prepare_images(data.train.images[chosen], options.size)
+    exposed, _ = recipe.prepare(data.train.subset(chosen), options.size)
     rng, varied = np.random.default_rng(0), recipe.augmentation()
-    rows = {"film": data.train.images[chosen], "equalised": shades(seen)}
+    rows = {"film": data.train.images[chosen]}
+    rows |= {
+        f"gamma {gamma:g}, equalised": exposed[:, i]
+        for i, gamma in enumerate(recipe.EXPOSURES)
+        if gamma in (min(recipe.EXPOSURES), 1, max(recipe.EXPOSURES))
+    }
     rows |= {f"augmented {i}": shades(varied(seen, rng)) for i in (1, 2, 3)}
     plots.plot_image_rows(rows, out / "augmentation.png", title="What the networks see", note=note)
     shown = [row["index"] for row in wrong][:12]

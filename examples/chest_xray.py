@@ -5,7 +5,6 @@ For research and teaching only, never for diagnosis.  ``python examples/chest_xr
 
 import argparse
 import errno
-import os
 import shutil
 import sys
 import time
@@ -17,7 +16,8 @@ import tinycnn
 from tinycnn import results
 from tinycnn.calibration import fit_temperature
 from tinycnn.callbacks import Checkpoint, CSVLogger
-from tinycnn.data import audit, balanced_class_weights, chest_phantoms, grouped_holdout, load_image_folder
+from tinycnn.command_line import add_data_options, answer, at_least, load_audited
+from tinycnn.data import balanced_class_weights, grouped_holdout
 from tinycnn.metrics import classification_report
 from tinycnn.run_report import SYNTHETIC, attention_maps, write_run_report
 from tinycnn.serialization import read_npz
@@ -39,23 +39,8 @@ exit codes: 0 done, 2 a wrong option, file or folder, 130 stopped by Ctrl-C"""
 def main(arguments=None):
     """Run the example; returns the exit code."""
     options = parse(arguments)
-    try:
-        return run(options)
-    except KeyboardInterrupt:
-        print(f"\nstopped; the same command with --resume goes on from the last checkpoint in {options.out}, if any")
-        return 130
-    except MemoryError:
-        print(f"error: not enough memory; try --size {options.size // 2} or --batch-size 8", file=sys.stderr)
-    except (OSError, ValueError, FloatingPointError) as error:
-        print(f"error: {plain_words(error)}", file=sys.stderr)
-    return 2
-
-
-def plain_words(error):
-    """An error as the user of this command, not of the library, needs it."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror + (f": {error.filename}" if error.filename else "")
-    return str(error).replace('on_error="skip"', "--skip-bad-files")
+    stopped = f"the same command with --resume goes on from the last checkpoint in {options.out}, if any"
+    return answer(run, options, stopped, memory=f"--size {options.size // 2} or --batch-size 8")
 
 
 def parse(arguments):
@@ -63,50 +48,27 @@ def parse(arguments):
     parser = argparse.ArgumentParser(
         description=__doc__.split("``")[0], epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_data_options(parser)
     add = parser.add_argument
-    add("--data", metavar="PATH", help="folder or zip; else $TINYCNN_DATA; else synthetic images")
-    add("--epochs", type=positive, default=10, metavar="N", help="passes over the training images (10)")
-    add("--batch-size", type=positive, default=16, metavar="N", help="images per step (16)")
-    add("--size", type=positive, default=256, metavar="N", help="images become N x N pixels (256, as in the report)")
-    add("--seed", type=natural, default=0, metavar="N", help="weights, dropout and order follow from it (0)")
+    add("--epochs", type=at_least(1), default=10, metavar="N", help="passes over the training images (10)")
+    add("--batch-size", type=at_least(1), default=16, metavar="N", help="images per step (16)")
+    add("--size", type=at_least(1), default=256, metavar="N", help="images become N x N pixels (256, as in the report)")
+    add("--seed", type=at_least(0), default=0, metavar="N", help="weights, dropout and order follow from it (0)")
     add(
         "--class-weight", action=argparse.BooleanOptionalAction, default=True,
         help="weight the classes so that each counts the same (default)",
     )  # fmt: skip
     add(
-        "--validation-fraction", type=fraction, default=0.0, metavar="F",
+        "--validation-fraction", type=at_least(0, 0.5, float), default=0.0, metavar="F",
         help="share of the training images kept for validation, near-copies kept together (0, as in the report; "
         "at most 0.5); the temperature of the probabilities is then fitted on them",
     )  # fmt: skip
     add("--out", type=Path, default=Path("runs/chest_xray"), metavar="DIR", help="results (runs/chest_xray)")
     add("--resume", action="store_true", help="go on from DIR/checkpoint.npz, if there is one")
-    add("--checkpoint-every", type=positive, default=1, metavar="N", help="epochs between checkpoints (1)")
-    add("--skip-bad-files", action="store_true", help="leave unreadable images out and list them, instead of stopping")
-    add("--phantoms", type=positive, metavar="N", help="synthetic training images per class, and a quarter for testing")
-    add("--threads", type=positive, metavar="N", help="threads (all cores); the results do not depend on it")
+    add("--checkpoint-every", type=at_least(1), default=1, metavar="N", help="epochs between checkpoints (1)")
+    add("--threads", type=at_least(1), metavar="N", help="threads (all cores); the results do not depend on it")
     add("--no-html", action="store_true", help="do not write report.html")
     return parser.parse_args(arguments)
-
-
-def positive(text):
-    """A whole number from 1."""
-    if int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
-    return int(text)
-
-
-def natural(text):
-    """A whole number from 0."""
-    if int(text) < 0:
-        raise argparse.ArgumentTypeError(f"must be 0 or more, got {text}")
-    return int(text)
-
-
-def fraction(text):
-    """0, or a share of at most a half."""
-    if not 0 <= float(text) <= 0.5:
-        raise argparse.ArgumentTypeError(f"must lie between 0 and 0.5, got {text}")
-    return float(text)
 
 
 def run(options):
@@ -115,7 +77,8 @@ def run(options):
     if options.threads:
         tinycnn.set_num_threads(options.threads)
     print(f"tinycnn {tinycnn.__version__}: the report's network on chest X-rays. {results.NOTICE}")
-    data, found, source = load(options)
+    data, found, path = load_audited(options, options.size)
+    synthetic = path is None
     train, validation, test = split(data, found, options.validation_fraction)
     load_seconds = time.perf_counter() - began
 
@@ -146,8 +109,9 @@ def run(options):
 
     report = {
         "notice": results.NOTICE,
-        "synthetic": source["synthetic"],
-        "data": {**source, "sha256": data_hash, "image_shape": train.images.shape[1:]}
+        "synthetic": synthetic,
+        "data": {"name": "chest_phantoms" if synthetic else Path(path).resolve().name, "synthetic": synthetic}
+        | {"sha256": data_hash, "image_shape": train.images.shape[1:]}
         | {"class_names": train.class_names, "skipped": data.skipped}
         | {name: part.counts() for name, part in parts(train, validation, test)},
         "settings": {"epochs": options.epochs, **settings},
@@ -159,7 +123,7 @@ def run(options):
     }
     scored, probabilities = results.score_model(model, test, found, options.batch_size)
     predictions = probabilities.argmax(axis=1)
-    print_results(scored, test, predictions, source["synthetic"])
+    print_results(scored, test, predictions, synthetic)
     print("\nLooking at where it looks ...", flush=True)
     maps, attention = attention_maps(model, test, predictions)
     report |= {"results": scored, "attention": attention, "predictions": results.list_predictions(test, probabilities)}
@@ -175,23 +139,6 @@ def run(options):
     files = write_run_report(options.out, report, test, probabilities, maps, html=not options.no_html)
     print(f"Saved in {options.out}: model.npz, history.csv, {', '.join(path.name for path in files)}")
     return 0
-
-
-def load(options):
-    """The images, what is wrong with them, and where they came from."""
-    if options.data and options.phantoms:
-        raise ValueError("--phantoms asks for synthetic images and --data names others: give one of them")
-    path = options.data or (None if options.phantoms else os.environ.get("TINYCNN_DATA"))
-    if not path:
-        print(f"\n{SYNTHETIC}\nFor real ones: --data FOLDER_OR_ZIP")
-        counts = {"n_train": options.phantoms, "n_test": max(2, options.phantoms // 4)} if options.phantoms else {}
-        data = chest_phantoms(size=options.size, seed=0, **counts)
-        return data, audit(data), {"name": "chest_phantoms", "synthetic": True}
-    print(f"\nReading {path} ...")
-    data = load_image_folder(path, options.size, on_error="skip" if options.skip_bad_files else "raise")
-    for bad in data.skipped:
-        print(f"  left out {bad.path}: {bad.reason}")
-    return data, audit(path), {"name": Path(path).resolve().name, "synthetic": False}
 
 
 def split(data, found, validation_fraction):

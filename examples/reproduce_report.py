@@ -20,17 +20,16 @@ import numpy as np
 import tinycnn
 from tinycnn import evaluation, plots, results
 from tinycnn.baselines import LogisticRegression, header_numbers, majority_class, thumbnails
-from tinycnn.data import audit, balanced_class_weights, chest_phantoms, load_image_folder, merge_groups
+from tinycnn.command_line import add_data_options, answer, at_least, load_audited
+from tinycnn.data import balanced_class_weights, merge_groups
 from tinycnn.data.dataset import Dataset
 from tinycnn.data.known_sets import known_patients
-from tinycnn.ensemble import MemberError, train_members
+from tinycnn.ensemble import train_members
 from tinycnn.metrics import classification_report
 from tinycnn.model import Sequential
 from tinycnn.models.autoencoder import add_noise, denoise, denoising_autoencoder, fit_autoencoder
+from tinycnn.run_report import SYNTHETIC
 
-SYNTHETIC = (
-    "SYNTHETIC images: drawings by tinycnn.chest_phantoms, no patients; the numbers say nothing about radiology."
-)
 NAMES = {"A": "A: denoised, no class weights", "B": "B: class weights"}
 # The student report's own tables, one run on the 66 test images: precision, recall, F1; of A the accuracy only.
 REPORTED = {
@@ -59,16 +58,8 @@ exit codes: 0 done, 2 a wrong option, file or folder, 130 stopped by Ctrl-C"""
 def main(arguments=None):
     """Run the example; returns the exit code."""
     options = parse(arguments)
-    try:
-        return run(options)
-    except KeyboardInterrupt:
-        print(f"\nstopped; the same command goes on with the members that {options.out} does not yet hold")
-        return 130
-    except MemoryError:
-        print(f"error: not enough memory; try --workers 1 or --size {options.size // 2}", file=sys.stderr)
-    except (OSError, ValueError, FloatingPointError, MemberError) as error:
-        print(f"error: {error}", file=sys.stderr)
-    return 2
+    stopped = f"the same command goes on with the members that {options.out} does not yet hold"
+    return answer(run, options, stopped, memory=f"--workers 1 or --size {options.size // 2}")
 
 
 def parse(arguments):
@@ -76,40 +67,29 @@ def parse(arguments):
     parser = argparse.ArgumentParser(
         description=__doc__.split("``python")[0], epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_data_options(parser)
     add = parser.add_argument
-    add("--data", metavar="PATH", help="folder or zip; else $TINYCNN_DATA; else synthetic images")
-    add("--seeds", type=positive, default=5, metavar="N", help="runs of each model, seeds 0 to N-1 (5)")
-    add("--epochs", type=positive, default=10, metavar="N", help="passes of a classifier over the images (10)")
-    add("--size", type=positive, default=256, metavar="N", help="images become N x N pixels, a multiple of 4 (256)")
-    add("--folds", type=positive, default=5, metavar="K", help="of the grouped cross-validation (5)")
+    add("--seeds", type=at_least(1), default=5, metavar="N", help="runs of each model, seeds 0 to N-1 (5)")
+    add("--epochs", type=at_least(1), default=10, metavar="N", help="passes of a classifier over the images (10)")
+    add("--size", type=at_least(1), default=256, metavar="N", help="images become N x N pixels, a multiple of 4 (256)")
+    add("--folds", type=at_least(2), default=5, metavar="K", help="of the grouped cross-validation (5)")
     add("--noise", type=float, default=0.1, metavar="L", help="the autoencoder's noise, share of the full range (0.1)")
-    add("--denoise-epochs", type=positive, default=5, metavar="N", help="passes of the autoencoder (5)")
+    add("--denoise-epochs", type=at_least(1), default=5, metavar="N", help="passes of the autoencoder (5)")
     add("--only", nargs="+", choices=PARTS, default=PARTS, help="parts to run (all); folds are of A and B")
     add("--out", type=Path, default=Path("runs/reproduce_report"), metavar="DIR", help="(runs/reproduce_report)")
     add(
-        "--workers", type=positive, default=min(2, os.cpu_count() or 1), metavar="N",
+        "--workers", type=at_least(1), default=min(2, os.cpu_count() or 1), metavar="N",
         help="processes that train at the same time (2); the results do not depend on it",
     )  # fmt: skip
-    add("--phantoms", type=positive, metavar="N", help="synthetic training images per class, and a quarter for testing")
-    add("--skip-bad-files", action="store_true", help="leave unreadable images out and list them, instead of stopping")
-    options = parser.parse_args(arguments)
-    if options.folds == 1:
-        parser.error("--folds must be at least 2")
-    return options
-
-
-def positive(text):
-    """A whole number from 1."""
-    if int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
-    return int(text)
+    return parser.parse_args(arguments)
 
 
 def run(options):
     """Load, train whatever is missing, score, save; returns the exit code."""
     began = time.perf_counter()
     print(f"tinycnn {tinycnn.__version__}: the report's two models, reproduced. {results.NOTICE}")
-    data, found, synthetic = load(options)
+    data, found, path = load_audited(options, options.size)
+    synthetic = path is None
     settings = {key: getattr(options, key) for key in ("epochs", "size", "noise", "denoise_epochs", "folds")}
     settings["data_sha256"] = results.dataset_hash(data.train, data.test)
     keep_settings(options.out, settings)
@@ -160,26 +140,6 @@ def run(options):
     print(f"\nSaved in {options.out}: " + ", ".join(sorted(path.name for path in options.out.iterdir())))
     print(f"{time.perf_counter() - began:.0f} s in all")
     return 0
-
-
-def load(options):
-    """The images, what is wrong with them, and whether they are drawings."""
-    path = options.data or os.environ.get("TINYCNN_DATA")
-    if path and options.phantoms:
-        raise ValueError("--phantoms asks for synthetic images, but --data or TINYCNN_DATA names real ones: choose one")
-    if not path:
-        print(f"\n{SYNTHETIC}\nFor real ones: --data FOLDER_OR_ZIP")
-        counts = {"n_train": options.phantoms, "n_test": max(2, options.phantoms // 4)} if options.phantoms else {}
-        data = chest_phantoms(size=options.size, seed=0, **counts)
-        return data, audit(data), True
-    print(f"\nReading {path} ...")
-    data = load_image_folder(path, options.size, on_error="skip" if options.skip_bad_files else "raise")
-    for bad in data.skipped:
-        print(f"  left out {bad.path}: {bad.reason}")
-    found = audit(path)
-    if found.paths != [*data.train.paths, *data.test.paths]:
-        raise ValueError(f"{path} holds images that can be audited but not loaded, or changed meanwhile; repair them")
-    return data, found, False
 
 
 def keep_settings(out, settings):

@@ -5,13 +5,16 @@ import json
 import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from tinycnn import recipe
+from tinycnn import evaluation, recipe
+from tinycnn.command_line import load_audited
+from tinycnn.data import Dataset, Splits
 from tinycnn.ensemble import Ensemble
 
 ROOT = Path(__file__).parent.parent
@@ -76,7 +79,7 @@ def test_saves_numbers_pictures_and_an_ensemble(finished, report):
 
 
 def test_the_saved_ensemble_gives_the_reported_probabilities(example, finished, report):
-    data, _, _ = example.load(example.parse(SMALL))
+    data, _, _ = load_audited(example.parse(SMALL), 32 * 10 // 3, "L")
     images = recipe.prepare_images(data.test.images, 32)
     probabilities = recipe.predict_with_views(Ensemble.load(finished / "ensemble"), images)
     np.testing.assert_allclose(probabilities, report["probabilities"][0], atol=1e-6)
@@ -159,6 +162,7 @@ def test_real_files_and_near_copies(example, tmp_path, capsys):
         (["--executor", "json:nothing"], "got 'json:nothing'"),
         (["--executor", "0"], "got '0'"),
         (["--phantoms", "4", "--size", "32", "--cross-validate"], "too few for k=5 folds"),
+        (["--phantoms", "4", "--size", "32", "--leave-sources-out"], "nothing is known of where these films come from"),
     ],
 )
 def test_wrong_options_are_answered_in_words(example, options, words, tmp_path, capsys):
@@ -185,3 +189,34 @@ def test_cross_validation_is_of_training_images_if_nothing_is_said(example):
     assert example.parse([]).cross_validate == []
     assert example.parse(["--cross-validate"]).cross_validate == ["train"]
     assert example.parse(["--cross-validate", "all"]).cross_validate == ["all"]
+
+
+def test_a_collection_is_left_out_with_all_its_copies_if_its_classes_remain(example, monkeypatch):
+    paths = ["c/1", "c/2", "c/3", "c/4", "n/1", "n/2", "n/3"]
+    collections = ["Figure 1", "Cohen", "Cohen", "Figure 1", "Kermany", "Kermany", "Kermany"]
+    monkeypatch.setattr(example, "known_sources", lambda _: dict(zip(paths, collections, strict=True)))
+    pixels = np.zeros((7, 32, 32, 1), np.uint8)
+    train = Dataset(pixels[:5], [0, 0, 0, 0, 1], ("Covid", "Normal"), paths[:5])
+    data = Splits(train, Dataset(pixels[5:], [1, 1], ("Covid", "Normal"), paths[5:]), [])
+    found = example.sources_to_leave(data, paths, np.array([7, 7, 8, 12, 9, 10, 11]))
+    rows = {source: [part.tolist() for part in both] for source, both in found.items()}
+    # The first two films are copies of each other.  Without Kermany there would be no Normal.
+    assert rows == {"Figure 1": [[2, 4, 5, 6], [0, 3]], "Cohen": [[3, 4, 5, 6], [1, 2]]}
+
+
+def test_how_a_collection_is_called_by_networks_that_never_saw_it(example, tmp_path, capsys):
+    options = example.parse([*SMALL, "--out", str(tmp_path)])
+    data, _, _ = load_audited(options, 100, "L")
+    everything = evaluation.all_images(data)
+    train, test = np.arange(2, len(everything)), np.array([0, 1])
+    trainer = partial(example.train_all, options, None, "0")
+    found = example.leave_out(trainer, "Figure 1", everything, train, test, options)
+    assert found["films"] == 2 == sum(found["called"].values()) and found["trained_on"] == len(everything) - 2
+    assert found["right"] == found["called"][everything.class_names[0]] and found["class"] == everything.class_names[0]
+    assert found["interval"][0] <= found["accuracy"] <= found["interval"][1]
+    models = [
+        recipe.train_member(tuple(part[2:] for part in recipe.prepare(everything, 32)), k, epochs=1) for k in (0, 1)
+    ]
+    seen = recipe.prepare_images(everything.images[test], 32)
+    called = recipe.predict_with_views(Ensemble(models), seen).argmax(axis=1)
+    assert found["called"] == {name: (called == k).sum() for k, name in enumerate(everything.class_names)}

@@ -223,7 +223,7 @@ def test_data_may_be_named_by_the_environment(tmp_path):
         (["--data", "x", "--phantoms", "3"], "give one of them"),
         (["--epochs", "0"], "must be at least 1"),
         (["--epochs", "ten"], "invalid"),
-        (["--validation-fraction", "0.7"], "between 0 and 0.5"),
+        (["--validation-fraction", "0.7"], "from 0 to 0.5"),
         (["--nonsense"], "unrecognized"),
     ],
 )

@@ -24,12 +24,35 @@ def same(a, b):
     return all((one[key] == other[key]).all() for key in one)
 
 
-def test_prepared_images_are_standardised_and_their_labels_untouched(films, train):
-    images, labels = train
+def test_prepared_images_are_standardised(films):
+    images = recipe.prepare_images(films.images, 32)
     assert images.shape == (9, 32, 32, 1) and images.dtype == np.float32
     np.testing.assert_allclose(images.mean((1, 2, 3)), 0, atol=1e-5)
     np.testing.assert_allclose(images.std((1, 2, 3)), 1, atol=1e-4)
+
+
+def test_every_exposure_is_of_the_same_film_and_another(films, train):
+    exposed, labels = train
+    assert exposed.shape == (9, 5, 32, 32, 1) and exposed.dtype == np.uint8
     np.testing.assert_array_equal(labels, films.labels)
+    plain = exposed[:, recipe.EXPOSURES.index(1)]
+    standard = plain - plain.mean((1, 2, 3), keepdims=True, dtype=np.float32)
+    standard /= standard.std((1, 2, 3), keepdims=True)
+    np.testing.assert_allclose(standard, recipe.prepare_images(films.images, 32), atol=1e-4)
+    for i in range(5):
+        likeness = [np.corrcoef(exposed[k, i].ravel(), plain[k].ravel())[0, 1] for k in range(9)]
+        assert 0.8 < min(likeness) and (max(likeness) < 0.9999 or recipe.EXPOSURES[i] == 1)
+
+
+def test_a_network_learns_from_every_exposure_of_a_film_with_its_label(train, monkeypatch):
+    seen = []
+    monkeypatch.setattr("tinycnn.training.fit", lambda model, data, *_, **__: seen.append(data) or History(loss=[1.0]))
+    recipe.train_member(train, epochs=1)
+    images, labels = seen[0]
+    assert images.shape == (45, 32, 32, 1)
+    np.testing.assert_array_equal(labels.reshape(9, 5), train[1][:, None].repeat(5, 1))
+    restored = images.reshape(9, 5, 32, 32, 1)[3, 2]
+    assert np.corrcoef(restored.ravel(), train[0][3, 2].ravel())[0, 1] > 0.9999
 
 
 def test_exposure_and_copies_of_grey_make_no_difference(films):
@@ -44,8 +67,8 @@ def test_a_blank_film_is_no_division_by_zero():
     assert np.isfinite(prepared).all() and np.ptp(prepared) == 0
 
 
-def test_augmentation_varies_standardised_images(train):
-    images = train[0]
+def test_augmentation_varies_standardised_images(films):
+    images = recipe.prepare_images(films.images, 32)
     varied = recipe.augmentation()(images, np.random.default_rng(0))
     assert varied.dtype == np.float32 and (np.abs(varied - images).mean((1, 2, 3)) > 0.05).all()
 
@@ -57,7 +80,7 @@ def test_a_member_follows_its_seed_alone(train):
 
 
 def test_the_rate_climbs_and_falls_to_a_thousandth(train):
-    history = recipe.train_member(train, epochs=20, batch_size=9).metadata["history"]
+    history = recipe.train_member(train, epochs=20, batch_size=45).metadata["history"]
     rates = history["learning_rate"]
     assert max(rates[:3]) == pytest.approx(recipe.LEARNING_RATE)
     assert rates[-1] == pytest.approx(1e-3 * recipe.LEARNING_RATE)
@@ -98,10 +121,11 @@ def test_views_are_five_places_and_their_mirror_images():
     np.testing.assert_array_equal(right[:, :, :4], images[:, :, [0, 0, 0, 0]])
 
 
-def test_probabilities_of_views_are_means_over_members_and_views(train):
+def test_probabilities_of_views_are_means_over_members_and_views(films, train):
+    images = recipe.prepare_images(films.images, 32)
     members = [recipe.train_member(train, seed, epochs=1) for seed in (0, 1)]
-    together = recipe.predict_with_views(Ensemble(members), train[0])
-    apart = [recipe.predict_with_views(member, train[0]) for member in members]
+    together = recipe.predict_with_views(Ensemble(members), images)
+    apart = [recipe.predict_with_views(member, images) for member in members]
     np.testing.assert_allclose(together, np.mean(apart, axis=0), atol=1e-6)
     np.testing.assert_allclose(together.sum(axis=1), 1, atol=1e-6)
 

@@ -115,7 +115,7 @@ def test_as_a_program_with_two_processes_the_same_bits(done, tmp_path):
     "options, message",
     [
         (["--data", "no-such-folder"], "no-such-folder"),
-        (["--data", ".", "--phantoms", "3"], "choose one"),
+        (["--data", ".", "--phantoms", "3"], "give one of them"),
         (["--phantoms", "3", "--size", "30", "--only", "A"], "30"),
     ],
 )

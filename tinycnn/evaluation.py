@@ -11,7 +11,7 @@ import numpy as np
 from tinycnn.data.dataset import Dataset
 from tinycnn.data.splits import first_of_each_group, grouped_kfold, leak_free, merge_groups
 from tinycnn.ensemble import train_members
-from tinycnn.metrics import label_vector
+from tinycnn.metrics import accuracy, f1_score, label_vector
 from tinycnn.results import interval_text, plain
 from tinycnn.trust import bootstrap_interval, wilson_interval
 
@@ -229,6 +229,65 @@ def summarise(labels, runs, class_names, groups=None, seed=0):
             "confusion_matrices": matrices,
         }
     )
+
+
+def shift_scores(labels, predicted):
+    """Accuracy and macro F1 under each change of the images, means over the runs.
+
+    Parameters
+    ----------
+    labels : ndarray, (images,)
+    predicted : dict of str to ndarray, (images, classes) or (runs, images, classes)
+        Probabilities by the change's name, as of `tinycnn.data.shifts`.
+
+    Returns
+    -------
+    dict of str to dict
+        ``accuracy`` and ``macro_f1``.
+
+    Examples
+    --------
+    >>> shift_scores(np.array([0, 1]), {"as they are": np.eye(2), "blurred": np.array([[1.0, 0.0], [1.0, 0.0]])})
+    {'as they are': {'accuracy': 1.0, 'macro_f1': 1.0}, 'blurred': {'accuracy': 0.5, 'macro_f1': 0.3333333333333333}}
+    """
+    scores = {}
+    for name, runs in predicted.items():
+        called = np.reshape(runs, (-1, *np.shape(runs)[-2:])).argmax(axis=2)
+        scores[name] = {
+            "accuracy": np.mean([accuracy(labels, row) for row in called]),
+            "macro_f1": np.mean([f1_score(labels, row) for row in called]),
+        }
+    return plain(scores)
+
+
+def list_mistakes(dataset, runs):
+    """Images that any run got wrong, those wrong most often first.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    runs : ndarray, (runs, images, classes)
+        Probabilities.
+
+    Returns
+    -------
+    list of dict
+        ``index``, ``path``, ``true`` class, ``predicted`` class of each run, and in how many it is ``wrong``.
+
+    Examples
+    --------
+    >>> films = Dataset(np.zeros((2, 1, 1, 1), np.uint8), [0, 1], ("Covid", "Normal"), ["a.png", "b.png"])
+    >>> list_mistakes(films, np.array([[[0.9, 0.1], [0.8, 0.2]]]))
+    [{'index': 1, 'path': 'b.png', 'true': 'Normal', 'predicted': ['Covid'], 'wrong': 1}]
+    """
+    called = np.argmax(runs, axis=2)  # (runs, images)
+    errors = (called != dataset.labels).sum(axis=0)
+    return [
+        {"index": int(i), "path": dataset.paths[i], "true": dataset.class_names[dataset.labels[i]]}
+        | {"predicted": [dataset.class_names[k] for k in called[:, i]], "wrong": int(errors[i])}
+        for i in np.argsort(-errors, kind="stable")
+        if errors[i]
+    ]
 
 
 def _matrices(labels, predicted, classes):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tinycnn.data.augment import Augment, equalize
+from tinycnn.data.augment import Augment, adjust_gamma, equalize
 
 
 @pytest.fixture
@@ -214,3 +214,18 @@ def test_equalize_mistakes(options):
         equalize(np.zeros((1, 8, 8, 1), np.uint8), **options)
     with pytest.raises(ValueError, match="uint8"):
         equalize(np.zeros((1, 8, 8, 1)))
+
+
+def test_gamma_keeps_black_and_white_and_moves_the_middle():
+    levels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
+    np.testing.assert_array_equal(adjust_gamma(levels, 1), levels)
+    for gamma in (0.5, 2):
+        changed = adjust_gamma(levels, gamma).ravel()
+        assert changed[0] == 0 and changed[255] == 255 and (np.diff(changed.astype(int)) >= 0).all()
+        assert changed[128] == round(255 * (128 / 255) ** gamma)
+
+
+@pytest.mark.parametrize("images, gamma, words", [(np.zeros(3), 1, "uint8"), (np.zeros(3, np.uint8), 0, "above 0")])
+def test_gamma_mistakes(images, gamma, words):
+    with pytest.raises(ValueError, match=words):
+        adjust_gamma(images, gamma)

@@ -1,7 +1,7 @@
 """Images in: folders and zips, a synthetic set, augmentation, and an audit of what one was given."""
 
 from tinycnn.data.audit import Audit, audit
-from tinycnn.data.augment import Augment, equalize
+from tinycnn.data.augment import Augment, adjust_gamma, equalize
 from tinycnn.data.dataset import BadFile, Dataset, Splits, balanced_class_weights
 from tinycnn.data.decode import decode_image, load_image
 from tinycnn.data.folder import load_image_folder
@@ -16,6 +16,7 @@ __all__ = [
     "Dataset",
     "Splits",
     "Stripped",
+    "adjust_gamma",
     "audit",
     "balanced_class_weights",
     "chest_phantoms",

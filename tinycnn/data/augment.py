@@ -1,4 +1,4 @@
-"""Random changes of the training images that do not change what they show, and histogram equalisation."""
+"""Random changes of the training images that do not change what they show, gamma and histogram equalisation."""
 
 import numpy as np
 
@@ -175,6 +175,38 @@ class Augment:
         offset = middle * (1 - gain) + unit * self.brightness * (draws[:, 9] * 2 - 1)
         sigma = unit * self.noise * draws[:, 11]
         return np.stack([gain, offset, sigma], 1).astype(np.float32)
+
+
+def adjust_gamma(images, gamma):
+    """``255 (v / 255) ** gamma``: brighter shadows below 1, darker ones above, black and white as they were.
+
+    Parameters
+    ----------
+    images : ndarray of uint8
+    gamma : float
+        Above 0.
+
+    Returns
+    -------
+    ndarray of uint8, of the same shape
+
+    Raises
+    ------
+    ValueError
+        If the images are not uint8 or `gamma` is not positive.
+
+    Examples
+    --------
+    >>> adjust_gamma(np.array([0, 64, 255], np.uint8), 0.5)
+    array([  0, 128, 255], dtype=uint8)
+    """
+    images = np.asarray(images)
+    if images.dtype != np.uint8:
+        raise ValueError(f"images must be uint8, got {images.dtype}")
+    if not gamma > 0:
+        raise ValueError(f"gamma must be above 0, got {gamma}")
+    table = np.rint(255 * (np.arange(256) / 255) ** gamma).astype(np.uint8)
+    return table[images]
 
 
 def equalize(images, method="clahe", *, clip_limit=2.0, tiles=8):

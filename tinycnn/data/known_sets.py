@@ -1,4 +1,4 @@
-"""What is known of a public data set beyond its pixels: which films show the same patient."""
+"""What is known of a public data set beyond its pixels: which films show the same patient, and who published them."""
 
 # "Covid-19 Image Dataset" (P. Raikote, Kaggle, CC BY-SA 4.0; 251 training and 66 test images).  The patients were
 # found by matching its images with the collections they were taken from: the covid-chestxray-dataset's metadata.csv
@@ -40,3 +40,33 @@ def known_patients(paths):
     """
     patients = {path: patient for patient, films in _COVID19_IMAGE_DATASET.items() for path in films}
     return patients if set(patients) <= set(paths) else {}
+
+
+def known_sources(paths):
+    """Which collection each film came from, for a set that `known_patients` recognises.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        As in ``Audit.paths`` and ``Dataset.paths``.
+
+    Returns
+    -------
+    dict of str to str
+        Path and collection, empty for a set that is not known: "Kermany" (children, one hospital), "Figure 1" (the
+        Covid films called COVID-...) and "Cohen and others".
+
+    Examples
+    --------
+    >>> known_sources(["train/Normal/01.jpeg"])
+    {}
+    """
+    if not known_patients(paths):
+        return {}
+
+    def source(path):
+        if "/Covid/" not in path:
+            return "Kermany"
+        return "Figure 1" if "/COVID-" in path else "Cohen and others"
+
+    return {path: source(path) for path in paths}

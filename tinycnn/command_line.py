@@ -1,0 +1,120 @@
+"""What the examples' command lines share: numbers that are checked, images to train on, and errors in words."""
+
+import argparse
+import os
+import sys
+
+from tinycnn.data.audit import audit
+from tinycnn.data.folder import load_image_folder
+from tinycnn.data.phantoms import chest_phantoms
+from tinycnn.ensemble import MemberError
+from tinycnn.run_report import SYNTHETIC
+
+
+def at_least(lowest, highest=None, number=int):
+    """A ``type`` for `argparse`: a number from `lowest` to `highest` (None: no limit).
+
+    >>> at_least(1)("16"), at_least(0, 0.5, float)("0.2")
+    (16, 0.2)
+    """
+
+    def checked(text):
+        value = number(text)
+        if not (lowest <= value and (highest is None or value <= highest)):
+            limits = f"at least {lowest}" if highest is None else f"from {lowest} to {highest}"
+            raise argparse.ArgumentTypeError(f"must be {limits}, got {text}")
+        return value
+
+    checked.__name__ = "whole number" if number is int else "number"  # argparse: "invalid whole number value: 'x'"
+    return checked
+
+
+def add_data_options(parser):
+    """Give `parser` what `load_audited` reads: ``--data``, ``--phantoms`` and ``--skip-bad-files``."""
+    add = parser.add_argument_group("images").add_argument
+    add("--data", metavar="PATH", help="folder or zip; else $TINYCNN_DATA; else synthetic images")
+    add("--phantoms", type=at_least(1), metavar="N", help="N synthetic training images per class, a quarter to test")
+    add("--skip-bad-files", action="store_true", help="leave unreadable images out and list them, instead of stopping")
+
+
+def load_audited(options, size, mode="RGB"):
+    """The images that a command line asks for, what is wrong with them, and where they lie.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        With those of `add_data_options`.
+    size : int
+        Images become ``size x size`` pixels.
+    mode : "RGB" or "L"
+
+    Returns
+    -------
+    data : Splits
+    found : Audit
+    path : str or None
+        None for synthetic images.
+
+    Raises
+    ------
+    ValueError
+        For ``--data`` beside ``--phantoms``, files that cannot be read, or a folder that changes while it is read.
+    OSError
+        If there is no such folder or file.
+
+    Examples
+    --------
+    >>> parser = argparse.ArgumentParser()
+    >>> add_data_options(parser)
+    >>> data, found, path = load_audited(parser.parse_args(["--phantoms", "4"]), 32)  # doctest: +ELLIPSIS
+    <BLANKLINE>
+    SYNTHETIC images...
+    >>> len(data.train), len(found.groups), path
+    (12, 18, None)
+    """
+    path, phantoms = options.data, options.phantoms
+    if path and phantoms:
+        raise ValueError("--phantoms asks for synthetic images and --data names others: give one of them")
+    path = path or (None if phantoms else os.environ.get("TINYCNN_DATA"))
+    if not path:
+        print(f"\n{SYNTHETIC}\nFor real ones: --data FOLDER_OR_ZIP")
+        counts = {"n_train": phantoms, "n_test": max(2, phantoms // 4)} if phantoms else {}
+        data = chest_phantoms(size=size, seed=0, mode=mode, **counts)
+        return data, audit(data), None
+    print(f"\nReading {path} ...")
+    data = load_image_folder(path, size, mode, on_error="skip" if options.skip_bad_files else "raise")
+    for bad in data.skipped:
+        print(f"  left out {bad.path}: {bad.reason}")
+    found = audit(path)
+    if found.paths != [*data.train.paths, *data.test.paths]:
+        raise ValueError(f"{path} holds images that can be audited but not loaded, or changed meanwhile; repair them")
+    return data, found, path
+
+
+def answer(run, options, stopped, memory):
+    """The exit code of ``run(options)``: its own, 130 after Ctrl-C, or 2 after an error said in a line.
+
+    Parameters
+    ----------
+    run : callable
+    options : argparse.Namespace
+    stopped, memory : str
+        What to say after Ctrl-C, and what to try if memory does not suffice.
+    """
+    try:
+        return run(options)
+    except KeyboardInterrupt:
+        print(f"\nstopped; {stopped}")
+        return 130
+    except MemoryError:
+        print(f"error: not enough memory; try {memory}", file=sys.stderr)
+    except (OSError, ValueError, FloatingPointError, MemberError) as error:
+        print(f"error: {_plain_words(error)}", file=sys.stderr)
+    return 2
+
+
+def _plain_words(error):
+    """An error as the user of a command, not of the library, needs it."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror + (f": {error.filename}" if error.filename else "")
+    return str(error).replace('on_error="skip"', "--skip-bad-files")
