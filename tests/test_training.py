@@ -233,6 +233,8 @@ NAN[7, 0, 0, 0] = np.nan
         ((IMAGES, LABELS), {"validation": (IMAGES, LABELS + 1)}, "validation: label 3"),
         ((IMAGES, LABELS), {"epochs": 0}, "epochs must be a positive int, got 0"),
         ((IMAGES, LABELS), {"batch_size": 1.5}, "batch_size must be a positive int, got 1.5"),
+        ((IMAGES, LABELS), {"optimizer": "adam"}, r"an object such as Adam\(1e-3\), got 'adam'"),
+        ((IMAGES, LABELS), {"loss": "mse"}, r"an object such as CrossEntropy\(\), got 'mse'"),
         ((IMAGES, LABELS), {"class_weight": "auto"}, "None, weights or 'balanced', got 'auto'"),
         ((IMAGES, LABELS), {"class_weight": [1, 2]}, "2 class weights for logits of 3"),
         ((IMAGES, LABELS * 0), {"class_weight": "balanced"}, "class weights for logits of 3"),

@@ -168,6 +168,10 @@ def fit(
     images, targets = split_pair(train, "train")
     if not model.built:
         model.build(images.shape[1:])
+    if loss is not None and not hasattr(loss, "backward"):
+        raise ValueError(f"loss must be an object such as CrossEntropy(), got {loss!r}")
+    if optimizer is not None and not hasattr(optimizer, "step"):
+        raise ValueError(f"optimizer must be an object such as Adam(1e-3), got {optimizer!r}")
     loss, objective, validator = _objectives(loss, class_weight, targets, model)
     check_images(images, model, "train")
     objective.check(targets, model, "train")

@@ -177,6 +177,14 @@ def test_winograd_obeys_the_environment(value, tile):
     assert done.stdout.strip() == str(tile)
 
 
+def test_a_wrong_environment_is_named():
+    done = subprocess.run(
+        [sys.executable, "-c", "from tinycnn.kernels import conv"],
+        env={**os.environ, "TINYCNN_WINOGRAD": "off"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode and 'TINYCNN_WINOGRAD=off: set the environment variable to "auto", 4, 2 or 0' in done.stderr
+
+
 def test_output_size():
     geometry = Geometry((3, 2), (2, 1), ((1, 0), (0, 3)), (1, 4), 1)
     assert geometry.output_size(8, 9) == (4, 8)

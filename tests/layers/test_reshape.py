@@ -40,6 +40,12 @@ def test_flatten_agrees_with_keras():
     assert np.array_equal(Flatten().forward(x), np.array(keras.layers.Flatten()(x)))
 
 
+@pytest.mark.parametrize("target", [0, "12", (2.5, 4), ("3", 4)])
+def test_what_is_no_shape_is_refused(target):
+    with pytest.raises(ValueError, match="must be a tuple of whole numbers, got "):
+        Reshape(target)
+
+
 @pytest.mark.parametrize("target", [(), (-1, -1), (0, 3), (-2, 4), (3, -1, -1)])
 def test_bad_targets_are_refused(target):
     with pytest.raises(ValueError, match="target_shape must have entries >= 1"):

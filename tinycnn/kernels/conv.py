@@ -62,9 +62,14 @@ def set_winograd(tile):
     _winograd = "auto" if tile in ("auto", True) else int(tile)
 
 
-_winograd = "auto"
-if os.environ.get("TINYCNN_WINOGRAD", "auto") != "auto":
-    set_winograd(int(os.environ["TINYCNN_WINOGRAD"]))
+def _tile_of(text):
+    """What the environment's ``TINYCNN_WINOGRAD`` says."""
+    if text not in ("auto", "4", "2", "0"):
+        raise ValueError(f'TINYCNN_WINOGRAD={text}: set the environment variable to "auto", 4, 2 or 0, or not at all')
+    return text if text == "auto" else int(text)
+
+
+_winograd = _tile_of(os.environ.get("TINYCNN_WINOGRAD", "auto"))
 
 
 def winograd_tile(kernel_shape, geometry, size):

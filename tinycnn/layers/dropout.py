@@ -1,5 +1,7 @@
 """Dropout: random zeros in training, nothing at all at inference."""
 
+import numbers
+
 import numpy as np
 
 from tinycnn.kernels.elementwise import dropout_mask_apply
@@ -51,7 +53,7 @@ class Dropout(Layer):
 
     def __init__(self, rate, name=None):
         super().__init__(name)
-        if not 0 <= rate < 1:
+        if not isinstance(rate, numbers.Real) or not 0 <= rate < 1:
             raise ValueError(f"Dropout: rate is the probability of dropping, 0 <= rate < 1, got {rate!r}")
         self.rate = float(rate)
         self.frozen = False

@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+
 from tinycnn.layers.base import Layer
 
 
@@ -35,6 +37,9 @@ class Reshape(Layer):
 
     def __init__(self, target_shape, name=None):
         super().__init__(name)
+        whole = (int, np.integer)
+        if not isinstance(target_shape, (tuple, list)) or not all(isinstance(n, whole) for n in target_shape):
+            raise ValueError(f"Reshape: target_shape must be a tuple of whole numbers, got {target_shape!r}")
         self.target_shape = tuple(int(n) for n in target_shape)
         known = [n for n in self.target_shape if n != -1]
         if len(self.target_shape) - len(known) > 1 or min(known, default=1) < 1 or not self.target_shape:
