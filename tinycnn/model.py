@@ -11,7 +11,7 @@ from tinycnn.layers.base import Layer
 from tinycnn.layers.conv_pool import fuse
 from tinycnn.serialization import read_npz, write_npz
 from tinycnn.summary import summary_text
-from tinycnn.walk import copy_weights, ends_in, first_nonfinite, layers_of, name_layers, trainable, walk
+from tinycnn.walk import copy_weights, ends_in, first_nonfinite, layers_of, name_layers, trainable, walk, weights_of
 
 
 class Sequential:
@@ -361,7 +361,7 @@ class Sequential:
             raise ValueError(f"{path} holds no tinycnn model: {error} is missing") from error
         except (TypeError, ValueError) as error:
             raise ValueError(f"{path}: {error}") from error
-        model.set_weights(_weights_of(arrays), source=str(path))
+        model.set_weights(weights_of(arrays), source=str(path))
         return model
 
     def load_weights(self, path):
@@ -373,7 +373,7 @@ class Sequential:
         ValueError
             If the file is damaged, or naming the first layer that differs and both shapes.
         """
-        self.set_weights(_weights_of(read_npz(path)[1]), source=str(path))
+        self.set_weights(weights_of(read_npz(path)[1]), source=str(path))
 
     def _need_build(self, until):
         if not self.built:
@@ -398,7 +398,3 @@ class Sequential:
         from tinycnn.training import predict
 
         return predict(self, data, batch_size)
-
-
-def _weights_of(arrays):
-    return {key.removeprefix("weights/"): array for key, array in arrays.items() if key.startswith("weights/")}

@@ -102,3 +102,8 @@ def copy_weights(weights, own, source):
             raise ValueError(f"layer '{layer}' has {what} of shape {own[key].shape}, but {source} has {shape}")
     for key, array in own.items():
         array[...] = weights[key]
+
+
+def weights_of(arrays):
+    """The weights among the arrays of a saved model or checkpoint, by the keys that `copy_weights` takes."""
+    return {key.removeprefix("weights/"): array for key, array in arrays.items() if key.startswith("weights/")}
