@@ -14,6 +14,8 @@ MATRICES = {
     "output_1d": {tile: reference.A_T[tile] for tile in (4, 2)},
     "output_adjoint_1d": {tile: np.transpose(reference.A_T[tile]) for tile in (4, 2)},
     "input_adjoint_1d": {tile: np.transpose(reference.B_T[tile]) for tile in (4, 2)},
+    "kernel_1d": {tile: reference.G[tile] for tile in (4, 2)},
+    "kernel_adjoint_1d": {tile: np.transpose(reference.G[tile]) for tile in (4, 2)},
 }
 CASES = [(name, tile) for name in MATRICES for tile in (4, 2)]
 
@@ -40,7 +42,7 @@ def test_compiled_in_place_and_elsewhere(name, tile, dtype):
     source = np.random.default_rng(0).normal(size=1 + columns * (LANES + 2)).astype(dtype)
     vectors = source[1:].reshape(columns, LANES + 2)[:, :LANES]
     target = np.full(3 + rows * (LANES + 1), np.nan, dtype)
-    like = (0,) * columns
+    like = (0,) * (rows if name == "kernel_1d" else columns)
     apply(source, 1, LANES + 2, target, 3, LANES + 1, like)
     written = target[3:].reshape(rows, LANES + 1)
     tolerance = 50 * np.finfo(dtype).eps

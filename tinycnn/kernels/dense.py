@@ -10,9 +10,10 @@ import numpy as np
 from tinycnn.kernels import runtime
 from tinycnn.kernels.gemm import gemm_tile
 from tinycnn.kernels.runtime import jit
-from tinycnn.kernels.simd import MR, NR, fetch_add
+from tinycnn.kernels.simd import MR, NR, fetch_add, prefetch
 
-K_BLOCK = 128  # weight rows per block: 64 KB at 128 units
+K_BLOCK = 64  # weight rows per block: 32 KB at 128 units, so that this block and the next fit in cache
+TASK = 8 * K_BLOCK  # rows that a worker takes at a time
 
 
 def _padded_columns(a, rows):
@@ -35,7 +36,11 @@ def _forward(worker, x, W, partial, shape, taps, counter):
             break
         start, stop = depth * chunk // chunks, depth * (chunk + 1) // chunks
         for k in range(start, stop, K_BLOCK):
+            rows_ahead = max(0, min(K_BLOCK, stop - k - K_BLOCK))
             for panel in range(0, w_width, NR):
+                # A panel strides over the block's rows, which no hardware prefetcher follows: with each panel,
+                # its share of the next block is fetched in order.
+                prefetch(W, (k + K_BLOCK) * w_width + panel * rows_ahead, NR * rows_ahead)
                 for i in range(0, images, MR):
                     gemm_tile(x, i * depth + k, depth, 1, taps, 0, 1, min(K_BLOCK, stop - k),
                               W, k * w_width + panel, w_width, partial[chunk], i * w_width + panel, w_width,
@@ -67,26 +72,34 @@ def _backward(worker, x, W, grad, grad_t, grad_x, grad_W, shape, wants_x, T, tap
     grad_width, image_width = grad.size // images, grad_t.size // units
     T = T[worker]
     while True:
-        k0 = fetch_add(counter, 1) * K_BLOCK
-        if k0 >= depth:
+        start = fetch_add(counter, TASK)
+        if start >= depth:
             break
-        count = min(K_BLOCK, depth - k0)
-        for n in range(images):  # T = this block of x, transposed: (count, images)
-            for k in range(count):
-                T[k * images + n] = x[n * depth + k0 + k]
-        for panel in range(0, units, NR):
-            for k in range(0, count, MR):
-                gemm_tile(T, k * images, images, 1, taps, 0, 1, images, grad, panel, grad_width,
-                          grad_W, (k0 + k) * units + panel, units, min(MR, count - k), min(NR, units - panel),
-                          False)  # fmt: skip
-        if wants_x:
-            for panel in range(0, image_width, NR):
-                for k in range(0, count, MR):
-                    gemm_tile(W, (k0 + k) * units, units, 1, taps, 0, 1, units, grad_t, panel, image_width,
-                              T, k * image_width + panel, image_width, min(MR, count - k), NR, False)  # fmt: skip
-            for n in range(images):
+        stop = min(start + TASK, depth)
+        for k0 in range(start, stop, K_BLOCK):
+            count = min(K_BLOCK, stop - k0)
+            rows_ahead = max(0, min(K_BLOCK, stop - k0 - K_BLOCK))
+            for n in range(images):  # T = this block of x, transposed: (count, images)
                 for k in range(count):
-                    grad_x[n * depth + k0 + k] = T[k * image_width + n]
+                    T[k * images + n] = x[n * depth + k0 + k]
+            for panel in range(0, units, NR):
+                ahead = (k0 + K_BLOCK) * units + panel * rows_ahead
+                prefetch(grad_W, ahead, NR * rows_ahead)
+                if wants_x:
+                    prefetch(W, ahead, NR * rows_ahead)
+                for k in range(0, count, MR):
+                    gemm_tile(T, k * images, images, 1, taps, 0, 1, images, grad, panel, grad_width,
+                              grad_W, (k0 + k) * units + panel, units, min(MR, count - k), min(NR, units - panel),
+                              False)  # fmt: skip
+            if wants_x:
+                for panel in range(0, image_width, NR):
+                    for k in range(0, count, MR):
+                        gemm_tile(W, (k0 + k) * units, units, 1, taps, 0, 1, units, grad_t, panel, image_width,
+                                  T, k * image_width + panel, image_width, min(MR, count - k), NR,
+                                  False)  # fmt: skip
+                for n in range(images):
+                    for k in range(count):
+                        grad_x[n * depth + k0 + k] = T[k * image_width + n]
 
 
 @runtime.locked

@@ -202,6 +202,27 @@ def copy(typing_context, target, i, source, j, count):
     return types.void(target, types.intp, source, types.intp, types.intp), generate
 
 
+LINE = 64  # bytes of a cache line
+
+
+@intrinsic
+def prefetch(typing_context, array, start, count):
+    """Ask for ``array[start : start + count]`` to be brought to the second-level cache, and do not wait for it."""
+
+    def generate(context, builder, sig, args):
+        array_, start_, count_ = args
+        first = builder.bitcast(pointer_to(context, builder, array, array_, start_), ir.IntType(8).as_pointer())
+        size = builder.mul(count_, INDEX(itemsize(array)))
+        number = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [first.type, number, number, number])
+        request = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        with cgutils.for_range_slice(builder, INDEX(0), size, INDEX(LINE), intp=INDEX) as (offset, _):
+            builder.call(request, [builder.gep(first, [offset]), number(0), number(2), number(1)])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp), generate
+
+
 @intrinsic
 def relu(typing_context, value):
     """max(value, 0) in every lane; NaN stays NaN, so that a broken network cannot hide behind its ReLUs."""

@@ -327,6 +327,6 @@ def backward(x, kernel, grad, pads, size, grad_x, grad_kernel, grad_bias=None, c
         Q.reshape(workers, -1), T.reshape(workers, -1), np.zeros(LANES, x.dtype), np.zeros(1, np.int64),
         runtime.task_counter(), (0,) * tile, SIDES[tile],
     )  # fmt: skip
-    gather_kernel_gradient(partial, tile, grad_kernel, V.reshape(workers, -1))
+    gather_kernel_gradient(partial, tile, grad_kernel)
     if grad_bias is not None:
         sum_chunks(bias_partial, grad_bias)

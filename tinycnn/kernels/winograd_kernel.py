@@ -1,81 +1,90 @@
 """Winograd's transform of a convolution kernel, and the way back for its gradient.
 
 Once per pass, not once per tile: ``U = G g G^T`` before the products of `winograd`,
-``grad_g = G^T grad_U G`` after them.
+``grad_g = G^T grad_U G`` after them.  Both go over columns first and rows second.
 """
+
+import numpy as np
 
 from tinycnn.kernels import runtime
 from tinycnn.kernels.runtime import jit
-from tinycnn.kernels.simd import LANES, NR, fetch_add, load, store, zero
-from tinycnn.kernels.winograd_transforms import KERNEL
+from tinycnn.kernels.simd import LANES, NR, fetch_add, load, store
+from tinycnn.kernels.winograd_transforms import SIDES, kernel_1d, kernel_adjoint_1d
 
 
 @jit
-def _transform_kernel(worker, kernel, shape, G, U, transposed, counter):
+def _transform_kernel(worker, kernel, shape, U, T, transposed, counter, sides):
     """U[point] = G g G^T for every pair of channels, in panels of NR columns as `gemm_tile` reads them.
 
-    Columns are filters and rows channels, or the other way round if `transposed`.  A task is one point.
+    Columns are filters and rows channels, or the other way round if `transposed`.  A task is LANES columns.
     """
     channels, filters = shape
-    depth = filters if transposed else channels
-    side = G.shape[0]
+    depth, columns = (filters, channels) if transposed else (channels, filters)
+    T, side, plane = T[worker], len(sides), channels * filters
+    half = 9 * LANES  # in T, behind the nine numbers of each kernel
     while True:
-        p = fetch_add(counter, 1)
-        if p >= side * side:
+        n = fetch_add(counter, LANES)
+        if n >= columns:
             break
-        plane = p * channels * filters
-        zero(U, plane, channels * filters)
-        for i in range(3):
-            for j in range(3):
-                weight = G[p // side, i] * G[p % side, j]
-                if weight != 0:
-                    for c in range(channels):
-                        start = ((i * 3 + j) * channels + c) * filters
-                        for f in range(filters):
-                            row, column = (f, c) if transposed else (c, f)
-                            U[plane + (column // NR * depth + row) * NR + column % NR] += weight * kernel[start + f]
+        for k in range(depth):
+            for tap in range(9):
+                if transposed:
+                    for lane in range(LANES):
+                        T[tap * LANES + lane] = kernel[tap * plane + (n + lane) * filters + k]
+                else:
+                    store(T, tap * LANES, load(kernel, tap * plane + k * filters + n))
+            for j in range(3):  # columns: half[:, j] = G g[:, j]
+                kernel_1d(T, j * LANES, 3 * LANES, T, half + j * LANES, 3 * LANES, sides)
+            u = (n // NR * depth + k) * NR + n % NR
+            for i in range(side):  # rows: U[i, :] = half[i, :] G^T
+                kernel_1d(T, half + i * 3 * LANES, LANES, U, i * side * plane + u, plane, sides)
 
 
 @jit
-def _gather_kernel_gradient(worker, partial, shape, G, grad_kernel, rows, counter):
-    """grad_g = G^T [sum of the chunks] G, chunks in order.  A task is one filter, a row of `rows` its workspace."""
+def _gather_kernel_gradient(worker, partial, shape, grad_kernel, T, counter, sides):
+    """grad_g = G^T [sum of the chunks] G, chunks in order.  A task is LANES filters, a cache line."""
     channels, filters = shape
-    side = G.shape[0]
+    T, side = T[worker], len(sides)
     points = side * side
-    size = points * filters * channels
-    R = rows[worker]
+    size, half, row = points * filters * channels, points * LANES, (points + 3 * side) * LANES
     while True:
-        f = fetch_add(counter, 1)
-        if f >= filters:
+        first = fetch_add(counter, LANES)
+        if first >= filters:
             break
-        for c in range(0, channels, LANES):
-            for p in range(points):
-                start = (p * filters + f) * channels + c
-                total = load(partial, start)
-                for chunk in range(start + size, partial.size, size):
-                    total = total + load(partial, chunk)
-                store(R, p * LANES, total)
-            for i in range(3):
-                for j in range(3):
-                    total = G[0, i] * G[0, j] * load(R, 0)
-                    for p in range(1, points):
-                        total = total + G[p // side, i] * G[p % side, j] * load(R, p * LANES)
-                    store(R, points * LANES, total)
-                    for lane in range(LANES):
-                        grad_kernel[((i * 3 + j) * channels + c + lane) * filters + f] = R[points * LANES + lane]
+        for f in range(first, first + LANES):
+            for c in range(0, channels, LANES):
+                for p in range(points):
+                    start = (p * filters + f) * channels + c
+                    total = load(partial, start)
+                    for chunk in range(start + size, partial.size, size):
+                        total = total + load(partial, chunk)
+                    store(T, p * LANES, total)
+                for j in range(side):  # columns, behind the sums: half[:, j] = G^T grad_U[:, j]
+                    kernel_adjoint_1d(T, j * LANES, side * LANES, T, half + j * LANES, side * LANES, sides)
+                for i in range(3):  # rows: grad_g[i, :] = half[i, :] G
+                    kernel_adjoint_1d(T, half + i * side * LANES, LANES, T, row, LANES, sides)
+                    for j in range(3):
+                        for lane in range(LANES):
+                            g = ((i * 3 + j) * channels + c + lane) * filters + f
+                            grad_kernel[g] = T[row + j * LANES + lane]
+
+
+def _workspace(tile, dtype):
+    side = tile + 2
+    return np.empty((runtime.get_num_threads(), (side * side + 3 * side + 9) * LANES), dtype)
 
 
 def transform_kernel(kernel, tile, U, transposed=False):
     """Fill `U`, flat, with the transformed kernel; only inside a `runtime.locked` function, like the next one."""
-    channels, filters = kernel.shape[2:]
-    G = KERNEL[tile].astype(kernel.dtype)
-    runtime.run(_transform_kernel, kernel.reshape(-1), (channels, filters), G, U, transposed, runtime.task_counter())
-
-
-def gather_kernel_gradient(partial, tile, grad_kernel, rows):
-    """Fill `grad_kernel` ``(3, 3, channels, filters)`` from the chunks' gradients of the transformed kernel."""
-    G = KERNEL[tile].astype(grad_kernel.dtype)
     runtime.run(
-        _gather_kernel_gradient, partial.reshape(-1), grad_kernel.shape[2:], G, grad_kernel.reshape(-1), rows,
-        runtime.task_counter(),
+        _transform_kernel, kernel.reshape(-1), kernel.shape[2:], U, _workspace(tile, kernel.dtype), transposed,
+        runtime.task_counter(), SIDES[tile],
+    )  # fmt: skip
+
+
+def gather_kernel_gradient(partial, tile, grad_kernel):
+    """Fill `grad_kernel` ``(3, 3, channels, filters)`` from the chunks' gradients of the transformed kernel."""
+    runtime.run(
+        _gather_kernel_gradient, partial.reshape(-1), grad_kernel.shape[2:], grad_kernel.reshape(-1),
+        _workspace(tile, grad_kernel.dtype), runtime.task_counter(), SIDES[tile],
     )  # fmt: skip

@@ -5,23 +5,17 @@ the kernels it is called once, with stand-ins that emit an LLVM instruction for 
 seconds on typing and inlining the same lines.
 
 With the interpolation points 0, 1, -1, 2, -2, infinity (4 outputs) or 0, 1, -1, infinity (2 outputs), Lavin and Gray
-(arXiv:1509.09308) give B^T (`input_1d`), A^T (`output_1d`) and G (`KERNEL`); the adjoints are their transposes.  The
+(arXiv:1509.09308) give B^T (`input_1d`), A^T (`output_1d`) and G (`kernel_1d`); the adjoints are their transposes.  The
 constants cost accuracy in float32: about one digit for 4 outputs (4, 5, 8 and 1/24), next to nothing for 2.
 `tinycnn.reference_winograd` writes the same matrices out.
 """
 
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
 from tinycnn.kernels.simd import FMA_FLAGS, LANES, itemsize, llvm_vector, pointer_to, read, write
 
-KERNEL = {
-    4: np.array([[1 / 4, 0, 0], [-1 / 6, -1 / 6, -1 / 6], [-1 / 6, 1 / 6, -1 / 6],
-                 [1 / 24, 1 / 12, 1 / 6], [1 / 24, -1 / 12, 1 / 6], [0, 0, 1]]),
-    2: np.array([[1, 0, 0], [1 / 2, 1 / 2, 1 / 2], [1 / 2, -1 / 2, 1 / 2], [0, 0, 1]]),
-}  # fmt: skip
 SIDES = {4: (0,) * 6, 2: (0,) * 4}  # tuples as long as an input tile has rows
 
 
@@ -72,6 +66,31 @@ def _input_adjoint_2(t):
     return m0, m1 - m2 + m3, m1 + m2 - m0, -1.0 * m3
 
 
+def _kernel_4(t):
+    g0, g1, g2 = t
+    even, odd = -1 / 6 * (g0 + g2), 1 / 6 * g1
+    far_even, far_odd = 1 / 24 * g0 + 1 / 6 * g2, 1 / 12 * g1
+    return 1 / 4 * g0, even - odd, even + odd, far_even + far_odd, far_even - far_odd, g2
+
+
+def _kernel_2(t):
+    g0, g1, g2 = t
+    even, odd = 0.5 * (g0 + g2), 0.5 * g1
+    return g0, even + odd, even - odd, g2
+
+
+def _kernel_adjoint_4(t):
+    u0, u1, u2, u3, u4, u5 = t
+    near, far = 1 / 6 * (u1 + u2), 1 / 24 * (u3 + u4)
+    return 1 / 4 * u0 - near + far, 1 / 6 * (u2 - u1) + 1 / 12 * (u3 - u4), 4.0 * far - near + u5
+
+
+def _kernel_adjoint_2(t):
+    u0, u1, u2, u3 = t
+    even = 0.5 * (u1 + u2)
+    return u0 + even, 0.5 * (u1 - u2), even + u3
+
+
 class _Traced:
     """A vector in a formula that is written down as LLVM instructions while Python evaluates it."""
 
@@ -92,10 +111,10 @@ class _Traced:
         return self._emit("fmul", factor)
 
 
-def _transform(formulas):
+def _transform(formulas, inputs=None):
     """``transform(source, i, step, target, j, target_step, like)``: `formulas[len(like)]` on vectors.
 
-    Reads ``len(like)`` vectors at ``i, i + step, ...`` of `source` and writes the results to
+    Reads `inputs` (None: ``len(like)``) vectors at ``i, i + step, ...`` of `source` and writes the results to
     ``j, j + target_step, ...`` of `target`; all are read before the first is written.
     """
 
@@ -106,7 +125,7 @@ def _transform(formulas):
         def generate(context, builder, sig, args):
             source_, i_, step_, target_, j_, target_step_, _ = args
             pointer, vectors = pointer_to(context, builder, source, source_, i_), []
-            for _ in range(like.count):
+            for _ in range(inputs or like.count):
                 vectors.append(_Traced(builder, read(builder, pointer, vector, align)))
                 pointer = builder.gep(pointer, [step_])
             pointer = pointer_to(context, builder, target, target_, j_)
@@ -124,3 +143,5 @@ input_1d = _transform({6: _input_4, 4: _input_2})  # B^T t: 6 vectors to 6, or 4
 output_1d = _transform({6: _output_4, 4: _output_2})  # A^T t: 6 vectors to 4, or 4 to 2
 output_adjoint_1d = _transform({4: _output_adjoint_4, 2: _output_adjoint_2})  # A t: 4 vectors to 6, or 2 to 4
 input_adjoint_1d = _transform({6: _input_adjoint_4, 4: _input_adjoint_2})  # B t: 6 vectors to 6, or 4 to 4
+kernel_1d = _transform({6: _kernel_4, 4: _kernel_2}, inputs=3)  # G t: 3 vectors to 6 or 4, as many as `like`
+kernel_adjoint_1d = _transform({6: _kernel_adjoint_4, 4: _kernel_adjoint_2})  # G^T t: 6 vectors or 4 to 3
