@@ -215,7 +215,7 @@ def prefetch(typing_context, array, start, count):
         size = builder.mul(count_, INDEX(itemsize(array)))
         number = ir.IntType(32)
         kind = ir.FunctionType(ir.VoidType(), [first.type, number, number, number])
-        request = builder.module.declare_intrinsic("llvm.prefetch", [first.type], kind)
+        request = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
         with cgutils.for_range_slice(builder, INDEX(0), size, INDEX(LINE), intp=INDEX) as (offset, _):
             builder.call(request, [builder.gep(first, [offset]), number(0), number(2), number(1)])
         return context.get_dummy_value()
