@@ -58,13 +58,7 @@ def parse(arguments):
     add = parser.add_argument
     add("--seeds", type=at_least(1), default=5, metavar="N", help="independent repetitions of the whole (5)")
     add("--members", type=at_least(1), default=5, metavar="N", help="networks that vote, in each repetition (5)")
-    add(
-        "--epochs",
-        type=at_least(1),
-        default=recipe.EPOCHS,
-        metavar="N",
-        help=f"passes over all exposures ({recipe.EPOCHS})",
-    )
+    add("--epochs", type=at_least(1), default=recipe.EPOCHS, metavar="N", help=f"passes ({recipe.EPOCHS})")
     add("--size", type=at_least(32), default=recipe.SIZE, metavar="N", help=f"pixels a side ({recipe.SIZE})")
     add(
         "--cross-validate", nargs="*", choices=("train", "all"), default=[], metavar="WHAT",
