@@ -6,10 +6,10 @@ import numpy as np
 
 from tinycnn.kernels import runtime
 from tinycnn.kernels.elementwise import scale_u8
-from tinycnn.layers.activation import describe, restore
 from tinycnn.layers.base import Layer
 from tinycnn.layers.conv_pool import fuse
-from tinycnn.serialization import read_npz, write_npz
+from tinycnn.memory import Memory
+from tinycnn.serialization import describe_model, load_model, read_npz, write_npz
 from tinycnn.summary import summary_text
 from tinycnn.walk import copy_weights, ends_in, first_nonfinite, layers_of, name_layers, trainable, walk, weights_of
 
@@ -108,10 +108,10 @@ class Sequential:
         self.dtype = np.dtype(dtype)
         name_layers(self.layers)  # again, for sublayers that exist only now
         for layer in self.all_layers():
-            layer._workspace, layer._gradients = {}, None
-        gradients = [None, None]
+            layer._workspace, layer._memory = {}, None
+        self._memory = Memory()
         for layer in self.layers:  # not what they own: a residual block needs two of its layers' gradients at once
-            layer._gradients = gradients
+            layer._memory = self._memory
         self._steps = fuse(self.layers)
         return self.output_shape
 
@@ -139,18 +139,28 @@ class Sequential:
         """
         return self._forward(x, training, logits).copy()
 
-    def _forward(self, x, training=False, logits=False):
+    @runtime.locked
+    def _infer(self, x, logits=False):
+        """`forward` for a prediction, in less memory: no backward may follow."""
+        return self._forward(x, logits=logits, keep=False).copy()
+
+    def _forward(self, x, training=False, logits=False, keep=True):
         """`forward` without the copy: the result is overwritten by the next call."""
         x = np.asarray(x)
         if not self.built:
             self.build(x.shape[1:], np.float64 if x.dtype == np.float64 else np.float32)
         if x.dtype == np.uint8:
             x = self._scale(x)
-        last = len(self._steps) - 1
-        for i, step in enumerate(self._steps):
-            skip = logits and i == last and self.ends_in_softmax
-            x = step.forward(x, training=training, logits=True) if skip else step.forward(x, training=training)
+        shapes = (layers_of(step)[-1].output_shape for step in self._steps)
+        with self._memory.forward([self._bytes(x, shape) for shape in shapes], keep):
+            for i, step in enumerate(self._steps):
+                self._memory.enter(i)
+                skip = logits and i == len(self._steps) - 1 and self.ends_in_softmax
+                x = step.forward(x, training=training, logits=True) if skip else step.forward(x, training=training)
         return x
+
+    def _bytes(self, batch, shape):
+        return len(batch) * math.prod(shape) * self.dtype.itemsize
 
     def backward(self, grad, logits=False, input_grad=True):
         """Fill every layer's ``grads`` from the loss's gradient and return the gradient to the input.
@@ -162,28 +172,34 @@ class Sequential:
         logits : bool
             As in that `forward`.
         input_grad : bool
-            False, as training asks, returns None and saves the work that only the input's gradient needs; it
-            stops at the first layer that trains, so the ``grads`` of frozen layers before it are not renewed.
+            False, as training asks, returns None and saves the work and the memory that only the input's gradient
+            needs: it stops at the first layer that trains, so the ``grads`` of frozen layers before it are not
+            renewed, and it writes over outputs, so the next backward needs another forward.
 
         Raises
         ------
         RuntimeError
-            Before any forward.
+            Before any forward, or if what it kept has been overwritten.
         ValueError
             If `grad` does not have the output's shape.
         """
-        if not self.built:
-            raise RuntimeError(f"model '{self.name}': backward was called before forward")
+        if not (self.built and self._memory.kept):
+            raise RuntimeError(
+                f"model '{self.name}': backward was called before forward, or what forward kept for it has been "
+                "overwritten: by predict, by evaluate, or by an earlier backward(input_grad=False)"
+            )
         first = 0 if input_grad else self._first_trainable()
-        last = len(self._steps) - 1
-        for i in range(last, first - 1, -1):
-            step = self._steps[i]
-            options = {}
-            if logits and i == last and self.ends_in_softmax:
-                options["logits"] = True
-            if not input_grad and i == first and getattr(step, "skips_input_grad", False):
-                options["input_grad"] = False
-            grad = step.backward(grad, **options)
+        largest = max(self._bytes(grad, layers_of(step)[0].input_shape) for step in self._steps)
+        with self._memory.backward(largest, overwrite=not input_grad):
+            for i in range(len(self._steps) - 1, first - 1, -1):
+                step = self._steps[i]
+                self._memory.enter(i, step.reads_output)
+                options = {}
+                if logits and i == len(self._steps) - 1 and self.ends_in_softmax:
+                    options["logits"] = True
+                if not input_grad and i == first and getattr(step, "skips_input_grad", False):
+                    options["input_grad"] = False
+                grad = step.backward(grad, **options)
         return grad.copy() if input_grad else None
 
     @property
@@ -315,14 +331,7 @@ class Sequential:
     def architecture(self):
         """What it takes to make this model again, weights aside, as a JSON-able dict."""
         self._need_build("it can be saved")
-        return {
-            "name": self.name,
-            "seed": self.seed,
-            "dtype": self.dtype.name,
-            "input_shape": list(self.input_shape),
-            "layers": [describe(layer) for layer in self.layers],
-            "frozen": [layer.name for layer in self.all_layers() if not layer.trainable],
-        }
+        return describe_model(self)
 
     def save(self, path):
         """Write architecture, `metadata`, parameters and running statistics to one ``.npz`` at `path`, atomically.
@@ -349,20 +358,7 @@ class Sequential:
         ValueError
             If the file is damaged, not a model, or holds a layer class that is not imported.
         """
-        header, arrays = read_npz(path)
-        try:
-            stored = header["architecture"]
-            model = cls([restore(layer) for layer in stored["layers"]], seed=stored["seed"], name=stored["name"])
-            model.metadata = header["metadata"]
-            model.build(stored["input_shape"], dtype=stored["dtype"])
-            for frozen in stored["frozen"]:
-                model.get_layer(frozen).trainable = False
-        except KeyError as error:
-            raise ValueError(f"{path} holds no tinycnn model: {error} is missing") from error
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{path}: {error}") from error
-        model.set_weights(weights_of(arrays), source=str(path))
-        return model
+        return load_model(cls, path)
 
     def load_weights(self, path):
         """Copy the weights saved at `path` into this model of the same layers.

@@ -7,6 +7,8 @@ import zlib
 import numpy as np
 
 from tinycnn.files import atomic_write
+from tinycnn.layers.activation import describe, restore
+from tinycnn.walk import weights_of
 
 HEADER = "tinycnn"  # name of the JSON text inside the file
 VERSION = 1
@@ -64,6 +66,36 @@ def read_npz(path):
         zlib.error,
     ) as error:
         raise ValueError(f"{path} is not a whole tinycnn file: {error}") from error
+
+
+def describe_model(model):
+    """What it takes to make a built `Sequential` again, weights aside, as a JSON-able dict."""
+    return {
+        "name": model.name,
+        "seed": model.seed,
+        "dtype": model.dtype.name,
+        "input_shape": list(model.input_shape),
+        "layers": [describe(layer) for layer in model.layers],
+        "frozen": [layer.name for layer in model.all_layers() if not layer.trainable],
+    }
+
+
+def load_model(cls, path):
+    """A `cls` (`Sequential`) like the one saved at `path`, with its weights; errors as of `Sequential.load`."""
+    header, arrays = read_npz(path)
+    try:
+        stored = header["architecture"]
+        model = cls([restore(layer) for layer in stored["layers"]], seed=stored["seed"], name=stored["name"])
+        model.metadata = header["metadata"]
+        model.build(stored["input_shape"], dtype=stored["dtype"])
+        for frozen in stored["frozen"]:
+            model.get_layer(frozen).trainable = False
+    except KeyError as error:
+        raise ValueError(f"{path} holds no tinycnn model: {error} is missing") from error
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from error
+    model.set_weights(weights_of(arrays), source=str(path))
+    return model
 
 
 def _plain(value):

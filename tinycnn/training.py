@@ -312,7 +312,7 @@ def _evaluate(model, images, targets, size, objective):
     totals = Totals()
     for start in range(0, len(images), size):
         x, y = images[start : start + size], targets[start : start + size]
-        totals.add(len(x), *objective.forward(model.forward(x, logits=objective.logits), y))
+        totals.add(len(x), *objective.forward(model._infer(x, objective.logits), y))
     return totals.means()
 
 
@@ -346,7 +346,7 @@ def predict(model, data, batch_size=16):
     check_images(images, model, "data")
     outputs = np.empty((len(images), *model.output_shape), model.dtype)
     for start in range(0, len(images), size):
-        outputs[start : start + size] = model.forward(images[start : start + size])
+        outputs[start : start + size] = model._infer(images[start : start + size])
     return outputs
 
 

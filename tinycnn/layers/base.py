@@ -32,8 +32,11 @@ class Layer:
         What is saved but not trained: ``moving_mean``, ``moving_variance``.
     trainable : bool
         False freezes the layer: the optimizer skips its parameters.
+    reads_output : bool
+        Of a class: False if `backward` does not need what `forward` returned, so that a model may reuse its memory.
     """
 
+    reads_output = True
     registry = {}  # class name -> class, so that a saved architecture can be rebuilt
 
     def __init_subclass__(cls, **kwargs):
@@ -49,7 +52,7 @@ class Layer:
         self.rng = None
         self.params, self.grads, self.state = {}, {}, {}
         self._workspace = None  # a dict once a model owns the layer: buffers are then reused between steps
-        self._gradients = None  # a list once a model owns the layer: two buffers that all its layers' gradients share
+        self._memory = None  # the model's, for outputs and input gradients, once a model owns the layer
         self._images = None  # size of the batch of the last forward
         self._incoming = None  # the gradient that a running backward reads
 
@@ -156,17 +159,15 @@ class Layer:
         dtype = np.dtype(self.dtype if dtype is None else dtype)
         if self._workspace is None:
             return np.empty(shape, dtype)
-        buffers, size = self._workspace, math.prod(shape)
-        if key == "grad_x" and self._gradients is not None:
-            # An input gradient is dead once the layer below has used it, so two buffers in turn serve all layers:
-            # whichever the running backward is not reading from.
-            buffers = self._gradients
-            key = int(buffers[0] is not None and np.may_share_memory(buffers[0], self._incoming))
-            flat = buffers[key]
-        else:
-            flat = buffers.get(key)
+        size = math.prod(shape)
+        if self._memory is not None and key in ("y", "grad_x"):
+            room = size * dtype.itemsize
+            place = self._memory.output(room) if key == "y" else self._memory.gradient(room, self._incoming)
+            if place is not None:
+                return place.view(dtype).reshape(shape)
+        flat = self._workspace.get(key)
         if flat is None or flat.size < size or flat.dtype != dtype:
-            flat = buffers[key] = np.empty(size, dtype)
+            flat = self._workspace[key] = np.empty(size, dtype)
         return flat[:size].reshape(shape)
 
 

@@ -18,6 +18,7 @@ class ConvPool:
     """One step of a model in place of ``[conv, pool]``; parameters and gradients are those of `conv`."""
 
     skips_input_grad = True
+    reads_output = False  # the codes say all
 
     def __init__(self, conv_layer, pool_layer):
         self.conv, self.pool = self.layers = conv_layer, pool_layer

@@ -51,6 +51,8 @@ class Dropout(Layer):
     True
     """
 
+    reads_output = False
+
     def __init__(self, rate, name=None):
         super().__init__(name)
         if not isinstance(rate, numbers.Real) or not 0 <= rate < 1:

@@ -52,6 +52,8 @@ class BatchNorm(Layer):
     array([0.02, 0.2 ])
     """
 
+    reads_output = False
+
     def __init__(self, momentum=0.99, epsilon=1e-3, name=None):
         super().__init__(name)
         if not 0 <= momentum <= 1:

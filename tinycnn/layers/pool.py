@@ -10,6 +10,8 @@ from tinycnn.layers.conv import resolve_padding
 class _Pooling(Layer):
     """Constructor and shapes, which both kinds of window share."""
 
+    reads_output = False
+
     def __init__(self, pool_size=2, strides=None, padding="valid", name=None):
         super().__init__(name)
         kind = type(self).__name__
@@ -193,6 +195,8 @@ class GlobalAveragePool2D(Layer):
     >>> layer.forward(np.float32([1, 2, 3, 6]).reshape(1, 2, 2, 1)), layer.backward(np.float32([[8]])).ravel()
     (array([[3.]], dtype=float32), array([2., 2., 2., 2.], dtype=float32))
     """
+
+    reads_output = False
 
     def __init__(self, keepdims=False, name=None):
         super().__init__(name)

@@ -35,6 +35,8 @@ class Reshape(Layer):
     (5, 3, 4)
     """
 
+    reads_output = False
+
     def __init__(self, target_shape, name=None):
         super().__init__(name)
         whole = (int, np.integer)
@@ -87,6 +89,8 @@ class Flatten(Layer):
     >>> Flatten().forward(np.zeros((5, 2, 3, 4))).shape
     (5, 24)
     """
+
+    reads_output = False
 
     def output_shape_of(self, input_shape):
         return (math.prod(input_shape),)

@@ -44,6 +44,8 @@ class UpSample2D(Layer):
     array([0., 1., 3., 4.], dtype=float32)
     """
 
+    reads_output = False
+
     def __init__(self, size=2, interpolation="nearest", name=None):
         super().__init__(name)
         self.size = pair(size, "UpSample2D: size")

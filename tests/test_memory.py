@@ -1,0 +1,147 @@
+"""A model's memory: nothing that will be read again is overwritten, and it is as small as it says."""
+
+import numpy as np
+import pytest
+
+from tinycnn.layers.activation import ReLU
+from tinycnn.layers.conv import Conv2D
+from tinycnn.layers.dense import Dense
+from tinycnn.layers.dropout import Dropout
+from tinycnn.layers.norm import BatchNorm
+from tinycnn.layers.pool import GlobalAveragePool2D, MaxPool2D
+from tinycnn.layers.reshape import Flatten
+from tinycnn.layers.residual import Residual
+from tinycnn.losses import CrossEntropy
+from tinycnn.memory import Memory
+from tinycnn.model import Sequential
+from tinycnn.optimizers import Adam
+
+
+def convolution(filters=16, activation=None):
+    return Conv2D(filters, 3, padding="same", activation=activation)
+
+
+NETWORKS = {
+    "report": lambda: [
+        convolution(16, "relu"), MaxPool2D(), convolution(16, "relu"), MaxPool2D(), Dropout(0.3), Flatten(),
+        Dense(10, activation="relu"), Dropout(0.3), Dense(3, activation="softmax"),
+    ],
+    "normalised": lambda: [
+        convolution(), BatchNorm(), ReLU(), MaxPool2D(), convolution(5, "tanh"), BatchNorm(), ReLU(), Dropout(0.5),
+        GlobalAveragePool2D(), Dense(3, activation="softmax"),
+    ],
+    "residual": lambda: [
+        convolution(8), Residual([convolution(8), ReLU(), convolution(8)], activation="relu"), Dropout(0.2),
+        MaxPool2D(), Residual([convolution(8)]), Flatten(), Dense(3, activation="softmax"),
+    ],
+    "nothing to drop": lambda: [
+        convolution(8, "relu"), Dropout(0), MaxPool2D(3), ReLU(), Flatten(), Dense(3, activation="softmax"),
+    ],
+}  # fmt: skip
+
+
+def train(make, batches=(6, 4, 6)):
+    """Weights and predictions after a few steps."""
+    rng = np.random.default_rng(0)
+    model, loss, optimizer = Sequential(make(), seed=1), CrossEntropy(), Adam(0.01)
+    for n in batches:
+        loss.forward(model._forward(rng.normal(size=(n, 12, 16, 3)), training=True, logits=True), np.arange(n) % 3)
+        model.backward(loss.backward(), logits=True, input_grad=False)
+        optimizer.step(model.parameters())
+    predicted = model.predict(rng.normal(size=(7, 12, 16, 3)).astype(np.float32), 4)
+    return [*model.get_weights().values(), predicted]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_shared_memory_changes_no_bits(name, monkeypatch):
+    shared = train(NETWORKS[name])
+    monkeypatch.setattr(Memory, "output", lambda *_: None)
+    monkeypatch.setattr(Memory, "gradient", lambda *_: None)
+    for ours, theirs in zip(shared, train(NETWORKS[name]), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whatever_is_still_to_be_read_is_intact(seed):
+    rng, memory = np.random.default_rng(seed), Memory()
+    for _ in range(3):
+        sizes = rng.integers(1, 400, rng.integers(1, 9))
+        reads_output = rng.random(len(sizes)) < 0.5
+        given = np.full(300, 255, np.uint8)
+        outputs = [given]
+        with memory.forward(sizes):
+            for step, size in enumerate(sizes):
+                memory.enter(step)
+                outputs.append(memory.output(size))
+                outputs[-1][:] = step
+        gradient = np.full(sizes[-1], 200, np.uint8)
+        with memory.backward(max(300, *sizes), overwrite=True):
+            for step in range(len(sizes) - 1, -1, -1):
+                memory.enter(step, reads_output[step])
+                written = memory.gradient(outputs[step].size, gradient)
+                written[:] = 100 + step
+                assert (gradient == (200 if step == len(sizes) - 1 else 101 + step)).all()
+                assert (outputs[step] == (step - 1) % 256).all()
+                assert not reads_output[step] or (outputs[step + 1] == step).all()
+                gradient = written
+        assert not memory.kept
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_prediction_keeps_the_last_output_alone(seed):
+    rng, memory = np.random.default_rng(seed), Memory()
+    sizes = rng.integers(1, 400, 8)
+    with memory.forward(sizes, keep=False):
+        last = np.zeros(1, np.uint8)
+        for step, size in enumerate(sizes):
+            memory.enter(step)
+            output = memory.output(size)
+            output[:] = step + 1
+            assert (last == step).all()
+            last = output
+    assert memory._stack.size <= 2 * 64 + sum(sorted(sizes)[-2:])
+
+
+def test_gradients_of_a_shrinking_network_need_one_small_spare():
+    # Outputs of 64, 32, 16 and 16 lines; the gradients to them go onto dead outputs, but for the one of 32 lines.
+    sizes, memory = [64 * n for n in (64, 32, 16, 16)], Memory()
+    with memory.forward(sizes):
+        outputs = []
+        for step, size in enumerate(sizes):
+            memory.enter(step)
+            outputs.append(memory.output(size))
+    gradient, placed = np.empty(64, np.uint8), []
+    with memory.backward(sizes[0], overwrite=True):
+        for step in (3, 2, 1):
+            memory.enter(step, reads_output=False)
+            gradient = memory.gradient(sizes[step - 1], gradient)
+            placed.append(np.may_share_memory(gradient, memory._stack))
+    assert placed == [True, False, True]
+    assert np.may_share_memory(gradient, outputs[1]) and not np.may_share_memory(gradient, outputs[0])
+
+
+def test_a_request_too_large_or_outside_a_pass_gets_nothing():
+    memory = Memory()
+    assert memory.output(1) is None
+    with memory.forward([64]):
+        memory.enter(0)
+        assert memory.output(65) is None and memory.output(64).size == 64 and memory.output(1) is None
+    assert memory.kept and memory.output(1) is None
+
+
+def test_backward_without_what_it_needs_is_an_error():
+    model = Sequential([Dense(3)])
+    x, grad = np.ones((2, 4), np.float32), np.ones((2, 3), np.float32)
+    model.build((4,))
+    for spoil in (
+        lambda: None,
+        lambda: model.predict(x),
+        lambda: model.evaluate((x, np.array([0, 1]))),
+        lambda: model.forward(x) is None or model.backward(grad, input_grad=False),
+        lambda: pytest.raises(ValueError, model.forward, np.ones((2, 5), np.float32)),
+    ):
+        spoil()
+        with pytest.raises(RuntimeError, match="backward was called before forward, or .* overwritten"):
+            model.backward(grad)
+        model.forward(x)
+        np.testing.assert_array_equal(model.backward(grad), model.backward(grad))
