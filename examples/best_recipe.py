@@ -8,8 +8,6 @@ For research and teaching only, never for diagnosis.  ``python examples/best_rec
 """
 
 import argparse
-import importlib
-import os
 import sys
 import time
 from functools import partial
@@ -19,7 +17,7 @@ import numpy as np
 
 import tinycnn
 from tinycnn import evaluation, plots, recipe, results
-from tinycnn.command_line import add_data_options, answer, at_least, load_audited
+from tinycnn.command_line import add_data_options, add_executor, answer, at_least, executor_of, load_audited, teller
 from tinycnn.data import grouped_kfold, merge_groups
 from tinycnn.data.known_sets import known_patients, known_sources
 from tinycnn.data.shifts import simulated_shifts
@@ -71,11 +69,7 @@ def parse(arguments):
         "many of its films are recognised: the nearest thing to another hospital",
     )  # fmt: skip
     add("--out", type=Path, default=Path("runs/best_recipe"), metavar="DIR", help="results (runs/best_recipe)")
-    add(
-        "--executor", default=str(min(2, os.cpu_count() or 1)), metavar="WHERE",
-        help="who trains: a number of processes (2), or MODULE:NAME, a function that makes a "
-        "concurrent.futures.Executor; the results do not depend on it",
-    )  # fmt: skip
+    add_executor(parser)
     options = parser.parse_args(arguments)
     if "--cross-validate" in (sys.argv[1:] if arguments is None else arguments) and not options.cross_validate:
         options.cross_validate = ["train"]
@@ -152,42 +146,13 @@ def run(options):
     return 0
 
 
-def executor_of(text):
-    """What `train_members` takes as its executor: None, a number of processes, or a function."""
-    if text.isdecimal() and int(text):
-        return int(text) if int(text) > 1 else None
-    module, _, name = text.partition(":")
-    sys.path.append(os.getcwd())
-    try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"--executor must be a number of processes or MODULE:NAME, got {text!r}: {error}") from None
-    finally:
-        sys.path.pop()
-
-
 def train_all(options, executor, data_hash, train, classes, what, jobs):
     """Networks for `jobs`, a dict of name and job, those that `options.out` holds included."""
     common = {"classes": classes, "epochs": options.epochs, "size": options.size, "data_sha256": data_hash}
     jobs = {name: {**job, **common} for name, job in jobs.items()}
-    began, seen, fresh = time.perf_counter(), [], []
     print(f"\n{what}: {len(jobs)} networks, {options.epochs} epochs each", flush=True)
-
-    def tell(name, model, is_fresh):
-        seen.append(name)
-        fresh.extend([name] * is_fresh)
-        if is_fresh:
-            elapsed = time.perf_counter() - began
-            left = (len(jobs) - len(seen)) * elapsed / len(fresh)
-            loss = model.metadata["history"]["loss"][-1]
-            print(f"  {name}: loss {loss:.3f}, after {elapsed:.0f} s, about {left:.0f} s to go", flush=True)
-
-    trained = train_members(
-        partial(recipe.train_job, train), jobs, executor, options.out / "members", on_member=tell
-    )  # fmt: skip
-    if len(fresh) < len(jobs):
-        print(f"  {len(jobs) - len(fresh)} of them found in {options.out}")
-    return trained
+    tell = teller(len(jobs), lambda model: f"loss {model.metadata['history']['loss'][-1]:.3f}, ")
+    return train_members(partial(recipe.train_job, train), jobs, executor, options.out / "members", on_member=tell)
 
 
 def train_seeds(trainer, train, classes, options):

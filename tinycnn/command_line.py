@@ -1,8 +1,10 @@
 """What the examples' command lines share: numbers that are checked, images to train on, and errors in words."""
 
 import argparse
+import importlib
 import os
 import sys
+import time
 
 from tinycnn.data.audit import audit
 from tinycnn.data.folder import load_image_folder
@@ -35,6 +37,58 @@ def add_data_options(parser):
     add("--data", metavar="PATH", help="folder or zip; else $TINYCNN_DATA; else synthetic images")
     add("--phantoms", type=at_least(1), metavar="N", help="N synthetic training images per class, a quarter to test")
     add("--skip-bad-files", action="store_true", help="leave unreadable images out and list them, instead of stopping")
+
+
+def add_executor(parser):
+    """Give `parser` the option ``--executor``, for `executor_of`."""
+    parser.add_argument(
+        "--executor", default=str(min(2, os.cpu_count() or 1)), metavar="WHERE",
+        help="who trains: a number of processes (2), or MODULE:NAME, a function that makes a "
+        "concurrent.futures.Executor; the results do not depend on it",
+    )  # fmt: skip
+
+
+def executor_of(text):
+    """What `tinycnn.ensemble.train_members` takes as its executor: None, a number of processes, or a function.
+
+    >>> executor_of("1"), executor_of("4"), executor_of("concurrent.futures:ThreadPoolExecutor").__name__
+    (None, 4, 'ThreadPoolExecutor')
+    """
+    if text.isdecimal() and int(text):
+        return int(text) if int(text) > 1 else None
+    module, _, name = text.partition(":")
+    sys.path.append(os.getcwd())
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"--executor must be a number of processes or MODULE:NAME, got {text!r}: {error}") from None
+    finally:
+        sys.path.pop()
+
+
+def teller(total, about=lambda result: ""):
+    """An ``on_member`` for `tinycnn.ensemble.train_members` that prints each of `total` members and the time left.
+
+    >>> tell = teller(3, lambda result: f"{result} %, ")
+    >>> tell("first", 80, False)
+    >>> tell("second", 90, True)
+      1 of them found from an earlier run
+      second: 90 %, after 0 s, about 0 s to go
+    >>> tell("third", 85, True)
+      third: 85 %, after 0 s, about 0 s to go
+    """
+    began, found, fresh = time.perf_counter(), [], []
+
+    def tell(name, result, is_fresh):
+        (fresh if is_fresh else found).append(name)
+        if found and (len(fresh) == 1 or len(found) == total):
+            print(f"  {len(found)} of them found from an earlier run")
+        if is_fresh:
+            elapsed = time.perf_counter() - began
+            left = (total - len(found) - len(fresh)) * elapsed / len(fresh)
+            print(f"  {name}: {about(result)}after {elapsed:.0f} s, about {left:.0f} s to go", flush=True)
+
+    return tell
 
 
 def load_audited(options, size, mode="RGB"):

@@ -16,10 +16,12 @@ from tinycnn.data.augment import Augment, adjust_gamma, equalize
 from tinycnn.data.resize import resize_images
 from tinycnn.losses import CrossEntropy
 from tinycnn.models.film_cnn import film_cnn
+from tinycnn.models.networks import deep_encoder, small_resnet, small_vgg
 from tinycnn.optimizers import Adam
 from tinycnn.results import plain
 from tinycnn.schedules import CosineDecay
 
+NETWORKS = {network.__name__: network for network in (film_cnn, small_vgg, small_resnet, deep_encoder)}
 SIZE = 96
 EXPOSURES = (0.5, 0.7, 1.0, 1.4, 2.0)  # gamma: from twice as bright in the shadows to twice as dark
 EPOCHS = 24  # of all exposures: each film is seen 120 times
@@ -127,7 +129,7 @@ def augmentation():
     )
 
 
-def train_member(train, seed=0, *, classes=3, epochs=EPOCHS, batch_size=BATCH, verbose=0):
+def train_member(train, seed=0, *, network="film_cnn", classes=3, epochs=EPOCHS, batch_size=BATCH, verbose=0):
     """Train one network by the recipe; its weights after the last epoch are the result.
 
     AdamW (decay 0.05, of kernels alone) with the rate climbing to 0.002 over the first tenth of the steps and falling
@@ -140,6 +142,8 @@ def train_member(train, seed=0, *, classes=3, epochs=EPOCHS, batch_size=BATCH, v
         From `prepare`.
     seed : int
         Initial weights, dropout, order and augmentation follow from it.
+    network : str
+        Of `NETWORKS`.
     classes, batch_size : int
     epochs : int
         Passes over all exposures of all films.
@@ -174,7 +178,7 @@ def train_member(train, seed=0, *, classes=3, epochs=EPOCHS, batch_size=BATCH, v
     films, labels = train
     images = _standardized(films.reshape(-1, *films.shape[2:]))  # (images * exposures, height, width, 1)
     labels = np.repeat(labels, films.shape[1])
-    model = film_cnn(classes, seed=seed)
+    model = NETWORKS[network](classes, seed=seed)
     model.build(images.shape[1:])
     steps = epochs * -(-len(images) // batch_size)
     warm_up = max(1, steps // 10)
@@ -203,13 +207,14 @@ def train_job(train, job):
     ----------
     train : (films, labels)
     job : dict
-        ``seed``, ``epochs`` and ``classes`` of `train_member`; with ``rows``, only these films are used; other keys
-        only tell one member's file from another's.
+        ``seed``, ``epochs``, ``classes`` and maybe ``network`` of `train_member`; with ``rows``, only these films are
+        used; other keys only tell one member's file from another's.
     """
     films, labels = train
     if "rows" in job:
         films, labels = films[job["rows"]], labels[job["rows"]]
-    return train_member((films, labels), job["seed"], classes=job["classes"], epochs=job["epochs"])
+    chosen = {key: job[key] for key in ("network", "classes", "epochs") if key in job}
+    return train_member((films, labels), job["seed"], **chosen)
 
 
 def predict_with_views(model, images, batch_size=BATCH):
