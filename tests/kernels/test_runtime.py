@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from queue import SimpleQueue
 
 import numpy as np
 import pytest
@@ -74,9 +75,10 @@ def test_two_python_threads_at_once():
 @pytest.mark.parametrize("culprit", [0, 1, 2])
 def test_an_error_in_any_thread_reaches_the_caller_and_the_pool_lives_on(culprit):
     runtime.set_num_threads(3)
-    finished = []
+    finished, meeting = [], threading.Barrier(3)
 
     def kernel(worker):
+        meeting.wait(20)
         if worker == culprit:
             raise ZeroDivisionError(f"worker {worker}")
         finished.append(worker)
@@ -103,6 +105,20 @@ def test_every_worker_is_called_once_and_has_a_thread_of_its_own():
         assert sorted(worker for worker, _ in seen) == list(range(threads))
         assert len({ident for _, ident in seen}) == threads
         assert dict(seen)[0] == threading.get_ident()
+
+
+def test_a_worker_that_is_not_there_yet_is_not_waited_for():
+    runtime.set_num_threads(2)
+    runtime.locked(runtime.run)(lambda worker: None)  # there is a helper now
+    awake, seen = threading.Event(), []
+    runtime._helpers[0].put((lambda worker: awake.wait(60), (), 1, threading.Lock(), SimpleQueue()))
+    for _ in range(3):
+        runtime.locked(runtime.run)(seen.append)
+    assert seen == [0, 0, 0]
+    awake.set()
+    meeting = threading.Barrier(2)
+    runtime.locked(runtime.run)(lambda worker: (meeting.wait(20), seen.append(worker)))
+    assert sorted(seen) == [0, 0, 0, 0, 1]  # and what it was not waited for, it did not do later
 
 
 @pytest.mark.parametrize("n", [0, -1, 1.5, "2", None])

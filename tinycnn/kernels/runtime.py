@@ -69,7 +69,9 @@ def get_num_threads():
 
 def _help(queue):
     while True:
-        kernel, args, worker, done = queue.get()
+        kernel, args, worker, claim, done = queue.get()
+        if not claim.acquire(blocking=False):
+            continue
         try:
             kernel(worker, *args)
             done.put(None)
@@ -80,7 +82,9 @@ def _help(queue):
 def run(kernel, *args):
     """Call ``kernel(worker, *args)`` for every worker in ``range(get_num_threads())`` at the same time.
 
-    Only inside a `locked` function.  `kernel` draws its tasks with ``simd.fetch_add`` from a `task_counter`.
+    Only inside a `locked` function.  `kernel` draws its tasks with ``simd.fetch_add`` from a `task_counter`, so a
+    worker whose thread is still asleep when worker 0 has finished is not waited for: there is nothing left to draw,
+    and waking up takes longer than many a kernel.
     """
     workers = _num_threads
     while len(_helpers) < workers - 1:
@@ -88,12 +92,14 @@ def run(kernel, *args):
         threading.Thread(target=_help, args=(queue,), daemon=True, name=f"tinycnn-{len(_helpers) + 1}").start()
         _helpers.append(queue)
     done = SimpleQueue()
-    for worker in range(1, workers):
-        _helpers[worker - 1].put((kernel, args, worker, done))
+    claims = [threading.Lock() for _ in range(1, workers)]
+    for worker, claim in enumerate(claims, 1):
+        _helpers[worker - 1].put((kernel, args, worker, claim, done))
     try:
         kernel(0, *args)
     finally:
-        errors = [done.get() for _ in range(1, workers)]
+        begun = [claim for claim in claims if not claim.acquire(blocking=False)]
+        errors = [done.get() for _ in begun]
     for error in errors:
         if error is not None:
             raise error
