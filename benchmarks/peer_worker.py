@@ -29,6 +29,9 @@ class TinycnnWorker:
     """What one turn of the loop in `tinycnn.fit` does."""
 
     def __init__(self, options):
+        # scikit-learn, a peer of others, brings scipy along; where numba finds that, it imports it (16 MB).  An
+        # installation of tinycnn has none.
+        sys.modules["scipy"] = None
         import tinycnn
 
         self.library = tinycnn
