@@ -121,6 +121,8 @@ def test_maps_do_not_depend_on_batches_or_the_scale_of_scores(images):
     assert maps.shape == images.shape[:3] and maps.dtype == np.float32
     assert maps.min() >= 0 and maps.max() <= 1
     assert np.allclose(grad_cam(model, images, [0, 1, 2, 0, 1], batch_size=2), maps, atol=1e-6)
+    with pytest.raises(ValueError, match="batch_size must be at least 1, got -1"):
+        grad_cam(model, images, batch_size=-1)
     assert np.allclose(grad_cam(model, (images / 255).astype(np.float32), [0, 1, 2, 0, 1]), maps, atol=1e-5)
     weights = model.get_weights()
     model.set_weights(weights | {"dense_1/kernel": 3 * weights["dense_1/kernel"], "dense_1/bias": np.full(3, 7.0)})

@@ -1,9 +1,11 @@
 """A model's memory: nothing that will be read again is overwritten, and it is as small as it says."""
 
+import weakref
+
 import numpy as np
 import pytest
 
-from tinycnn.layers.activation import ReLU
+from tinycnn.layers.activation import LeakyReLU, ReLU
 from tinycnn.layers.conv import Conv2D
 from tinycnn.layers.dense import Dense
 from tinycnn.layers.dropout import Dropout
@@ -129,6 +131,53 @@ def test_a_request_too_large_or_outside_a_pass_gets_nothing():
     assert memory.kept and memory.output(1) is None
 
 
+def test_layers_run_one_by_one_have_gradients_of_their_own():
+    model = Sequential([LeakyReLU(0.5), LeakyReLU(0.5), LeakyReLU(0.5)])
+    model.forward(np.float32([[-8]]))
+    third = model.layers[2].backward(np.float32([[1]]))
+    second = model.layers[1].backward(third)
+    first = model.layers[0].backward(second)
+    assert [third.item(), second.item(), first.item()] == [0.5, 0.25, 0.125]
+
+
+def test_memory_that_has_been_replaced_is_freed():
+    model, rng = Sequential([Dense(8), ReLU(), Dense(8), ReLU(), Dense(3)]), np.random.default_rng(0)
+    model._forward(rng.normal(size=(2, 5)).astype(np.float32), training=True)
+    model.backward(np.ones((2, 3), np.float32), input_grad=False)
+    old = weakref.ref(model._memory._stack)
+    for _ in range(2):
+        model.predict(rng.normal(size=(64, 5)).astype(np.float32), 64)
+    assert old() is None
+
+
+def test_a_gradient_that_nobody_asks_for_takes_no_room():
+    model = Sequential([Conv2D(4, 3, strides=4), Conv2D(8, 3), ReLU()])
+    x = np.ones((2, 64, 64, 3), np.float32)
+    y = model.forward(x, training=True)
+    model.backward(y, input_grad=False)
+    assert max(spare.size for spare in model._memory._spares) < x.nbytes
+
+
+def test_a_wrong_shape_is_told_before_memory_is_taken_for_it():
+    model = Sequential([Conv2D(64, 3, padding="same")])
+    model.build((4096, 4096, 3))
+    for x in (np.broadcast_to(np.float32(1), (4096, 4096, 3)), np.float32(1)):
+        with pytest.raises(ValueError, match="was built for inputs of shape"):
+            model.forward(x)
+    small = Sequential([Dense(3)])
+    small.forward(np.ones((2, 4), np.float32))
+    for _ in range(2):
+        with pytest.raises(ValueError, match="does not fit the output"):
+            small.backward(np.ones((2, 5), np.float32), input_grad=False)
+    small.backward(np.ones((2, 3), np.float32))
+
+
+def forward_that_fails(model, x):
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(ZeroDivisionError):
+        patch.setattr(model.layers[0], "forward", lambda *_, **__: 1 / 0)
+        model.forward(x)
+
+
 def test_backward_without_what_it_needs_is_an_error():
     model = Sequential([Dense(3)])
     x, grad = np.ones((2, 4), np.float32), np.ones((2, 3), np.float32)
@@ -136,9 +185,11 @@ def test_backward_without_what_it_needs_is_an_error():
     for spoil in (
         lambda: None,
         lambda: model.predict(x),
+        lambda: model.layers[0].forward(x),
+        lambda: model.first_nonfinite(x),
         lambda: model.evaluate((x, np.array([0, 1]))),
         lambda: model.forward(x) is None or model.backward(grad, input_grad=False),
-        lambda: pytest.raises(ValueError, model.forward, np.ones((2, 5), np.float32)),
+        lambda: forward_that_fails(model, x),
     ):
         spoil()
         with pytest.raises(RuntimeError, match="backward was called before forward, or .* overwritten"):

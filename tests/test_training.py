@@ -8,6 +8,9 @@ import pytest
 from toys import Affine, Bend, Noise, Pair, spots
 
 from tinycnn.callbacks import Callback
+from tinycnn.layers.dense import Dense
+from tinycnn.layers.reshape import Flatten
+from tinycnn.layers.residual import Residual
 from tinycnn.losses import BinaryCrossEntropy, CrossEntropy, MeanSquaredError
 from tinycnn.model import Sequential
 from tinycnn.optimizers import SGD, Adam
@@ -256,6 +259,12 @@ def test_bad_data_is_refused_before_training(data, options, message):
 def test_models_that_give_maps_need_another_loss():
     with pytest.raises(ValueError, match="one row of class scores per image"):
         fit(Sequential([Bend()]), (IMAGES, LABELS), verbose=0)
+
+
+def test_a_softmax_that_cannot_be_left_out_is_refused():
+    model = Sequential([Flatten(), Residual([Dense(16), Dense(16)], activation="softmax")])
+    with pytest.raises(ValueError, match=r"Residual 'residual' \(layer 1 of the model\) applies its softmax itself"):
+        fit(model, (IMAGES, LABELS), verbose=0)
 
 
 def test_exploding_training_names_epoch_batch_and_layer():

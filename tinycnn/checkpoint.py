@@ -5,6 +5,7 @@ import json
 import numpy as np
 
 from tinycnn.serialization import read_npz, write_npz
+from tinycnn.walk import weights_of
 
 
 def save_checkpoint(path, training):
@@ -77,8 +78,7 @@ def load_checkpoint(path, training):
             f"cannot resume {path}: it has random generators {sorted(stored['generators'])}, "
             f"this run has {sorted(generators)}"
         )
-    weights = {key.removeprefix("weights/"): array for key, array in arrays.items() if key.startswith("weights/")}
-    training.model.set_weights(weights, source=str(path))
+    training.model.set_weights(weights_of(arrays), source=str(path))
     training.optimizer.load_state_dict(_state("optimizer", stored["state"], arrays))
     for name, rng in generators.items():
         rng.bit_generator.state = stored["generators"][name]

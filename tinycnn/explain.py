@@ -292,6 +292,8 @@ def resize(maps, size):
 
 def _coarse_maps(model, images, position, classes, batch_size):
     """Yield rows, Grad-CAM maps at the layer's resolution scaled to a maximum of 1, and the classes explained."""
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     below, above = model.layers[: position + 1], model.layers[position + 1 :]
     options = {"logits": True} if above and model.ends_in_softmax else {}
     for start in range(0, len(images), batch_size):

@@ -11,9 +11,7 @@ its largest batch, and lays it out by what is still to be read:
 
 import numpy as np
 
-from tinycnn.kernels.simd import aligned_empty
-
-LINE = 64  # bytes in a cache line: every array begins at one
+from tinycnn.kernels.simd import LINE, aligned_empty
 
 
 class Memory:
@@ -67,7 +65,7 @@ class Memory:
         return self
 
     def __exit__(self, error, *_):
-        """From here on, layers that are run one by one find no room here and use memory of their own."""
+        """From here on, layers that are run one by one use memory of their own."""
         if self._pass == "keep" and error is None:
             self._heights.append(self._top)
             self.kept = True
@@ -81,8 +79,13 @@ class Memory:
             self._dead_from = self._heights[step + reads_output]
 
     def output(self, size):
-        """`size` bytes for the output of the running step, or None."""
+        """`size` bytes for the output of the running step, or None.
+
+        Outside a pass there is none, and the layer that asks no longer is as this memory's forward pass left it.
+        """
         room = _in_lines(size)
+        if self._pass is None:
+            self.kept = False
         if self._pass == "keep" and self._top + room <= self._stack.size:
             self._top += room
             return self._stack[self._top - room :][:size]
@@ -93,7 +96,9 @@ class Memory:
         return None
 
     def gradient(self, size, incoming):
-        """`size` bytes for the input gradient of the running step, which reads the gradient `incoming`."""
+        """`size` bytes for the input gradient of the running step, which reads the gradient `incoming`, or None."""
+        if self._pass is None:
+            return None
         if self._pass == "overwrite":
             for start in (self._top - _in_lines(size), self._dead_from):
                 place = self._stack[start : start + size]

@@ -76,8 +76,6 @@ class Sequential:
             raise ValueError("one layer object appears twice; each keeps what its backward needs, so make two")
         name_layers(self.layers)
 
-    # -- building and running -----------------------------------------------------------------------------
-
     def build(self, input_shape, dtype=np.float32):
         """Allocate every layer's parameters for inputs of `input_shape` and return the output shape.
 
@@ -151,6 +149,8 @@ class Sequential:
             self.build(x.shape[1:], np.float64 if x.dtype == np.float64 else np.float32)
         if x.dtype == np.uint8:
             x = self._scale(x)
+        if x.shape[1:] != self.input_shape:
+            self.layers[0]._enter(x)  # says what is wrong, before memory is taken for it
         shapes = (layers_of(step)[-1].output_shape for step in self._steps)
         with self._memory.forward([self._bytes(x, shape) for shape in shapes], keep):
             for i, step in enumerate(self._steps):
@@ -188,8 +188,10 @@ class Sequential:
                 f"model '{self.name}': backward was called before forward, or what forward kept for it has been "
                 "overwritten: by predict, by evaluate, or by an earlier backward(input_grad=False)"
             )
+        grad = self.layers[-1]._enter_backward(grad)
         first = 0 if input_grad else self._first_trainable()
-        largest = max(self._bytes(grad, layers_of(step)[0].input_shape) for step in self._steps)
+        through = (layers_of(step)[0].input_shape for step in self._steps[first if input_grad else first + 1 :])
+        largest = max((self._bytes(grad, shape) for shape in through), default=0)
         with self._memory.backward(largest, overwrite=not input_grad):
             for i in range(len(self._steps) - 1, first - 1, -1):
                 step = self._steps[i]
@@ -200,6 +202,8 @@ class Sequential:
                 if not input_grad and i == first and getattr(step, "skips_input_grad", False):
                     options["input_grad"] = False
                 grad = step.backward(grad, **options)
+                for layer in layers_of(step):
+                    layer._incoming = None  # or it would keep this memory alive after the model has taken larger
         return grad.copy() if input_grad else None
 
     @property
@@ -226,8 +230,6 @@ class Sequential:
         out = self._scaled[:size].reshape(images.shape)
         scale_u8(np.ascontiguousarray(images), out, 1 / 255)
         return out
-
-    # -- parameters ---------------------------------------------------------------------------------------
 
     def all_layers(self):
         """Yield every layer, each followed by the layers inside it."""
@@ -304,8 +306,6 @@ class Sequential:
             x = self._scale(x)
         return first_nonfinite(self.layers, x)
 
-    # -- text and files -----------------------------------------------------------------------------------
-
     def summary(self, print_fn=print, line_length=None):
         """Print the layers, their output shapes and parameter counts, as Keras does.
 
@@ -374,8 +374,6 @@ class Sequential:
     def _need_build(self, until):
         if not self.built:
             raise ValueError(f"model '{self.name}' must be built before {until}: call build(input_shape) or forward(x)")
-
-    # -- training -----------------------------------------------------------------------------------------
 
     def fit(self, train, validation=None, **options):
         """Train; see `tinycnn.training.fit` for every option.  Returns a `History`."""

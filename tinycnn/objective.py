@@ -1,5 +1,7 @@
 """What a loss asks of the model and of the labels, and which accuracy goes with it."""
 
+import inspect
+
 import numpy as np
 
 from tinycnn.batches import check_labels, check_targets
@@ -55,6 +57,12 @@ class Objective:
                 raise ValueError(
                     f"CrossEntropy needs one row of class scores per image, but model '{model.name}' gives {outputs}; "
                     "end it with Flatten and Dense"
+                )
+            last = model.layers[-1]
+            if model.ends_in_softmax and "logits" not in inspect.signature(last.forward).parameters:
+                raise ValueError(
+                    f"CrossEntropy works on logits, but {last.where()} applies its softmax itself; give it no "
+                    "activation and put a Softmax layer behind it"
                 )
             check_labels(targets, outputs[0], what)
         else:

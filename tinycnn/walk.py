@@ -64,7 +64,7 @@ def trainable(layer):
 
 def layers_of(step):
     """The layers that one step of a model runs: the step itself, or those that a fused step holds."""
-    return [step] if isinstance(step, Layer) else [part for part in vars(step).values() if isinstance(part, Layer)]
+    return [step] if isinstance(step, Layer) else list(step.layers)
 
 
 def ends_in(layer, activation):

@@ -1,3 +1,4 @@
+import _thread
 import importlib
 import inspect
 import os
@@ -6,6 +7,8 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
+import weakref
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -127,6 +130,45 @@ def test_set_num_threads_says_what_it_wants(n):
     with pytest.raises(ValueError, match="the number of threads must be a positive int"):
         runtime.set_num_threads(n)
     assert runtime.get_num_threads() == before
+
+
+def test_too_large_a_request_leaves_scratch_memory_usable():
+    with pytest.raises(MemoryError):
+        runtime.locked(runtime.scratch)(np.float32, 10**15)
+    assert runtime.locked(runtime.scratch)(np.float32, 10)[0].size == 10
+
+
+def test_a_waiting_helper_keeps_no_array_alive():
+    class Argument:
+        pass
+
+    runtime.set_num_threads(2)
+    meeting, argument = threading.Barrier(2), Argument()
+    alive = weakref.ref(argument)
+    runtime.locked(runtime.run)(lambda worker, _: meeting.wait(20), argument)
+    del argument
+    for _ in range(100):  # the helper answers before it forgets
+        if alive() is None:
+            break
+        time.sleep(0.01)
+    assert alive() is None
+
+
+def test_ctrl_c_waits_for_helpers_that_are_still_writing():
+    runtime.set_num_threads(2)
+    meeting, finished = threading.Barrier(2), []
+
+    def kernel(worker):
+        meeting.wait(20)
+        if worker:
+            _thread.interrupt_main()
+            time.sleep(0.2)
+            finished.append(worker)
+
+    with pytest.raises(KeyboardInterrupt):
+        runtime.locked(runtime.run)(kernel)
+        time.sleep(1)
+    assert finished == [1]
 
 
 def test_scratch_is_aligned_and_apart():

@@ -83,8 +83,11 @@ def test_softmax_on_logits_is_the_identity():
     softmax, x = Softmax(), random((4, 3))
     assert np.array_equal(softmax.forward(x, logits=True), x)
     assert np.array_equal(softmax.backward(x, logits=True), x)
-    with pytest.raises(RuntimeError, match="logits=True"):
+    with pytest.raises(RuntimeError, match="backward needs logits=True, as forward had"):
         softmax.backward(x)
+    softmax.forward(x)
+    with pytest.raises(RuntimeError, match="backward needs logits=False, as forward had"):
+        softmax.backward(x, logits=True)
 
 
 @pytest.mark.parametrize("slope", [-0.1, np.inf, np.nan])

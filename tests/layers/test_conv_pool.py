@@ -206,3 +206,15 @@ def test_a_model_uses_its_buffers_again():
         assert np.array_equal(model.forward(x), pooling.forward(conv.forward(x)))
         assert np.array_equal(model.backward(grad_y), conv.backward(pooling.backward(grad_y)))
         assert np.array_equal(model.layers[0].grads["kernel"], conv.grads["kernel"])
+
+
+def test_layers_of_a_pair_that_ran_fused_go_backward_alone_or_say_why_not():
+    x = np.random.default_rng(0).normal(size=(2, 8, 10, 3)).astype(np.float32)
+    layers = [Conv2D(16, 3, padding="same", activation="relu"), MaxPool2D()]
+    model = Sequential(layers)
+    y = model.forward(x)
+    full = layers[1].backward(np.ones_like(y))
+    # A window without a positive value passes nothing on: the ReLU before it would not either.
+    assert full.shape == (2, 8, 10, 16) and full.sum() == (y > 0).sum() < y.size
+    with pytest.raises(RuntimeError, match="before forward"):
+        layers[0].backward(full)

@@ -1,10 +1,10 @@
 """The one thread pool, the lock around it, the scratch memory behind it, and the "compiling" line.
 
 Every heavy loop runs in this pool: two pools (ours and a multi-threaded BLAS's) that alternate spin against each
-other and cost 5 to 40 times the work.  A kernel is a numba function that releases the GIL; `run` calls it once per
-thread, and the calls draw task numbers from a shared counter, so a core that is interrupted does not hold up the
-others.  What a task computes never depends on who computes it, which is why results are bit-identical for any number of
-threads.
+other and cost 5 to 40 times the work.  A kernel is a numba function that releases the GIL; `run` calls it in every
+thread that is awake, and the calls draw task numbers from a shared counter, so a core that is interrupted does not
+hold up the others.  What a task computes never depends on who computes it, which is why results are bit-identical for
+any number of threads.
 
 Why not numba's ``prange``: it compiles and optimises every kernel twice more (16 s against 5 s for the convolution),
 its workqueue layer aborts the process when two Python threads enter it, and its OpenMP layer does not survive a fork.
@@ -21,7 +21,7 @@ import numba
 import numpy as np
 from numba.core import event
 
-from tinycnn.kernels.simd import LANES, MR, NR, aligned_empty
+from tinycnn.kernels.simd import LANES, LINE, MR, NR, aligned_empty
 
 _SOURCES = (LANES, MR, NR, *((f.name, f.stat().st_mtime_ns) for f in sorted(Path(__file__).parent.glob("*.py"))))
 
@@ -70,20 +70,20 @@ def get_num_threads():
 def _help(queue):
     while True:
         kernel, args, worker, claim, done = queue.get()
-        if not claim.acquire(blocking=False):
-            continue
-        try:
-            kernel(worker, *args)
-            done.put(None)
-        except BaseException as error:  # handed to the thread that called run()
-            done.put(error)
+        if claim.acquire(blocking=False):
+            try:
+                kernel(worker, *args)
+                done.put(None)
+            except BaseException as error:  # handed to the thread that called run()
+                done.put(error)
+        kernel = args = claim = done = None  # a thread that waits for work must not keep the last arrays alive
 
 
 def run(kernel, *args):
-    """Call ``kernel(worker, *args)`` for every worker in ``range(get_num_threads())`` at the same time.
+    """Call ``kernel(worker, *args)`` at the same time for worker 0 and those of ``range(get_num_threads())`` that wake.
 
-    Only inside a `locked` function.  `kernel` draws its tasks with ``simd.fetch_add`` from a `task_counter`, so a
-    worker whose thread is still asleep when worker 0 has finished is not waited for: there is nothing left to draw,
+    Only inside a `locked` function.  `kernel` must draw all its tasks with ``simd.fetch_add`` from a `task_counter`: a
+    worker whose thread is still asleep when worker 0 has finished is not waited for, since nothing is left to draw
     and waking up takes longer than many a kernel.
     """
     workers = _num_threads
@@ -93,16 +93,29 @@ def run(kernel, *args):
         _helpers.append(queue)
     done = SimpleQueue()
     claims = [threading.Lock() for _ in range(1, workers)]
-    for worker, claim in enumerate(claims, 1):
-        _helpers[worker - 1].put((kernel, args, worker, claim, done))
     try:
+        for worker, claim in enumerate(claims, 1):
+            _helpers[worker - 1].put((kernel, args, worker, claim, done))
         kernel(0, *args)
     finally:
         begun = [claim for claim in claims if not claim.acquire(blocking=False)]
-        errors = [done.get() for _ in begun]
+        errors = _answers(done, len(begun))
     for error in errors:
         if error is not None:
             raise error
+
+
+def _answers(done, n):
+    """What `n` helpers put into `done`; Ctrl-C waits for them, since they write to memory that the next kernel uses."""
+    answers, interrupt = [], None
+    while len(answers) < n:
+        try:
+            answers.append(done.get())
+        except KeyboardInterrupt as error:
+            interrupt = error
+    if interrupt:
+        raise interrupt
+    return answers
 
 
 def _forget_threads():
@@ -136,9 +149,9 @@ def scratch(dtype, *sizes):
     starts, end = [], 0
     for size in sizes:
         starts.append(end)
-        end += -(-size * itemsize // 64) * 64
+        end += -(-size * itemsize // LINE) * LINE
     if _arena.size < end:
-        _arena = None  # frees the old one before the new one is there
+        _arena = np.empty(0, np.uint8)  # frees the old one before the new one is there
         _arena = aligned_empty(end, np.uint8)
     return [_arena[s : s + n * itemsize].view(dtype) for s, n in zip(starts, sizes, strict=True)]
 

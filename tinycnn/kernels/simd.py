@@ -36,14 +36,15 @@ def _register_tile():
 
 
 LANES, MR, NR = _register_tile()
+LINE = 64  # bytes of a cache line
 
 
 def aligned_empty(shape, dtype):
-    """`numpy.empty` on a 64-byte boundary: a vector load never straddles two cache lines."""
+    """`numpy.empty` where a cache line begins: a vector load never straddles two."""
     dtype = np.dtype(dtype)
     size = int(np.prod(shape)) * dtype.itemsize
-    raw = np.empty(size + 64, np.uint8)
-    start = -raw.ctypes.data % 64
+    raw = np.empty(size + LINE, np.uint8)
+    start = -raw.ctypes.data % LINE
     return raw[start : start + size].view(dtype).reshape(shape)
 
 
@@ -200,9 +201,6 @@ def copy(typing_context, target, i, source, j, count):
         return context.get_dummy_value()
 
     return types.void(target, types.intp, source, types.intp, types.intp), generate
-
-
-LINE = 64  # bytes of a cache line
 
 
 @intrinsic

@@ -212,13 +212,13 @@ class Softmax(Layer):
         Raises
         ------
         RuntimeError
-            If the last forward ran with ``logits=True`` and this backward does not.
+            If only one of the last forward and this backward runs with ``logits=True``.
         """
         grad_y = self._enter_backward(grad_y)
+        if logits != (self._y is None):
+            raise RuntimeError(f"{self.where()}: backward needs logits={not logits}, as forward had")
         if logits:
             return grad_y
-        if self._y is None:
-            raise RuntimeError(f"{self.where()}: forward ran with logits=True, so backward needs logits=True too")
         grad_x = np.multiply(grad_y, self._y, out=self._buffer("grad_x", grad_y.shape))
         np.subtract(grad_y, grad_x.sum(axis=-1, keepdims=True), out=grad_x)
         grad_x *= self._y

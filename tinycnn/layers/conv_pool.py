@@ -29,11 +29,12 @@ class ConvPool:
         layer._x = x = layer._enter(x)
         shape = (len(x), *self.pool.output_shape)
         y = self.pool._buffer("y", shape)
-        self._codes = self.pool._buffer("codes", shape, np.uint8)
+        self.pool._codes = self._codes = self.pool._buffer("codes", shape, np.uint8)
         conv.forward(
             x, layer.params["kernel"], layer.params.get("bias"), layer._geometry, y, layer.fuses_relu, self._codes
         )
         self.pool._images = len(x)
+        layer._images = None  # alone, it could not go backward: its own output was never there
         return y
 
     def backward(self, grad_y, input_grad=True):
