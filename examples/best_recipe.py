@@ -1,9 +1,10 @@
 """Train the best recipe on chest X-rays over several seeds, several members each, and say what its numbers are worth.
 
 Five small networks a seed, on equalised grey films with strong augmentation, vote over ten views of each film
-(`tinycnn.recipe`).  Nothing here is chosen by looking at test images: the recipe comes from grouped cross-validation on
-the training images, and the number of members is decided before the run.  Reported on the test images as published,
-without near-copies of training images and without shared patients, by cross-validation, and under simulated shifts.
+(`tinycnn.recipe`).  The recipe comes from grouped cross-validation on the training images (as
+``examples/compare_networks.py`` does it), and the number of members is decided before the run.  Reported on the test
+images as published, without near-copies of training images and without shared patients, by cross-validation, and under
+simulated shifts, of which some resemble the augmentation.
 For research and teaching only, never for diagnosis.  ``python examples/best_recipe.py --help`` lists the options.
 """
 
@@ -18,12 +19,12 @@ import numpy as np
 import tinycnn
 from tinycnn import evaluation, plots, recipe, results
 from tinycnn.command_line import add_data_options, add_executor, answer, at_least, executor_of, load_audited, teller
-from tinycnn.data import grouped_kfold, merge_groups
+from tinycnn.data import grouped_kfold
 from tinycnn.data.known_sets import known_patients, known_sources
 from tinycnn.data.shifts import simulated_shifts
 from tinycnn.ensemble import Ensemble, train_members
 from tinycnn.run_report import SYNTHETIC
-from tinycnn.trust import wilson_interval
+from tinycnn.trust import effective_size, wilson_interval
 
 FOLDS = 5
 EXAMPLES = """\
@@ -85,11 +86,9 @@ def run(options):
     data, found, path = load_audited(options, options.size * 10 // 3, "L")
     synthetic = path is None
     names = data.train.class_names
-    known = known_patients(found.paths)
-    patients = evaluation.patient_groups(found.paths, known) if known else None
-    groups = found.groups if patients is None else merge_groups(found.groups, patients)
+    groups, patients = evaluation.undivided_groups(found)
     lines = evaluation.evaluation_lines(found.groups, found.in_test, patients)
-    print(f"Test images: {', '.join(lines)}." + ("" if known else "  Nothing is known of the patients."))
+    print(f"Test images: {', '.join(lines)}." + ("  Nothing is known of the patients." if patients is None else ""))
     folds = {}  # made before anything is trained, for there may be too few images
     for what in options.cross_validate:
         subset = evaluation.all_images(data) if what == "all" else data.train
@@ -123,7 +122,7 @@ def run(options):
         shifts[line] = evaluation.shift_scores(subset.labels, crossed)
 
     foreign = {
-        source: leave_out(trainer, source, evaluation.all_images(data), *rows, options)
+        source: leave_out(trainer, source, evaluation.all_images(data), groups, *rows, options)
         for source, rows in without.items()
     }
     wrong = evaluation.list_mistakes(data.test, predicted["as they are"])
@@ -134,7 +133,7 @@ def run(options):
         "settings": {key: getattr(options, key) for key in ("seeds", "members", "epochs", "size")},
         "augmentation": repr(recipe.augmentation()), "parameters": ensembles[0].members[0].count_params,
         "lines": {line: [data.test.paths[i] for i in rows] for line, rows in lines.items()},
-        "known_patients": known, "table": table, "shifts": shifts, "sources_left_out": foreign,
+        "known_patients": known_patients(found.paths), "table": table, "shifts": shifts, "sources_left_out": foreign,
         "mistakes": wrong, "class_names": names,
         "paths": data.test.paths, "probabilities": predicted["as they are"], "audit": found.to_dict(),
         **results.environment(), "seconds": time.perf_counter() - began,
@@ -207,7 +206,7 @@ def sources_to_leave(data, paths, groups):
     return found
 
 
-def leave_out(trainer, source, everything, train, test, options):
+def leave_out(trainer, source, everything, groups, train, test, options):
     """How the films of `source`, all of one class or of several, are called by networks that saw none of them."""
     slug = source.lower().replace(" ", "-")
     jobs = {
@@ -219,10 +218,11 @@ def leave_out(trainer, source, everything, train, test, options):
     seen = recipe.prepare_images(everything.images[test], options.size)
     called = recipe.predict_with_views(Ensemble(trained.values()), seen).argmax(axis=1)
     labels = everything.labels[test]
-    right = int((called == labels).sum())
+    right, size = int((called == labels).sum()), effective_size(groups[test])
     return {
         "trained_on": len(train), "films": len(test), "right": right, "accuracy": right / len(test),
-        "interval": wilson_interval(right, len(test)), "class": ", ".join(names[k] for k in np.unique(labels)),
+        "interval": wilson_interval(right / len(test) * size, size),
+        "class": ", ".join(names[k] for k in np.unique(labels)),
         "called": {names[k]: int((called == k).sum()) for k in range(len(names))},
     }  # fmt: skip
 
@@ -245,7 +245,7 @@ def print_results(table, shifts, foreign, wrong, lines, names, ours):
         lowest = min(row["min"] for row in scores["recall"].values() if row["values"])
         print(f"lowest recall of a class in any seed: {lowest:.3f}")
     print(f"\n{evaluation.lines_text(table)}")
-    print("\n+- sd: between seeds.  Intervals: of the mean over the seeds, for other images of the same kind.")
+    print("\n+- sd: between seeds or, each alone, between networks.  Intervals: of the mean, for other such images.")
     width = max(map(len, next(iter(shifts.values()))))
     print(f"\nSimulated shifts, {ours}: accuracy, macro F1")
     for number, line in enumerate(shifts, 1):

@@ -18,6 +18,7 @@ from tinycnn.calibration import fit_temperature
 from tinycnn.callbacks import Checkpoint, CSVLogger
 from tinycnn.command_line import add_data_options, answer, at_least, load_audited
 from tinycnn.data import balanced_class_weights, grouped_holdout
+from tinycnn.evaluation import undivided_groups
 from tinycnn.metrics import classification_report
 from tinycnn.run_report import SYNTHETIC, attention_maps, write_run_report
 from tinycnn.serialization import read_npz
@@ -60,8 +61,8 @@ def parse(arguments):
     )  # fmt: skip
     add(
         "--validation-fraction", type=at_least(0, 0.5, float), default=0.0, metavar="F",
-        help="share of the training images kept for validation, near-copies kept together (0, as in the report; "
-        "at most 0.5); the temperature of the probabilities is then fitted on them",
+        help="share of the training images kept for validation, to the nearest of 1/2, 1/3, 1/4, ...; copies and known "
+        "patients stay together (0, as in the report); the temperature of the probabilities is then fitted on them",
     )  # fmt: skip
     add("--out", type=Path, default=Path("runs/chest_xray"), metavar="DIR", help="results (runs/chest_xray)")
     add("--resume", action="store_true", help="go on from DIR/checkpoint.npz, if there is one")
@@ -96,7 +97,6 @@ def run(options):
 
     checkpoint = Checkpoint(options.out / "checkpoint.npz", every=options.checkpoint_every)
     resume = prepare(options, checkpoint.path, model)
-    train_began = time.perf_counter()
     history = model.fit(
         train, validation, epochs=options.epochs, batch_size=options.batch_size, class_weight=weights,
         callbacks=[checkpoint, CSVLogger(options.out / "history.csv")], resume=resume,
@@ -104,7 +104,6 @@ def run(options):
     if checkpoint.training.interrupted:
         print(f"stopped by Ctrl-C; the same command with --resume goes on from {checkpoint.path}")
         return 130
-    train_seconds = time.perf_counter() - train_began
     model.save(options.out / "model.npz")
 
     report = {
@@ -114,7 +113,7 @@ def run(options):
         | {"sha256": data_hash, "image_shape": train.images.shape[1:]}
         | {"class_names": train.class_names, "skipped": data.skipped}
         | {name: part.counts() for name, part in parts(train, validation, test)},
-        "settings": {"epochs": options.epochs, **settings},
+        "settings": {"epochs": history.epochs, **settings},
         "class_weights": weights,
         "model": {"name": "report_cnn", "parameters": model.count_params, "layers": [repr(i) for i in model.layers]},
         "history": history,
@@ -132,7 +131,7 @@ def run(options):
         report["temperature"] = fit_temperature(logits, validation.labels)
     report["timing"] = {
         "load_seconds": load_seconds,
-        "train_seconds": train_seconds,
+        "train_seconds": sum(history["seconds"]),
         "images_per_second": len(train) * history.epochs / sum(history["seconds"]),
         "total_seconds": time.perf_counter() - began,
     }
@@ -142,10 +141,11 @@ def run(options):
 
 
 def split(data, found, validation_fraction):
-    """Training, validation (or None) and test images; near-copies stay on one side."""
+    """Training, validation (or None) and test images; near-copies and known patients stay on one side."""
     if not validation_fraction:
         return data.train, None, data.test
-    chosen, held_out = grouped_holdout(found.train_groups, data.train.labels, validation_fraction)
+    groups = undivided_groups(found)[0][~found.in_test]
+    chosen, held_out = grouped_holdout(groups, data.train.labels, validation_fraction)
     return data.train.subset(chosen), data.train.subset(held_out), data.test
 
 

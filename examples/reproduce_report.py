@@ -9,7 +9,6 @@ diagnosis.  ``python examples/reproduce_report.py --help`` lists the options.
 
 import argparse
 import json
-import os
 import sys
 import time
 from functools import partial
@@ -20,8 +19,8 @@ import numpy as np
 import tinycnn
 from tinycnn import evaluation, plots, results
 from tinycnn.baselines import LogisticRegression, header_numbers, majority_class, thumbnails
-from tinycnn.command_line import add_data_options, answer, at_least, load_audited
-from tinycnn.data import balanced_class_weights, merge_groups
+from tinycnn.command_line import add_data_options, add_executor, answer, at_least, executor_of, load_audited, teller
+from tinycnn.data import balanced_class_weights, grouped_kfold
 from tinycnn.data.dataset import Dataset
 from tinycnn.data.known_sets import known_patients
 from tinycnn.ensemble import train_members
@@ -59,7 +58,7 @@ def main(arguments=None):
     """Run the example; returns the exit code."""
     options = parse(arguments)
     stopped = f"the same command goes on with the members that {options.out} does not yet hold"
-    return answer(run, options, stopped, memory=f"--workers 1 or --size {options.size // 2}")
+    return answer(run, options, stopped, memory=f"--executor 1 or --size {options.size // 2}")
 
 
 def parse(arguments):
@@ -71,36 +70,38 @@ def parse(arguments):
     add = parser.add_argument
     add("--seeds", type=at_least(1), default=5, metavar="N", help="runs of each model, seeds 0 to N-1 (5)")
     add("--epochs", type=at_least(1), default=10, metavar="N", help="passes of a classifier over the images (10)")
-    add("--size", type=at_least(1), default=256, metavar="N", help="images become N x N pixels, a multiple of 4 (256)")
+    add("--size", type=at_least(16), default=256, metavar="N", help="images become N x N pixels, a multiple of 4 (256)")
     add("--folds", type=at_least(2), default=5, metavar="K", help="of the grouped cross-validation (5)")
-    add("--noise", type=float, default=0.1, metavar="L", help="the autoencoder's noise, share of the full range (0.1)")
+    add("--noise", type=at_least(0, 1, float), default=0.1, metavar="L", help="the autoencoder's noise, 0 to 1 (0.1)")
     add("--denoise-epochs", type=at_least(1), default=5, metavar="N", help="passes of the autoencoder (5)")
     add("--only", nargs="+", choices=PARTS, default=PARTS, help="parts to run (all); folds are of A and B")
     add("--out", type=Path, default=Path("runs/reproduce_report"), metavar="DIR", help="(runs/reproduce_report)")
-    add(
-        "--workers", type=at_least(1), default=min(2, os.cpu_count() or 1), metavar="N",
-        help="processes that train at the same time (2); the results do not depend on it",
-    )  # fmt: skip
-    return parser.parse_args(arguments)
+    add_executor(parser)
+    options = parser.parse_args(arguments)
+    if options.size % 4:
+        parser.error(f"--size must be a multiple of 4, got {options.size}")
+    if options.only == ["folds"]:
+        parser.error("--only folds: name A, B or both too, for the folds are of these")
+    return options
 
 
 def run(options):
     """Load, train whatever is missing, score, save; returns the exit code."""
     began = time.perf_counter()
+    options.executor = executor_of(options.executor)
     print(f"tinycnn {tinycnn.__version__}: the report's two models, reproduced. {results.NOTICE}")
     data, found, path = load_audited(options, options.size)
     synthetic = path is None
     settings = {key: getattr(options, key) for key in ("epochs", "size", "noise", "denoise_epochs", "folds")}
     settings["data_sha256"] = results.dataset_hash(data.train, data.test)
-    keep_settings(options.out, settings)
-
-    known = known_patients(found.paths)
-    patients = evaluation.patient_groups(found.paths, known) if known else None
+    groups, patients = evaluation.undivided_groups(found)
     lines = evaluation.evaluation_lines(found.groups, found.in_test, patients)
-    groups = found.groups if patients is None else merge_groups(found.groups, patients)
     everything = evaluation.all_images(data)
+    if {"baselines", "folds"} & set(options.only):
+        grouped_kfold(groups, everything.labels, options.folds)  # refuses too few images, before anything is trained
+    keep_settings(options.out, settings)
     crossed = f"{len(everything)} cross-validated, {options.folds} folds that divide no copies and no known patient"
-    print(f"\nTest images: {', '.join(lines)}." + ("" if known else "  Nothing is known of the patients."))
+    print(f"\nTest images: {', '.join(lines)}." + ("  Nothing is known of the patients." if patients is None else ""))
 
     table = {line: {} for line in (*lines, crossed)}
 
@@ -131,7 +132,7 @@ def run(options):
     report = {
         "notice": results.NOTICE, "synthetic": synthetic, "settings": settings, "seeds": options.seeds,
         "lines": {line: [data.test.paths[i] for i in rows] for line, rows in lines.items()} if data.test.paths else {},
-        "known_patients": known, "table": table, "reported": None if synthetic else REPORTED,
+        "known_patients": known_patients(found.paths), "table": table, "reported": None if synthetic else REPORTED,
         "tables": tables, "runs": runs, "audit": found.to_dict(), **results.environment(),
         "seconds": time.perf_counter() - began,
     }  # fmt: skip
@@ -197,27 +198,12 @@ def recipe(options):
 
 def where(options, jobs, model, what):
     """Options of `train_members`: executor, folder, and a line for each member."""
-    began, fresh, seen = time.perf_counter(), [], []
-    print(
-        f"\nModel {NAMES[model]}: {len(jobs)} {what} of {options.epochs} epochs, {options.workers} at a time",
-        flush=True,
-    )
-
-    def tell(name, result, is_fresh):
-        seen.append(name)
-        fresh.extend([name] * is_fresh)
-        if not is_fresh:
-            print(f"  {name}: found in {options.out}", flush=True)
-            return
-        elapsed = time.perf_counter() - began
-        rounds, finished = (-(-n // options.workers) for n in (len(jobs) - len(seen) + len(fresh), len(fresh)))
-        left = (rounds - finished) * elapsed / finished
-        print(f"  {name}: done after {elapsed:.0f} s" + (f", about {left:.0f} s to go" if left else ""), flush=True)
+    print(f"\nModel {NAMES[model]}: {len(jobs)} {what} of {options.epochs} epochs", flush=True)
 
     return {
-        "executor": options.workers if options.workers > 1 else None,
+        "executor": options.executor,
         "folder": options.out / "members",
-        "on_member": tell,
+        "on_member": teller(len(jobs)),
     }
 
 
@@ -293,7 +279,7 @@ def print_results(table, tables, synthetic):
         beside = f"; the report: {reported['accuracy']:.2f}, one run" if reported else ""
         print(f"{'accuracy':>{width}}  {ours['accuracy']:.3f}{beside}")
     print(f"\n{evaluation.lines_text(table)}")
-    print("\n+- sd: between seeds.  Intervals: of the mean over the seeds, for other images of the same kind.")
+    print("\n+- sd: between seeds; the folds have one.  Intervals: of the mean, for other images of the same kind.")
 
 
 def save_pictures(table, lines, runs, test, options, synthetic):

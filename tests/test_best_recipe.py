@@ -160,6 +160,10 @@ def test_real_files_and_near_copies(example, tmp_path, capsys):
         (["--data", "x", "--phantoms", "3"], "give one of them"),
         (["--executor", "no_such_module:executor"], "--executor must be a number of processes or MODULE:NAME"),
         (["--executor", "json:nothing"], "got 'json:nothing'"),
+        (["--executor", "json:__doc__"], "__doc__ is no function"),
+        (["--executor", "./json:dumps"], "relative import"),
+        (["--executor", "os:getcwd", *SMALL[:6]], "no concurrent.futures.Executor"),
+        (["--executor", "concurrent.futures:wait", *SMALL[:6]], "when called without arguments"),
         (["--executor", "0"], "got '0'"),
         (["--phantoms", "4", "--size", "32", "--cross-validate"], "too few for k=5 folds"),
         (["--phantoms", "4", "--size", "32", "--leave-sources-out"], "nothing is known of where these films come from"),
@@ -210,7 +214,8 @@ def test_how_a_collection_is_called_by_networks_that_never_saw_it(example, tmp_p
     everything = evaluation.all_images(data)
     train, test = np.arange(2, len(everything)), np.array([0, 1])
     trainer = partial(example.train_all, options, None, "0")
-    found = example.leave_out(trainer, "Figure 1", everything, train, test, options)
+    groups = np.arange(len(everything))
+    found = example.leave_out(trainer, "Figure 1", everything, groups, train, test, options)
     assert found["films"] == 2 == sum(found["called"].values()) and found["trained_on"] == len(everything) - 2
     assert found["right"] == found["called"][everything.class_names[0]] and found["class"] == everything.class_names[0]
     assert found["interval"][0] <= found["accuracy"] <= found["interval"][1]

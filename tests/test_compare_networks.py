@@ -58,6 +58,11 @@ def test_every_network_and_every_average_is_scored(finished, report):
     together = probabilities.mean(axis=(0, 1))
     scores = report["table"]["all 2 networks averaged"]
     assert scores["accuracy"]["mean"] == pytest.approx((together.argmax(axis=1) == labels).mean())
+    first = (probabilities[0].argmax(axis=2) == labels).mean()
+    difference = report["differences"]["all 2 networks averaged"]
+    assert report["differences"]["from"] == "film_cnn" and len(report["differences"]) == 5
+    assert difference["mean"] == pytest.approx(scores["accuracy"]["mean"] - first)
+    assert difference["interval"][0] <= difference["mean"] <= difference["interval"][1]
     of_truth = together[np.arange(18), labels]
     assert report["losses"]["all 2 networks averaged"][0]["log_loss"] == pytest.approx(-np.log(of_truth).mean())
 

@@ -11,6 +11,7 @@ from tinycnn.data.dataset import Splits
 from tinycnn.data.known_sets import known_patients
 from tinycnn.evaluation import all_images, cross_validate, evaluation_lines, lines_text, patient_groups, summarise
 from tinycnn.metrics import accuracy, confusion_matrix, f1_score
+from tinycnn.trust import wilson_interval
 
 
 @pytest.fixture
@@ -106,10 +107,16 @@ def test_groups_widen_the_interval():
     right = np.repeat(rng.random(20) < 0.7, 10)
     labels = np.repeat([0, 1], 100)
     run = np.eye(2)[np.where(right, labels, 1 - labels)]
-    alone, grouped = (
-        summarise(labels, run, ["a", "b"], groups)["macro_f1"]["interval"] for groups in (None, np.arange(200) // 10)
-    )
-    assert grouped[1] - grouped[0] > 2 * (alone[1] - alone[0])
+    alone, grouped = (summarise(labels, run, ["a", "b"], groups) for groups in (None, np.arange(200) // 10))
+    for scores in (lambda one: one["macro_f1"], lambda one: one["accuracy"], lambda one: one["recall"]["a"]):
+        (low, high), (lower, higher) = (scores(one)["interval"] for one in (alone, grouped))
+        assert higher - lower > 2 * (high - low)
+    assert grouped["accuracy"]["interval"] == list(wilson_interval(20 * right.mean(), 20))
+
+
+def test_a_line_without_images_is_left_out():
+    # Both test images are copies of training images.
+    assert list(evaluation_lines([0, 1, 0, 1], [0, 0, 1, 1])) == ["2 as published"]
 
 
 def test_classes_without_images_and_wrong_shapes():

@@ -37,7 +37,7 @@ def done(tmp_path_factory, example):
     out = tmp_path_factory.mktemp("run")
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("TINYCNN_DATA", raising=False)
-        assert example.main([*TINY, "--workers", "1", "--out", str(out)]) == 0
+        assert example.main([*TINY, "--executor", "1", "--out", str(out)]) == 0
     return out
 
 
@@ -81,9 +81,9 @@ def test_goes_on_where_it_was_and_refuses_another_recipe(done, example, capsys):
     before = {path.name: path.stat().st_mtime_ns for path in (done / "members").iterdir()}
     (done / "members" / "A-seed-1.json").unlink()
     old = json.loads((done / "reproduction.json").read_text())
-    assert example.main([*TINY, "--workers", "1", "--out", str(done)]) == 0
+    assert example.main([*TINY, "--executor", "1", "--out", str(done)]) == 0
     text = capsys.readouterr().out
-    assert "A-seed-0: found in" in text and "A-seed-1: done after" in text
+    assert "1 of them found from an earlier run" in text and "A-seed-1: after" in text
     after = {path.name: path.stat().st_mtime_ns for path in (done / "members").iterdir()}
     assert [name for name in before if before[name] != after[name]] == ["A-seed-1.json"]
     assert json.loads((done / "reproduction.json").read_text())["table"] == old["table"]
@@ -92,14 +92,14 @@ def test_goes_on_where_it_was_and_refuses_another_recipe(done, example, capsys):
 
 
 def test_what_is_printed_says_what_the_images_are(done, example, capsys):
-    assert example.main([*TINY, "--workers", "1", "--out", str(done), "--only", "B"]) == 0
+    assert example.main([*TINY, "--executor", "1", "--out", str(done), "--only", "B"]) == 0
     text = capsys.readouterr().out
     assert "SYNTHETIC" in text and "never for diagnosis" in text
     assert "Model A" not in text and "thumbnail" not in text and "0.91" not in text
 
 
 def test_as_a_program_with_two_processes_the_same_bits(done, tmp_path):
-    command = [sys.executable, str(EXAMPLES / "reproduce_report.py"), *TINY, "--workers", "2", "--only", "B"]
+    command = [sys.executable, str(EXAMPLES / "reproduce_report.py"), *TINY, "--executor", "2", "--only", "B"]
     environment = {**os.environ, "PYTHONPATH": str(EXAMPLES.parent)}
     ended = subprocess.run([*command, "--out", tmp_path], env=environment, capture_output=True, text=True, timeout=300)
     assert ended.returncode == 0, ended.stderr
@@ -116,26 +116,33 @@ def test_as_a_program_with_two_processes_the_same_bits(done, tmp_path):
     [
         (["--data", "no-such-folder"], "no-such-folder"),
         (["--data", ".", "--phantoms", "3"], "give one of them"),
-        (["--phantoms", "3", "--size", "30", "--only", "A"], "30"),
+        (["--phantoms", "3", "--folds", "50"], "too few for k=50 folds"),
+        (["--executor", "json:__doc__"], "__doc__ is no function"),
     ],
 )
 def test_errors_are_one_line_and_no_traceback(example, options, message, tmp_path, capsys):
-    assert example.main([*options, "--seeds", "1", "--workers", "1", "--out", str(tmp_path)]) == 2
+    assert example.main(["--seeds", "1", "--executor", "1", *options, "--out", str(tmp_path)]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ") and message in error and "Traceback" not in error
+    assert not list(tmp_path.iterdir()), "a corrected command must not find settings that nothing was made with"
 
 
 def test_half_a_training_is_no_member(example, tmp_path, monkeypatch, capsys):
     from tinycnn.training import History
 
     monkeypatch.setattr("tinycnn.model.Sequential.fit", lambda *_, **__: History(loss=[]))  # as after Ctrl-C
-    assert example.main([*TINY, "--workers", "1", "--only", "B", "--out", str(tmp_path)]) == 130
+    assert example.main([*TINY, "--executor", "1", "--only", "B", "--out", str(tmp_path)]) == 130
     assert "stopped" in capsys.readouterr().out
     assert list((tmp_path / "members").iterdir()) == []
 
 
-@pytest.mark.parametrize("option", [["--seeds", "0"], ["--folds", "1"], ["--only", "C"]])
+IMPOSSIBLE = (
+    "--seeds 0", "--folds 1", "--only C", "--only folds", "--size 30", "--size 8", "--noise -1", "--noise nan",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("option", IMPOSSIBLE)
 def test_impossible_options(example, option):
     with pytest.raises(SystemExit) as caught:
-        example.main(option)
+        example.main(option.split())
     assert caught.value.code == 2

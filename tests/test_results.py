@@ -75,7 +75,8 @@ class Fixed:
 def test_near_copies_are_left_out():
     test = dataset()
     model = Fixed(np.eye(3)[[0, 1, 2, 1, 1, 0]] * 0.9 + 0.1 / 3)  # wrong about images 3 and 5
-    audit = SimpleNamespace(test_groups=np.array([0, 1, 2, 7, 8, 9]), leak_free_test=np.array([3, 4, 5]))
+    groups = np.array([0, 1, 2, 7, 8, 9])
+    audit = SimpleNamespace(test_groups=groups, leak_free_test=np.array([3, 4, 5]))
     scored, probabilities = results.score_model(model, test, audit)
     assert list(scored) == ["all 6 test images", "3 without near-copies"]
     assert [scores["correct"] for scores in scored.values()] == [4, 1]
@@ -83,6 +84,11 @@ def test_near_copies_are_left_out():
     text = results.leak_text(scored)
     assert "the 6 test images: 3." in text and "0.333 on the other 3, not 0.667" in text
     assert list(results.score_model(model, test)[0]) == ["all 6 test images"]
+    assert "No near-copy" in results.leak_text(results.score_model(model, test)[0])
+    audit.leak_free_test = np.array([], int)
+    scored, _ = results.score_model(model, test, audit)
+    assert list(scored) == ["all 6 test images"]
+    assert "All 6 test images are near-copies of training images." in results.leak_text(scored)
     with pytest.raises(ValueError, match="audit is of 2 test images, the test set has 6"):
         results.score_model(model, test, SimpleNamespace(test_groups=np.arange(2), leak_free_test=[]))
 

@@ -24,6 +24,34 @@ class ReliabilityCurve(NamedTuple):
     count: np.ndarray
 
 
+def log_loss(probabilities, labels):
+    """Mean of ``-log p(true class)``: what training minimises, without smoothing or weights.
+
+    Parameters
+    ----------
+    probabilities : array of float, shape (images, classes)
+        A probability of 0 counts as the smallest float32, 1e-38.
+    labels : sequence of int, shape (images,)
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ValueError
+        For labels or rows that do not fit.
+
+    Examples
+    --------
+    >>> round(log_loss([[0.5, 0.5], [0.25, 0.75]], [0, 1]), 4)
+    0.4904
+    """
+    labels, probabilities = _check_probabilities(probabilities, labels)
+    of_truth = probabilities[np.arange(len(labels)), labels]
+    return float(-np.log(np.maximum(of_truth, np.finfo(np.float32).tiny)).mean())
+
+
 def brier_score(probabilities, labels):
     """Mean squared distance between the probabilities and the truth: 0 is perfect, 2 the worst.
 

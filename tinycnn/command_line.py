@@ -59,8 +59,11 @@ def executor_of(text):
     module, _, name = text.partition(":")
     sys.path.append(os.getcwd())
     try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
+        found = getattr(importlib.import_module(module), name)
+        if not callable(found):
+            raise ValueError(f"{name} is no function")
+        return found
+    except (ImportError, AttributeError, SyntaxError, TypeError, ValueError) as error:
         raise ValueError(f"--executor must be a number of processes or MODULE:NAME, got {text!r}: {error}") from None
     finally:
         sys.path.pop()

@@ -26,6 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from tinycnn.batches import split_pair
+from tinycnn.calibration import log_loss
 from tinycnn.files import atomic_write
 from tinycnn.kernels.runtime import get_num_threads, set_num_threads
 from tinycnn.metrics import accuracy, label_vector
@@ -101,9 +102,7 @@ class Ensemble:
         """
         labels = label_vector(split_pair(data, "data")[1], "data", self.members[0].output_shape[0])
         probabilities = self.predict(data, batch_size)
-        of_truth = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-        loss = -np.log(np.maximum(of_truth, np.finfo(np.float32).tiny)).mean()
-        return {"loss": float(loss), "accuracy": accuracy(labels, probabilities.argmax(axis=1))}
+        return {"loss": log_loss(probabilities, labels), "accuracy": accuracy(labels, probabilities.argmax(axis=1))}
 
     def save(self, folder):
         """Write the members as ``member-0.npz``, ... and then ``ensemble.json``, without which `load` sees no ensemble.
@@ -252,7 +251,7 @@ def _finished(make_and_train, jobs, names, executor, folder, threads):
         for name in names:
             yield name, _work(make_and_train, name, jobs[name], folder, threads), None
         return
-    with nullcontext(executor) if isinstance(executor, Executor) else executor() as pool:
+    with nullcontext(executor) if isinstance(executor, Executor) else _made(executor) as pool:
         futures = {}
         try:
             for position, name in enumerate(names):
@@ -274,6 +273,16 @@ def _finished(make_and_train, jobs, names, executor, folder, threads):
                 for process in list((getattr(pool, "_processes", None) or {}).values()):
                     process.terminate()  # there are no half-written members, so none is lost
             raise
+
+
+def _made(maker):
+    try:
+        executor = maker()
+    except TypeError as error:
+        raise ValueError(f"{maker!r} must make an executor when called without arguments: {error}") from error
+    if not isinstance(executor, Executor):
+        raise ValueError(f"{maker!r} made {executor!r}, which is no concurrent.futures.Executor")
+    return executor
 
 
 def _work(make_and_train, name, job, folder, threads):

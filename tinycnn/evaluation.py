@@ -9,11 +9,12 @@ from functools import partial
 import numpy as np
 
 from tinycnn.data.dataset import Dataset
+from tinycnn.data.known_sets import known_patients
 from tinycnn.data.splits import first_of_each_group, grouped_kfold, leak_free, merge_groups
 from tinycnn.ensemble import train_members
 from tinycnn.metrics import accuracy, f1_score, label_vector
 from tinycnn.results import interval_text, plain
-from tinycnn.trust import bootstrap_interval, wilson_interval
+from tinycnn.trust import bootstrap_interval, effective_size, wilson_interval
 
 
 def patient_groups(paths, patients):
@@ -45,6 +46,34 @@ def patient_groups(paths, patients):
     return merge_groups([f"patient {patients[path]}" if path in patients else f"image {path}" for path in paths])
 
 
+def undivided_groups(audit):
+    """Groups that no split may divide: near-copies and, of films whose source we know, patients.
+
+    Parameters
+    ----------
+    audit : Audit
+
+    Returns
+    -------
+    groups : ndarray of int, (images,)
+        Training images first.
+    patients : ndarray of int, (images,), or None
+        Groups by patient alone; None if none is known.
+
+    Examples
+    --------
+    >>> from tinycnn.data import audit, chest_phantoms
+    >>> groups, patients = undivided_groups(audit(chest_phantoms(n_train=2, n_test=1, size=32)))
+    >>> len(groups), patients
+    (9, None)
+    """
+    known = known_patients(audit.paths)
+    if not known:
+        return audit.groups, None
+    patients = patient_groups(audit.paths, known)
+    return merge_groups(audit.groups, patients), patients
+
+
 def evaluation_lines(copies, in_test, patients=None):
     """Which test images each line of a table is about.
 
@@ -61,7 +90,7 @@ def evaluation_lines(copies, in_test, patients=None):
     dict of str to ndarray of int
         Indices within the test images: all "as published"; "without near-copies" of training images; and "without
         shared patients", which leaves out the patients that training knows and, of copies within the test set, all
-        but one.  Without `patients` the last is called "without repeats".
+        but one.  Without `patients` the last is called "without repeats".  A line without images is left out.
 
     Raises
     ------
@@ -84,11 +113,8 @@ def evaluation_lines(copies, in_test, patients=None):
     strangers = leak_free(groups[in_test], groups[~in_test])
     single = np.intersect1d(strangers, first_of_each_group(copies[in_test]))
     last = "without repeats" if patients is None else "without shared patients"
-    return {
-        f"{in_test.sum()} as published": np.arange(in_test.sum()),
-        f"{len(clean)} without near-copies": clean,
-        f"{len(single)} {last}": single,
-    }
+    lines = {"as published": np.arange(in_test.sum()), "without near-copies": clean, last: single}
+    return {f"{len(images)} {name}": images for name, images in lines.items() if len(images)}
 
 
 def all_images(splits):
@@ -178,7 +204,7 @@ def summarise(labels, runs, class_names, groups=None, seed=0):
         Probabilities from each run; a single array of that shape is one run.
     class_names : sequence of str
     groups : sequence, (images,), optional
-        Drawn together by the bootstrap.
+        Of near-copies or patients: the bootstrap draws them together, the others count `effective_size` images.
     seed : int
         Of the bootstrap.
 
@@ -212,8 +238,9 @@ def summarise(labels, runs, class_names, groups=None, seed=0):
         )
     predicted = runs.argmax(axis=2)  # (runs, images)
     matrices = _matrices(labels, predicted, len(class_names))
-    found, support = matrices.diagonal(axis1=1, axis2=2), matrices[0].sum(axis=1)  # (runs, classes), (classes,)
+    found = matrices.diagonal(axis1=1, axis2=2)  # (runs, classes)
     f1 = _spread(_macro_f1(matrices))
+    groups = np.arange(len(labels)) if groups is None else np.asarray(groups)
 
     def mean_f1(truth, by_image):  # (images,), (images, runs)
         return _macro_f1(_matrices(truth, by_image.T, len(class_names))).mean()
@@ -223,9 +250,9 @@ def summarise(labels, runs, class_names, groups=None, seed=0):
         {
             "images": len(labels),
             "runs": len(runs),
-            "accuracy": _rate(found.sum(axis=1), len(labels)),
+            "accuracy": _rate(found.sum(axis=1), groups),
             "macro_f1": f1,
-            "recall": {name: _rate(found[:, i], int(support[i])) for i, name in enumerate(class_names)},
+            "recall": {name: _rate(found[:, i], groups[labels == i]) for i, name in enumerate(class_names)},
             "confusion_matrices": matrices,
         }
     )
@@ -305,10 +332,11 @@ def _macro_f1(matrices):
     return (2 * found / np.where(occurs, total, 1)).sum(axis=1) / occurs.sum(axis=1)
 
 
-def _rate(counts, n):
-    if not n:
+def _rate(counts, groups):
+    if not len(groups):
         return {"values": [], "mean": None, "std": None, "min": None, "max": None, "interval": (0.0, 1.0)}
-    return _spread(counts / n) | {"interval": wilson_interval(float(np.mean(counts)), n)}
+    rates, size = counts / len(groups), effective_size(groups)
+    return _spread(rates) | {"interval": wilson_interval(float(np.mean(rates)) * size, size)}
 
 
 def _spread(values):

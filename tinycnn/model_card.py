@@ -21,8 +21,8 @@ _COVID19_IMAGE_DATASET = (
         "by the source's metadata.",
         "Besides copies of films, 3 more test films are of patients who also stand in the training set; 16 Covid films "
         "have no known source, so there may be more.",
-        "Shortcuts are enough: five numbers about the file (width, height, aspect, mean, spread) and a logistic "
-        "regression reach 0.88 on the original 66 test films, as does a thumbnail of 16x16 pixels.",
+        "Shortcuts are enough: with a logistic regression, a thumbnail of 16x16 pixels reaches 0.92 on the 66 test "
+        "films, and five numbers about the original files (width, height, aspect, mean, spread) 0.88.",
     ),
 )
 

@@ -17,7 +17,7 @@ from tinycnn.calibration import brier_score, expected_calibration_error
 from tinycnn.files import atomic_write
 from tinycnn.metrics import accuracy, balanced_accuracy, classification_report, confusion_matrix, f1_score
 from tinycnn.roc import roc_auc
-from tinycnn.trust import bootstrap_interval, sensitivity_specificity, wilson_interval
+from tinycnn.trust import bootstrap_interval, effective_size, sensitivity_specificity, wilson_interval
 
 NOTICE = "For research and teaching only, never for diagnosis."
 
@@ -33,7 +33,8 @@ def score_predictions(labels, probabilities, class_names, groups=None, seed=0):
         Rows sum to 1; the largest is the prediction.
     class_names : sequence of str
     groups : sequence, shape (images,), optional
-        Images of one patient, or copies of one film: the bootstrap draws them together.
+        Images of one patient, or copies of one film: the bootstrap draws them together, and the accuracy's interval
+        counts `effective_size` images (the intervals by class count every image).
     seed : int
         Of the bootstrap.
 
@@ -65,6 +66,7 @@ def score_predictions(labels, probabilities, class_names, groups=None, seed=0):
     predicted = probabilities.argmax(axis=1)
     correct = int((predicted == labels).sum())
     classes = sensitivity_specificity(labels, predicted, class_names)
+    size = effective_size(np.arange(len(labels)) if groups is None else groups)
     areas = roc_auc(labels, probabilities, average=None)
     for row, area in zip(classes.values(), areas, strict=True):
         row["auc"] = float(area)
@@ -73,7 +75,7 @@ def score_predictions(labels, probabilities, class_names, groups=None, seed=0):
             "images": len(labels),
             "correct": correct,
             "accuracy": accuracy(labels, predicted),
-            "accuracy_interval": wilson_interval(correct, len(labels)),
+            "accuracy_interval": wilson_interval(correct / len(labels) * size, size),
             "balanced_accuracy": balanced_accuracy(labels, predicted),
             "macro_f1": f1_score(labels, predicted),
             "macro_f1_interval": bootstrap_interval(f1_score, labels, predicted, n=1000, seed=seed, groups=groups),
@@ -101,7 +103,8 @@ def score_model(model, test, audit=None, batch_size=16):
     Returns
     -------
     results : dict of str -> dict
-        "all N test images" and, if there are near-copies, "N without near-copies": see `score_predictions`.
+        "all N test images", with the number of ``near_copies`` if there is an audit, and, if some but not all are,
+        "N without near-copies": see `score_predictions`.
     probabilities : ndarray, shape (images, classes)
 
     Raises
@@ -114,7 +117,8 @@ def score_model(model, test, audit=None, batch_size=16):
         raise ValueError(f"the audit is of {len(groups)} test images, the test set has {len(test)}")
     probabilities = model.predict(test, batch_size=batch_size)
     scored = {f"all {len(test)} test images": score_predictions(test.labels, probabilities, test.class_names, groups)}
-    clean = [] if audit is None else audit.leak_free_test
+    clean = np.arange(len(test)) if audit is None else audit.leak_free_test
+    next(iter(scored.values()))["near_copies"] = len(test) - len(clean)
     if 0 < len(clean) < len(test):
         scored[f"{len(clean)} without near-copies"] = score_predictions(
             test.labels[clean], probabilities[clean], test.class_names, groups[clean]
@@ -140,15 +144,21 @@ def list_predictions(data, probabilities):
 def leak_text(scored):
     """What near-copies of training images in the test set mean for the results of `score_model`, in a sentence.
 
-    >>> leak_text({"all 20 test images": {}})
+    >>> leak_text({"all 20 test images": {"images": 20, "near_copies": 0}})
     'No near-copy of a training image was found among the test images.'
     """
-    if len(scored) == 1:
+    whole = next(iter(scored.values()))
+    if not whole["near_copies"]:
         return "No near-copy of a training image was found among the test images."
-    whole, clean = scored.values()
+    if whole["near_copies"] == whole["images"]:
+        return (
+            f"All {whole['images']} test images are near-copies of training images. To recognise them proves nothing: "
+            "these images can give no accuracy that counts."
+        )
+    clean = list(scored.values())[1]
     return (
-        f"Near-copies of training images among the {whole['images']} test images: {whole['images'] - clean['images']}. "
-        f"To recognise them proves nothing: the honest accuracy is {clean['accuracy']:.3f} on the other "
+        f"Near-copies of training images among the {whole['images']} test images: {whole['near_copies']}. "
+        f"To recognise them proves nothing: the accuracy that counts is {clean['accuracy']:.3f} on the other "
         f"{clean['images']}, not {whole['accuracy']:.3f} on all."
     )
 

@@ -26,8 +26,8 @@ def wilson_interval(successes, n, confidence=0.95):
 
     Parameters
     ----------
-    successes, n : int
-        ``0 <= successes <= n``.
+    successes, n : int or float
+        ``0 <= successes <= n``; for cases that are not independent, `effective_size` times the rate, and it.
     confidence : float
         Between 0 and 1.
 
@@ -64,6 +64,35 @@ def wilson_interval(successes, n, confidence=0.95):
     low = 0.0 if successes == 0 else (middle - margin) / (1 + width)
     high = 1.0 if successes == n else (middle + margin) / (1 + width)
     return float(low), float(high)
+
+
+def effective_size(groups):
+    """How many independent cases as many cases in `groups` are worth, if those of one group all behave alike.
+
+    ``n_eff = (sum of sizes)^2 / sum of sizes^2``, which is n for groups of one.  With it for n, `wilson_interval`
+    keeps its width where several images show one patient.
+
+    Parameters
+    ----------
+    groups : sequence
+        Group of each case.
+
+    Returns
+    -------
+    float
+        0 for no cases.
+
+    References
+    ----------
+    L. Kish, *Survey Sampling*, 1965, chapter 5 (the design effect, at an intraclass correlation of 1).
+
+    Examples
+    --------
+    >>> effective_size([1, 2, 3, 4]), effective_size([1, 1, 2, 2])
+    (4.0, 2.0)
+    """
+    sizes = np.unique(groups, return_counts=True)[1]
+    return float(sizes.sum() ** 2 / (sizes**2).sum()) if len(sizes) else 0.0
 
 
 def bootstrap_interval(statistic, *arrays, n=2000, seed=0, confidence=0.95, groups=None):

@@ -148,6 +148,8 @@ def grouped_kfold(groups, labels, k=5, seed=0):
 def grouped_holdout(groups, labels, fraction=0.2, seed=0):
     """One cut into (training, validation) indices that divides no group: the first of ``1/fraction`` grouped folds.
 
+    So `fraction` becomes the nearest of 1/2, 1/3, 1/4, ...
+
     Examples
     --------
     >>> train, validation = grouped_holdout(np.arange(20) // 2, np.arange(20) // 10, fraction=0.2)
