@@ -9,7 +9,15 @@ import pytest
 from tinycnn.data import audit, chest_phantoms, merge_groups
 from tinycnn.data.dataset import Splits
 from tinycnn.data.known_sets import known_patients
-from tinycnn.evaluation import all_images, cross_validate, evaluation_lines, lines_text, patient_groups, summarise
+from tinycnn.evaluation import (
+    all_images,
+    cross_validate,
+    evaluation_lines,
+    lines_text,
+    patient_groups,
+    summarise,
+    undivided_groups,
+)
 from tinycnn.metrics import accuracy, confusion_matrix, f1_score
 from tinycnn.trust import wilson_interval
 
@@ -30,6 +38,9 @@ def test_the_real_set_gives_66_57_and_52(real_folder):
     labels = found.labels[found.in_test]
     counts = [np.bincount(labels[images]).tolist() for images in lines.values()]
     assert counts == [[26, 20, 20], [17, 20, 20], [13, 20, 19]]
+    groups, same_patients = undivided_groups(found)
+    np.testing.assert_array_equal(same_patients, patients)
+    np.testing.assert_array_equal(groups, merge_groups(found.groups, patients))
 
 
 def test_a_chain_of_copy_and_patient_leaks_too():

@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tinycnn.data import audit, load_image_folder
+
 ROOT = Path(__file__).parent.parent
 SMALL = ["--size", "32", "--phantoms", "8", "--batch-size", "4", "--threads", "1"]
 
@@ -192,6 +194,21 @@ def main(monkeypatch):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.main
+
+
+def test_validation_divides_no_copies_and_no_known_patient(main, tmp_path, monkeypatch):
+    films(tmp_path)
+    for name in ("Covid", "Normal"):  # copies of one film
+        (tmp_path / f"train/{name}/1.png").write_bytes((tmp_path / f"train/{name}/0.png").read_bytes())
+    known = {f"train/{name}/{i}.png": name for name in ("Covid", "Normal") for i in (1, 2, 4)}
+    monkeypatch.setattr("tinycnn.evaluation.known_patients", lambda _: known)
+    data, found = load_image_folder(tmp_path, size=32), audit(tmp_path)
+    for fraction in (0.3, 0.5):
+        parts = main.__globals__["split"](data, found, fraction)[:2]
+        assert sum(map(len, parts)) == 12
+        for name in ("Covid", "Normal"):
+            together = {f"train/{name}/{i}.png" for i in (0, 1, 2, 4)}
+            assert sum(bool(together & set(part.paths)) for part in parts) == 1
 
 
 def test_zip_of_the_files(main, tmp_path, capsys):
