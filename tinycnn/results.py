@@ -103,7 +103,7 @@ def score_model(model, test, audit=None, batch_size=16):
     Returns
     -------
     results : dict of str -> dict
-        "all N test images", with the number of ``near_copies`` if there is an audit, and, if some but not all are,
+        "all N test images", with the number of ``near_copies`` (0 without an audit), and, if some but not all are,
         "N without near-copies": see `score_predictions`.
     probabilities : ndarray, shape (images, classes)
 

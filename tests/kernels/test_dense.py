@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tinycnn import reference
-from tinycnn.kernels.dense import K_BLOCK, dense_backward, dense_forward
+from tinycnn.kernels.dense import FEW, K_BLOCK, dense_backward, dense_forward
 from tinycnn.kernels.simd import MR, NR
 
 # images, inputs, units: edges of the register tile, of panels, of blocks of weights and of chunks of the sum
@@ -35,6 +35,18 @@ def test_forward_equals_reference(images, inputs, units, dtype):
         dense_forward(x, kernel, b, y)
         wide = None if b is None else b.astype(float)
         assert close(y, reference.dense_forward(x.astype(float), kernel.astype(float), wide), dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("inputs, units", [size[1:] for size in SIZES])
+def test_an_image_gives_the_same_bits_alone_and_among_others(inputs, units, dtype):
+    x, kernel = normal(5, inputs, dtype=dtype), normal(inputs, units, dtype=dtype, seed=1)
+    together, alone = np.empty((2, 5, units), dtype)
+    dense_forward(x, kernel, None, together)
+    for rows in (slice(0, 2), slice(2, 4), slice(4, 5)):
+        assert len(x[rows]) <= FEW
+        dense_forward(x[rows], kernel, None, alone[rows])
+    assert np.array_equal(together, alone)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

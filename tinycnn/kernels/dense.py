@@ -10,10 +10,11 @@ import numpy as np
 from tinycnn.kernels import runtime
 from tinycnn.kernels.gemm import gemm_tile
 from tinycnn.kernels.runtime import jit
-from tinycnn.kernels.simd import MR, NR, fetch_add, prefetch
+from tinycnn.kernels.simd import LANES, MR, NR, fetch_add, load, prefetch, store, zero
 
 K_BLOCK = 64  # weight rows per block: 32 KB at 128 units, so that this block and the next fit in cache
 TASK = 8 * K_BLOCK  # rows that a worker takes at a time
+FEW = 2  # images up to which the forward pass does without the register tile
 
 
 def _padded_columns(a, rows):
@@ -47,6 +48,29 @@ def _forward(worker, x, W, partial, shape, taps, counter):
                               min(MR, images - i), NR, k > start)  # fmt: skip
 
 
+@jit
+def _forward_few(worker, x, W, partial, shape, sums, counter):
+    """The same sums for `FEW` images, which would leave most of a register tile idle: weights stream by in order."""
+    images, depth, w_width = shape
+    sums, chunks = sums[worker], partial.shape[0]
+    while True:
+        chunk = fetch_add(counter, 1)
+        if chunk >= chunks:
+            break
+        start, stop = depth * chunk // chunks, depth * (chunk + 1) // chunks
+        for k0 in range(start, stop, K_BLOCK):
+            for n in range(images):
+                zero(sums, 0, w_width)
+                for k in range(k0, min(k0 + K_BLOCK, stop)):
+                    for j in range(0, w_width, LANES):
+                        store(sums, j, load(sums, j) + x[n * depth + k] * load(W, k * w_width + j))
+                for j in range(w_width):
+                    if k0 > start:
+                        partial[chunk, n * w_width + j] += sums[j]
+                    else:
+                        partial[chunk, n * w_width + j] = sums[j]
+
+
 @runtime.locked
 def dense_forward(x, kernel, bias, y):
     """``y = x @ kernel + bias``: x ``(images, inputs)``, kernel ``(inputs, units)``, bias ``(units,)`` or None.
@@ -57,10 +81,12 @@ def dense_forward(x, kernel, bias, y):
     units = kernel.shape[1]
     W = _padded_columns(kernel, depth)
     chunks = max(1, min(32, depth // 1024))
-    (partial,) = runtime.scratch(x.dtype, chunks * images * W.shape[1])
+    workers = runtime.get_num_threads()
+    partial, sums = runtime.scratch(x.dtype, chunks * images * W.shape[1], workers * W.shape[1])
     partial = partial.reshape(chunks, -1)
-    runtime.run(_forward, x.reshape(-1), W.reshape(-1), partial, (images, depth, W.shape[1]), np.zeros(1, np.int64),
-                runtime.task_counter())  # fmt: skip
+    few = images <= FEW
+    runtime.run(_forward_few if few else _forward, x.reshape(-1), W.reshape(-1), partial, (images, depth, W.shape[1]),
+                sums.reshape(workers, -1) if few else np.zeros(1, np.int64), runtime.task_counter())  # fmt: skip
     np.add.reduce(partial.reshape(chunks, images, -1)[:, :, :units], axis=0, out=y)
     if bias is not None:
         y += bias
