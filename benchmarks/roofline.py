@@ -34,6 +34,7 @@ from tinycnn.kernels.simd import LANES, MR, NR, aligned_empty, fetch_add, load, 
 
 DEPTH = 512  # of the tile's product: a panel of B in the first-level cache, as in the kernels
 TRIES = 12  # of each measurement of the machine; the fastest counts
+WHOLE = "whole step", ""
 DONE = {0: 1.0, 2: 16 / 36, 4: 36 / 144}  # share of the multiplications that Winograd's tile leaves to do
 
 
@@ -153,42 +154,54 @@ def timed(function, *args, **options):
     return result, time.perf_counter() - began
 
 
-def one_step(model, x, y, loss, optimizer, times):
-    """A training step; the seconds of each pass are appended to ``times[name]``."""
-    h, whole = x, 0.0
+def watch(model, times):
+    """Let every step of `model` append the seconds of its passes to ``times[name, pass]``."""
+
+    def note(name, passed, seconds):
+        times.setdefault((name, passed), []).append(seconds)
+
+    def watched(step, name):
+        forward, backward = step.forward, step.backward
+
+        def timed_forward(x, **options):
+            y, seconds = timed(forward, x, **options)
+            note(name, "forward", seconds)
+            return y
+
+        def timed_backward(grad, input_grad=True, **options):
+            if not getattr(step, "skips_input_grad", False):
+                grad, seconds = timed(backward, grad, **options)
+                note(name, "backward", seconds)
+                return grad
+            _, alone = timed(backward, grad, input_grad=False, **options)
+            note(name, "kernel", alone)
+            if not input_grad:
+                return None
+            grad, both = timed(backward, grad, **options)
+            note(name, "input", both - alone)
+            return grad
+
+        step.forward, step.backward = timed_forward, timed_backward
+
     for step, name in zip(model._steps, names(model), strict=True):
-        h, seconds = timed(step.forward, h, training=True, **logits(model, step))
-        times.setdefault((name, "forward"), []).append(seconds)
-        whole += seconds
-    _, forward = timed(loss.forward, h, y)
+        watched(step, name)
+
+
+def one_step(model, x, y, loss, optimizer, times):
+    """A training step; the seconds of each pass are appended to `times`."""
+    scores = model._forward(x, training=True, logits=True)
+    _, forward = timed(loss.forward, scores, y)
     grad, backward = timed(loss.backward)
+    model.backward(grad, logits=True, input_grad=False)
+    _, update = timed(optimizer.step, model.parameters())
     times.setdefault(("loss", "both"), []).append(forward + backward)
-    whole += forward + backward
-    for i in range(len(model._steps) - 1, -1, -1):
-        step, name = model._steps[i], names(model)[i]
-        options, upstream = logits(model, step), grad
-        alone = None
-        if getattr(step, "skips_input_grad", False):
-            _, alone = timed(step.backward, upstream, input_grad=False, **options)
-            times.setdefault((name, "kernel"), []).append(alone)
-        if i > 0 or alone is None:
-            grad, seconds = timed(step.backward, upstream, **options)
-            passed = "backward" if alone is None else "input"
-            times.setdefault((name, passed), []).append(seconds - (alone or 0))
-            whole += seconds
-        else:
-            whole += alone
-    _, seconds = timed(optimizer.step, model.parameters())
-    times.setdefault(("adam", "update"), []).append(seconds)
-    times.setdefault(("whole step", ""), []).append(whole + seconds)
+    times.setdefault(("adam", "update"), []).append(update)
+    whole = sum(seconds[-1] for key, seconds in times.items() if key != WHOLE)
+    times.setdefault(WHOLE, []).append(whole)
 
 
 def names(model):
     return [f"{step.conv.name} + pool" if hasattr(step, "conv") else step.name for step in model._steps]
-
-
-def logits(model, step):
-    return {"logits": True} if step is model._steps[-1] and model.ends_in_softmax else {}
 
 
 def measure(options):
@@ -200,13 +213,14 @@ def measure(options):
     rng = np.random.default_rng(0)
     x = rng.random((options.batch, options.side, options.side, 3), np.float32)
     y = rng.integers(0, 3, options.batch)
-    for _ in range(3):
-        one_step(model, x, y, loss, optimizer, {})
     times = {}
-    for _ in range(options.rounds):
+    watch(model, times)
+    for i in range(3 + options.rounds):
+        if i == 3:
+            times.clear()
         one_step(model, x, y, loss, optimizer, times)
     medians = {key: statistics.median(values) for key, values in times.items()}
-    result["step_s"] = medians.pop(("whole step", ""))
+    result["step_s"] = medians.pop(WHOLE)
     rate, bandwidth = (
         1e9 * result["machine"]["gemm_all"],
         1e9 * max(result["machine"]["copy_all"], result["machine"]["update_all"]),
