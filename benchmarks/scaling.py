@@ -134,7 +134,7 @@ def plot(result, path):
         if values:
             anchor, at = medians[-1 if IDEAL[name] > 0 else 0], values[-1 if IDEAL[name] > 0 else 0]
             ideal = [1e3 * anchor * (value / at) ** IDEAL[name] for value in values]
-            axes.loglog(values, ideal, "k:", lw=1, label=f"slope {IDEAL[name]}")
+            axes.loglog(values, ideal, "k:", lw=1, label="ideal slope")
         axes.set_xticks(sweep["values"])
         axes.xaxis.set_major_formatter(ScalarFormatter())
         axes.xaxis.set_minor_formatter(NullFormatter())

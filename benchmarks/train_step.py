@@ -35,7 +35,7 @@ from peers import (
     table,
 )
 
-DEFAULT = "torch,torch_tuned_nchw,torch_tuned_nhwc,keras,keras_plain"
+DEFAULT = "torch,torch_tuned_nchw,torch_tuned_nhwc,torch_tuned_compiled_nhwc,keras_plain,keras_keep_memory"
 
 
 def arguments():
