@@ -14,6 +14,7 @@ from tinycnn.kernels.simd import (
     load,
     load_where_code,
     relu,
+    second_level_cache,
     store,
     store_max4,
     zero,
@@ -165,3 +166,12 @@ def test_zero_and_copy_touch_their_range_only(dtype, count):
     zero_and_copy(target, 3, source, 1, count)
     expected = np.r_[[7] * 3, source[1 : 1 + count], [0] * count, [7] * 2]
     assert np.array_equal(target, expected.astype(dtype))
+
+
+@pytest.mark.parametrize(
+    "text, kilobytes", [("1024K\n", 1024), ("64K\n", 256), ("32768K\n", 2048), ("much\n", 512), (None, 512)]
+)
+def test_the_size_of_the_second_level_cache(tmp_path, text, kilobytes):
+    if text:
+        (tmp_path / "size").write_text(text)
+    assert second_level_cache(tmp_path / "size") == kilobytes * 1024

@@ -24,6 +24,7 @@ from tinycnn.kernels import runtime
 from tinycnn.kernels.gemm import gemm_tile
 from tinycnn.kernels.runtime import inlined, jit
 from tinycnn.kernels.simd import (
+    L2,
     LANES,
     MR,
     NR,
@@ -38,7 +39,7 @@ from tinycnn.kernels.simd import (
 )
 
 K_BLOCK = 512  # so many rows of a B panel (32 KB in float32) stay in the first-level cache
-BUFFER = 160 * 1024  # bytes of image rows and products per task: together within a 512 KB second-level cache
+BUFFER = L2 * 5 // 16  # bytes of image rows and products per task: together within the second-level cache
 NO_CODES = np.empty(0, np.uint8)
 
 

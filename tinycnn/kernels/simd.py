@@ -6,11 +6,12 @@ bounds.  LLVM maps ``<8 x float>`` to one AVX2 register or to two NEON ones, and
 AVX-512, so the same source runs everywhere; in float64 a vector takes two registers.
 
 How many numbers a vector has, and the register tile of `gemm.gemm_tile` (`MR` rows by `NR` columns of accumulators),
-are chosen for the host, see `_register_tile`.
+are chosen for the host, see `_register_tile`; so is `L2`, the cache that the kernels' buffers are to fit in.
 """
 
 import math
 import operator
+from pathlib import Path
 
 import llvmlite.binding
 import numpy as np
@@ -37,6 +38,18 @@ def _register_tile():
 
 LANES, MR, NR = _register_tile()
 LINE = 64  # bytes of a cache line
+
+
+def second_level_cache(file="/sys/devices/system/cpu/cpu0/cache/index2/size"):
+    """Bytes of a core's second-level cache as Linux tells, from 256 KB to 2 MB; elsewhere 512 KB."""
+    try:
+        size = int(Path(file).read_text().strip().removesuffix("K")) * 1024
+    except (OSError, ValueError):
+        return 512 * 1024
+    return min(max(size, 256 * 1024), 2048 * 1024)
+
+
+L2 = second_level_cache()
 
 
 def aligned_empty(shape, dtype):

@@ -25,6 +25,7 @@ from tinycnn.kernels.direct import NO_CODES, sum_chunks
 from tinycnn.kernels.gemm import gemm_tile
 from tinycnn.kernels.runtime import inlined, jit
 from tinycnn.kernels.simd import (
+    L2,
     LANES,
     MR,
     NR,
@@ -40,8 +41,9 @@ from tinycnn.kernels.simd import (
 from tinycnn.kernels.winograd_kernel import gather_kernel_gradient, transform_kernel
 from tinycnn.kernels.winograd_transforms import SIDES, input_1d, input_adjoint_1d, output_1d, output_adjoint_1d
 
-FORWARD_ROOM = 300_000  # bytes of transformed inputs: with one panel of products they stay in a 512 KB cache
-BACKWARD_ROOM = 700_000  # more: the kernel gradient's products sum over the tiles, and long sums keep the tile busy
+# Bytes of transformed inputs.  Forward, they and a panel of products stay in the second-level cache; backward, the
+# kernel gradient's products sum over the tiles, and long sums keep the register tile busy.
+FORWARD_ROOM, BACKWARD_ROOM = L2 * 4 // 7, L2 * 4 // 3
 SLACK = 16  # numbers between the planes of a buffer: without it all of them fall on the same cache set
 
 
