@@ -154,37 +154,32 @@ def timed(function, *args, **options):
     return result, time.perf_counter() - began
 
 
-def watch(model, times):
-    """Let every step of `model` append the seconds of its passes to ``times[name, pass]``."""
+def watch(step, name, times):
+    """Let `step` append the seconds of its passes to ``times[name, pass]``."""
+    forward, backward = step.forward, step.backward
 
-    def note(name, passed, seconds):
+    def note(passed, seconds):
         times.setdefault((name, passed), []).append(seconds)
 
-    def watched(step, name):
-        forward, backward = step.forward, step.backward
+    def timed_forward(x, **options):
+        y, seconds = timed(forward, x, **options)
+        note("forward", seconds)
+        return y
 
-        def timed_forward(x, **options):
-            y, seconds = timed(forward, x, **options)
-            note(name, "forward", seconds)
-            return y
-
-        def timed_backward(grad, input_grad=True, **options):
-            if not getattr(step, "skips_input_grad", False):
-                grad, seconds = timed(backward, grad, **options)
-                note(name, "backward", seconds)
-                return grad
-            _, alone = timed(backward, grad, input_grad=False, **options)
-            note(name, "kernel", alone)
-            if not input_grad:
-                return None
-            grad, both = timed(backward, grad, **options)
-            note(name, "input", both - alone)
+    def timed_backward(grad, input_grad=True, **options):
+        if not getattr(step, "skips_input_grad", False):
+            grad, seconds = timed(backward, grad, **options)
+            note("backward", seconds)
             return grad
+        _, alone = timed(backward, grad, input_grad=False, **options)
+        note("kernel", alone)
+        if not input_grad:
+            return None
+        grad, both = timed(backward, grad, **options)
+        note("input", both - alone)
+        return grad
 
-        step.forward, step.backward = timed_forward, timed_backward
-
-    for step, name in zip(model._steps, names(model), strict=True):
-        watched(step, name)
+    step.forward, step.backward = timed_forward, timed_backward
 
 
 def one_step(model, x, y, loss, optimizer, times):
@@ -214,7 +209,8 @@ def measure(options):
     x = rng.random((options.batch, options.side, options.side, 3), np.float32)
     y = rng.integers(0, 3, options.batch)
     times = {}
-    watch(model, times)
+    for step, name in zip(model._steps, names(model), strict=True):
+        watch(step, name, times)
     for i in range(3 + options.rounds):
         if i == 3:
             times.clear()

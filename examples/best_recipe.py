@@ -8,7 +8,6 @@ simulated shifts, of which some resemble the augmentation.
 For research and teaching only, never for diagnosis.  ``python examples/best_recipe.py --help`` lists the options.
 """
 
-import argparse
 import sys
 import time
 from functools import partial
@@ -18,7 +17,7 @@ import numpy as np
 
 import tinycnn
 from tinycnn import evaluation, plots, recipe, results
-from tinycnn.command_line import add_data_options, add_executor, answer, at_least, executor_of, load_audited, teller
+from tinycnn.command_line import add_executor, answer, at_least, example_parser, executor_of, load_audited, teller
 from tinycnn.data import grouped_kfold
 from tinycnn.data.known_sets import known_patients, known_sources
 from tinycnn.data.shifts import simulated_shifts
@@ -50,10 +49,7 @@ def main(arguments=None):
 
 def parse(arguments):
     """The command line as a namespace."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.split("``python")[0], epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add_data_options(parser)
+    parser = example_parser(__doc__, EXAMPLES)
     add = parser.add_argument
     add("--seeds", type=at_least(1), default=5, metavar="N", help="independent repetitions of the whole (5)")
     add("--members", type=at_least(1), default=5, metavar="N", help="networks that vote, in each repetition (5)")

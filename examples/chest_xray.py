@@ -16,7 +16,7 @@ import tinycnn
 from tinycnn import results
 from tinycnn.calibration import fit_temperature
 from tinycnn.callbacks import Checkpoint, CSVLogger
-from tinycnn.command_line import add_data_options, answer, at_least, load_audited
+from tinycnn.command_line import answer, at_least, example_parser, load_audited
 from tinycnn.data import balanced_class_weights, grouped_holdout
 from tinycnn.evaluation import undivided_groups
 from tinycnn.metrics import classification_report
@@ -46,10 +46,7 @@ def main(arguments=None):
 
 def parse(arguments):
     """The command line as a namespace."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.split("``")[0], epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add_data_options(parser)
+    parser = example_parser(__doc__, EXAMPLES)
     add = parser.add_argument
     add("--epochs", type=at_least(1), default=10, metavar="N", help="passes over the training images (10)")
     add("--batch-size", type=at_least(1), default=16, metavar="N", help="images per step (16)")

@@ -9,7 +9,6 @@ for diagnosis.
 ``python examples/compare_networks.py --help`` lists the options.
 """
 
-import argparse
 import sys
 import time
 from functools import partial
@@ -20,7 +19,7 @@ import numpy as np
 import tinycnn
 from tinycnn import evaluation, plots, recipe, results
 from tinycnn.calibration import brier_score, log_loss
-from tinycnn.command_line import add_data_options, add_executor, answer, at_least, executor_of, load_audited, teller
+from tinycnn.command_line import add_executor, answer, at_least, example_parser, executor_of, load_audited, teller
 from tinycnn.data import grouped_kfold
 from tinycnn.ensemble import train_members
 from tinycnn.run_report import SYNTHETIC
@@ -32,7 +31,7 @@ examples:
   python examples/compare_networks.py --phantoms 12 --size 48 --epochs 2
       synthetic images, a minute: see everything work without any data
   python examples/compare_networks.py --data Covid19-dataset.zip
-      all four networks, a quarter of an hour on two cores
+      all four networks, twenty minutes on two cores
   python examples/compare_networks.py --data FOLDER --networks film_cnn --epochs 24 --members 2
       one setting of one network, twice; compare with another --epochs or --size in another --out
 
@@ -48,10 +47,7 @@ def main(arguments=None):
 
 def parse(arguments):
     """The command line as a namespace."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.split("``python")[0], epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add_data_options(parser)
+    parser = example_parser(__doc__, EXAMPLES)
     add = parser.add_argument
     every = list(recipe.NETWORKS)
     add("--networks", nargs="+", choices=every, default=every, metavar="NAME", help=f"of {', '.join(every)} (all)")

@@ -7,7 +7,6 @@ and by grouped cross-validation, beside baselines that look at no lung.  For res
 diagnosis.  ``python examples/reproduce_report.py --help`` lists the options.
 """
 
-import argparse
 import json
 import sys
 import time
@@ -19,7 +18,7 @@ import numpy as np
 import tinycnn
 from tinycnn import evaluation, plots, results
 from tinycnn.baselines import LogisticRegression, header_numbers, majority_class, thumbnails
-from tinycnn.command_line import add_data_options, add_executor, answer, at_least, executor_of, load_audited, teller
+from tinycnn.command_line import add_executor, answer, at_least, example_parser, executor_of, load_audited, teller
 from tinycnn.data import balanced_class_weights, grouped_kfold
 from tinycnn.data.dataset import Dataset
 from tinycnn.data.known_sets import known_patients
@@ -63,10 +62,7 @@ def main(arguments=None):
 
 def parse(arguments):
     """The command line as a namespace."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.split("``python")[0], epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add_data_options(parser)
+    parser = example_parser(__doc__, EXAMPLES)
     add = parser.add_argument
     add("--seeds", type=at_least(1), default=5, metavar="N", help="runs of each model, seeds 0 to N-1 (5)")
     add("--epochs", type=at_least(1), default=10, metavar="N", help="passes of a classifier over the images (10)")

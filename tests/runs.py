@@ -1,4 +1,7 @@
-"""A small run's report and images, for the tests of what is written about runs."""
+"""The examples as modules, and a small run's report and images, for the tests of what is written about runs."""
+
+import importlib.util
+from pathlib import Path
 
 import numpy as np
 
@@ -6,6 +9,14 @@ from tinycnn.data import Dataset
 from tinycnn.results import NOTICE, environment, score_predictions
 
 NAMES = ("Covid", "Normal", "<b>Viral|Pneumonia</b>")
+
+
+def example_module(name):
+    """``examples/NAME.py``, imported."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).parent.parent / f"examples/{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def small_run(n=12, seed=0, synthetic=False):

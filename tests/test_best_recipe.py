@@ -1,32 +1,27 @@
 """The best recipe's example: what it prints and keeps, that it goes on after a stop, and what it says to mistakes."""
 
-import importlib.util
 import json
 import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from runs import example_module
 
 from tinycnn import evaluation, recipe
 from tinycnn.command_line import load_audited
 from tinycnn.data import Dataset, Splits
 from tinycnn.ensemble import Ensemble
 
-ROOT = Path(__file__).parent.parent
 SMALL = ["--phantoms", "6", "--size", "32", "--epochs", "1", "--seeds", "2", "--members", "2", "--executor", "1"]
 
 
 @pytest.fixture(scope="module")
 def example():
-    spec = importlib.util.spec_from_file_location("best_recipe", ROOT / "examples/best_recipe.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return example_module("best_recipe")
 
 
 @pytest.fixture(autouse=True)

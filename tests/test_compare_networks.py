@@ -1,12 +1,11 @@
 """examples/compare_networks.py, small: that no film is predicted by a network that saw it, and what is written."""
 
-import importlib.util
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from runs import example_module
 
 from tinycnn import recipe
 from tinycnn.command_line import load_audited
@@ -17,11 +16,7 @@ SMALL += ["--networks", "film_cnn", "small_resnet"]
 
 @pytest.fixture(scope="module")
 def example():
-    path = Path(__file__).parents[1] / "examples/compare_networks.py"
-    spec = importlib.util.spec_from_file_location("compare_networks", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return example_module("compare_networks")
 
 
 @pytest.fixture(autouse=True)

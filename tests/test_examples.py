@@ -1,7 +1,6 @@
 """The examples from the outside: run as a user runs them, killed, resumed, and given wrong paths."""
 
 import csv
-import importlib.util
 import json
 import os
 import re
@@ -16,6 +15,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from PIL import Image
+from runs import example_module
 
 from tinycnn.data import audit, load_image_folder
 
@@ -190,10 +190,7 @@ def test_real_files_and_near_copies(tmp_path):
 def main(monkeypatch):
     """The example's `main`, to be called in this process."""
     monkeypatch.delenv("TINYCNN_DATA", raising=False)
-    spec = importlib.util.spec_from_file_location("chest_xray", ROOT / "examples/chest_xray.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
+    return example_module("chest_xray").main
 
 
 def test_validation_divides_no_copies_and_no_known_patient(main, tmp_path, monkeypatch):

@@ -47,7 +47,8 @@ def train(make, batches=(6, 4, 6)):
     rng = np.random.default_rng(0)
     model, loss, optimizer = Sequential(make(), seed=1), CrossEntropy(), Adam(0.01)
     for n in batches:
-        loss.forward(model._forward(rng.normal(size=(n, 12, 16, 3)), training=True, logits=True), np.arange(n) % 3)
+        images = rng.normal(size=(n, 12, 16, 3)).astype(np.float32)
+        loss.forward(model._forward(images, training=True, logits=True), np.arange(n) % 3)
         model.backward(loss.backward(), logits=True, input_grad=False)
         optimizer.step(model.parameters())
     predicted = model.predict(rng.normal(size=(7, 12, 16, 3)).astype(np.float32), 4)

@@ -130,6 +130,11 @@ def test_probabilities_of_views_are_means_over_members_and_views(films, train):
     np.testing.assert_allclose(together.sum(axis=1), 1, atol=1e-6)
 
 
+def test_an_unknown_network_is_told_which_there_are(train):
+    with pytest.raises(ValueError, match="one of film_cnn, small_vgg, small_resnet, deep_encoder, got 'big_vgg'"):
+        recipe.train_member(train, network="big_vgg")
+
+
 def test_wrong_images_are_named():
     with pytest.raises(ValueError, match="must be uint8"):
         recipe.prepare_images(np.zeros((2, 40, 40, 1)))

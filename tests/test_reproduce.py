@@ -1,6 +1,5 @@
 """examples/reproduce_report.py, small: what it writes, that it goes on where it was, and its errors."""
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -9,16 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from runs import example_module
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 TINY = ["--phantoms", "8", "--size", "32", "--epochs", "1", "--denoise-epochs", "1", "--seeds", "2", "--folds", "2"]
-
-
-def script(name):
-    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +21,7 @@ def no_real_data(monkeypatch):
 
 @pytest.fixture(scope="module")
 def example():
-    return script("reproduce_report")
+    return example_module("reproduce_report")
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +62,7 @@ def test_seeds_differ_and_the_scores_are_those_of_the_saved_probabilities(done):
 
 
 def test_model_b_is_what_chest_xray_trains(done, tmp_path):
-    chest_xray = script("chest_xray")
+    chest_xray = example_module("chest_xray")
     options = ["--phantoms", "8", "--size", "32", "--epochs", "1", "--seed", "1", "--out", str(tmp_path), "--no-html"]
     assert chest_xray.main(options) == 0
     theirs = [row["probabilities"] for row in json.loads((tmp_path / "report.json").read_text())["predictions"]]

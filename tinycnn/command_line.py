@@ -31,6 +31,20 @@ def at_least(lowest, highest=None, number=int):
     return checked
 
 
+def example_parser(doc, examples):
+    """A parser with the data options for an example whose docstring is `doc` and whose help ends in `examples`.
+
+    >>> print(example_parser("Draw a film.  ``python draw.py --help`` lists the options.", "").description)
+    Draw a film.
+    """
+    description = doc.split("``python")[0].rstrip()
+    parser = argparse.ArgumentParser(
+        description=description, epilog=examples, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_data_options(parser)
+    return parser
+
+
 def add_data_options(parser):
     """Give `parser` what `load_audited` reads: ``--data``, ``--phantoms`` and ``--skip-bad-files``."""
     add = parser.add_argument_group("images").add_argument

@@ -160,7 +160,7 @@ def train_member(train, seed=0, *, network="film_cnn", classes=3, epochs=EPOCHS,
     KeyboardInterrupt
         After Ctrl-C: half a training must not pass for a whole one.
     ValueError, FloatingPointError
-        As `fit`.
+        For an unknown `network`, and as `fit`.
 
     References
     ----------
@@ -178,6 +178,8 @@ def train_member(train, seed=0, *, network="film_cnn", classes=3, epochs=EPOCHS,
     films, labels = train
     images = _standardized(films.reshape(-1, *films.shape[2:]))  # (images * exposures, height, width, 1)
     labels = np.repeat(labels, films.shape[1])
+    if network not in NETWORKS:
+        raise ValueError(f"network must be one of {', '.join(NETWORKS)}, got {network!r}")
     model = NETWORKS[network](classes, seed=seed)
     model.build(images.shape[1:])
     steps = epochs * -(-len(images) // batch_size)

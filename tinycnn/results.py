@@ -116,9 +116,9 @@ def score_model(model, test, audit=None, batch_size=16):
     if groups is not None and len(groups) != len(test):
         raise ValueError(f"the audit is of {len(groups)} test images, the test set has {len(test)}")
     probabilities = model.predict(test, batch_size=batch_size)
-    scored = {f"all {len(test)} test images": score_predictions(test.labels, probabilities, test.class_names, groups)}
     clean = np.arange(len(test)) if audit is None else audit.leak_free_test
-    next(iter(scored.values()))["near_copies"] = len(test) - len(clean)
+    whole = score_predictions(test.labels, probabilities, test.class_names, groups)
+    scored = {f"all {len(test)} test images": whole | {"near_copies": len(test) - len(clean)}}
     if 0 < len(clean) < len(test):
         scored[f"{len(clean)} without near-copies"] = score_predictions(
             test.labels[clean], probabilities[clean], test.class_names, groups[clean]

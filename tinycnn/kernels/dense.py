@@ -84,9 +84,11 @@ def dense_forward(x, kernel, bias, y):
     workers = runtime.get_num_threads()
     partial, sums = runtime.scratch(x.dtype, chunks * images * W.shape[1], workers * W.shape[1])
     partial = partial.reshape(chunks, -1)
-    few = images <= FEW
-    runtime.run(_forward_few if few else _forward, x.reshape(-1), W.reshape(-1), partial, (images, depth, W.shape[1]),
-                sums.reshape(workers, -1) if few else np.zeros(1, np.int64), runtime.task_counter())  # fmt: skip
+    arguments = x.reshape(-1), W.reshape(-1), partial, (images, depth, W.shape[1])
+    if images <= FEW:
+        runtime.run(_forward_few, *arguments, sums.reshape(workers, -1), runtime.task_counter())
+    else:
+        runtime.run(_forward, *arguments, np.zeros(1, np.int64), runtime.task_counter())
     np.add.reduce(partial.reshape(chunks, images, -1)[:, :, :units], axis=0, out=y)
     if bias is not None:
         y += bias
