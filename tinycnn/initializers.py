@@ -8,6 +8,8 @@ import math
 
 import numpy as np
 
+from tinycnn.kernels.simd import aligned_empty
+
 # Draws held in float64 at once: the first dense layer of a big network must not need three times its own memory.
 _BLOCK = 1 << 18
 
@@ -165,7 +167,7 @@ def _truncated_normal(shape, rng, dtype, variance):
 
 
 def _fill(shape, dtype, draw):
-    weights = np.empty(shape, dtype)
+    weights = aligned_empty(shape, dtype)
     flat = weights.reshape(-1)
     for start in range(0, flat.size, _BLOCK):
         block = flat[start : start + _BLOCK]

@@ -6,6 +6,7 @@ import weakref
 import numpy as np
 
 from tinycnn.kernels.elementwise import adam_update, sgd_update, sum_of_squares
+from tinycnn.kernels.simd import aligned_zeros_like
 
 
 class Optimizer:
@@ -65,7 +66,7 @@ class Optimizer:
                     f"the parameter {param.shape} {param.dtype}"
                 )
             if key not in self._kept:
-                self._kept[key] = [np.zeros_like(param, order="C") for _ in self.slots]
+                self._kept[key] = [aligned_zeros_like(param) for _ in self.slots]
             for slot, kept in zip(self.slots, self._kept[key], strict=True):
                 if kept.shape != param.shape or kept.dtype != param.dtype:
                     raise ValueError(

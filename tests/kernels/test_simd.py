@@ -9,6 +9,7 @@ from tinycnn.kernels.simd import (
     DEAD,
     LANES,
     aligned_empty,
+    aligned_zeros_like,
     copy,
     fetch_add,
     load,
@@ -17,6 +18,8 @@ from tinycnn.kernels.simd import (
     second_level_cache,
     store,
     store_max4,
+    stream,
+    transpose_square,
     zero,
 )
 
@@ -33,6 +36,18 @@ def normal(*shape, dtype, seed=0):
 def test_aligned_memory(dtype, shape):
     a = aligned_empty(shape, dtype)
     assert a.ctypes.data % 64 == 0 and a.dtype == dtype and a.shape == np.empty(shape).shape
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_aligned_zeros(dtype):
+    zeros = aligned_zeros_like(normal(5, 3, dtype=dtype).T)
+    assert zeros.ctypes.data % 64 == 0 and zeros.dtype == dtype and zeros.shape == (3, 5)
+    assert zeros.flags.c_contiguous and not zeros.any()
+
+
+def test_big_arrays_do_not_lie_a_power_of_two_and_a_page_apart():
+    first, second = (aligned_empty((1 << 26,), np.uint8) for _ in range(2))
+    assert abs(first.ctypes.data - second.ctypes.data) >= (1 << 26) + (1 << 16)
 
 
 # -- vectors -------------------------------------------------------------------------------------------------------
@@ -166,6 +181,44 @@ def test_zero_and_copy_touch_their_range_only(dtype, count):
     zero_and_copy(target, 3, source, 1, count)
     expected = np.r_[[7] * 3, source[1 : 1 + count], [0] * count, [7] * 2]
     assert np.array_equal(target, expected.astype(dtype))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("start", [0, 1, LANES, 5])
+@pytest.mark.parametrize("count", [0, 1, LANES, 3 * LANES, 3 * LANES + 1])
+def test_stream_is_a_copy(dtype, start, count):
+    @jit
+    def move(target, i, source, j, count):
+        stream(target, i, source, j, count)
+
+    source = normal(6 * LANES, dtype=dtype)
+    target = aligned_empty(6 * LANES, dtype)
+    target[...] = 7
+    move(target, start, source, 3, count)
+    assert np.array_equal(target[start : start + count], source[3 : 3 + count])
+    assert (target[:start] == 7).all() and (target[start + count :] == 7).all()
+
+
+def test_stream_goes_past_the_caches():
+    @jit
+    def move(target, source):
+        stream(target, 0, source, 0, source.size)
+
+    move(np.empty(64, np.float32), np.empty(64, np.float32))
+    assert any("!nontemporal" in llvm for llvm in move.inspect_llvm().values())
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_transpose_square(dtype):
+    @jit
+    def turn(source, target):
+        transpose_square(source, 2, LANES + 3, target, 1, LANES + 2)
+
+    source = normal(LANES, LANES + 3, dtype=dtype)
+    target = np.full((LANES, LANES + 2), 7, dtype)
+    turn(source.reshape(-1), target.reshape(-1))
+    assert np.array_equal(target[:, 1 : LANES + 1], source[:, 2 : LANES + 2].T)
+    assert (target[:, 0] == 7).all() and (target[:, LANES + 1] == 7).all()
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,32 @@
-"""The dense layer's three matrix products, bounded by how fast the weights stream through memory.
+"""The dense layer's three matrix products, where memory traffic and arithmetic weigh the same and have to overlap.
 
 The report's first dense layer has 131072 x 128 weights, 67 MB: at batch 16 each weight takes part in 16 multiply-adds
-per pass, so the arithmetic hides behind the memory traffic if the weights are read once, in order.  Every product
-cuts the 131072 rows into blocks that fit in cache.
+per pass.  So every product cuts the 131072 rows into blocks that fit in cache and, block by block,
+
+- copies its part of x next to each other: the rows of x lie a power of two apart and would evict one another;
+- asks for the weights of the next block in portions, one per tile: a core waits for a few dozen cache lines at a time,
+  and a longer queue would hold up the loads of the tile itself;
+- writes the kernel's gradient past the caches, which saves reading what it overwrites.
 """
 
 import numpy as np
 
 from tinycnn.kernels import runtime
 from tinycnn.kernels.gemm import gemm_tile
-from tinycnn.kernels.runtime import jit
-from tinycnn.kernels.simd import LANES, MR, NR, fetch_add, load, prefetch, store, zero
+from tinycnn.kernels.runtime import inlined, jit
+from tinycnn.kernels.simd import (
+    LANES,
+    MR,
+    NR,
+    copy,
+    fetch_add,
+    load,
+    prefetch,
+    store,
+    stream,
+    transpose_square,
+    zero,
+)
 
 K_BLOCK = 64  # weight rows per block: 32 KB at 128 units, so that this block and the next fit in cache
 TASK = 8 * K_BLOCK  # rows that a worker takes at a time
@@ -28,22 +44,26 @@ def _padded_columns(a, rows):
 
 
 @jit
-def _forward(worker, x, W, partial, shape, taps, counter):
+def _forward(worker, x, W, partial, shape, block, taps, counter):
     images, depth, w_width = shape
-    chunks = partial.shape[0]
+    block, chunks = block[worker], partial.shape[0]
+    tiles = w_width // NR * -(-images // MR)
     while True:
         chunk = fetch_add(counter, 1)
         if chunk >= chunks:
             break
         start, stop = depth * chunk // chunks, depth * (chunk + 1) // chunks
         for k in range(start, stop, K_BLOCK):
-            rows_ahead = max(0, min(K_BLOCK, stop - k - K_BLOCK))
+            count, count_ahead = min(K_BLOCK, stop - k), max(0, min(K_BLOCK, stop - k - K_BLOCK))
+            for n in range(images):
+                copy(block, n * K_BLOCK, x, n * depth + k, count)
+                prefetch(x, n * depth + k + K_BLOCK, count_ahead)
+            ahead, portion = (k + K_BLOCK) * w_width, count_ahead * w_width // tiles
             for panel in range(0, w_width, NR):
-                # A panel strides over the block's rows, which no hardware prefetcher follows: with each panel,
-                # its share of the next block is fetched in order.
-                prefetch(W, (k + K_BLOCK) * w_width + panel * rows_ahead, NR * rows_ahead)
                 for i in range(0, images, MR):
-                    gemm_tile(x, i * depth + k, depth, 1, taps, 0, 1, min(K_BLOCK, stop - k),
+                    prefetch(W, ahead, portion)
+                    ahead += portion
+                    gemm_tile(block, i * K_BLOCK, K_BLOCK, 1, taps, 0, 1, count,
                               W, k * w_width + panel, w_width, partial[chunk], i * w_width + panel, w_width,
                               min(MR, images - i), NR, k > start)  # fmt: skip
 
@@ -82,11 +102,11 @@ def dense_forward(x, kernel, bias, y):
     W = _padded_columns(kernel, depth)
     chunks = max(1, min(32, depth // 1024))
     workers = runtime.get_num_threads()
-    partial, sums = runtime.scratch(x.dtype, chunks * images * W.shape[1], workers * W.shape[1])
-    partial = partial.reshape(chunks, -1)
-    arguments = x.reshape(-1), W.reshape(-1), partial, (images, depth, W.shape[1])
+    partial, block = runtime.scratch(x.dtype, chunks * images * W.shape[1], workers * max(W.shape[1], images * K_BLOCK))
+    partial, block = partial.reshape(chunks, -1), block.reshape(workers, -1)
+    arguments = x.reshape(-1), W.reshape(-1), partial, (images, depth, W.shape[1]), block
     if images <= FEW:
-        runtime.run(_forward_few, *arguments, sums.reshape(workers, -1), runtime.task_counter())
+        runtime.run(_forward_few, *arguments, runtime.task_counter())
     else:
         runtime.run(_forward, *arguments, np.zeros(1, np.int64), runtime.task_counter())
     np.add.reduce(partial.reshape(chunks, images, -1)[:, :, :units], axis=0, out=y)
@@ -94,11 +114,24 @@ def dense_forward(x, kernel, bias, y):
         y += bias
 
 
+@inlined
+def _transpose(source, i, i_row, target, j, j_row, rows, columns):
+    """``target[j + b*j_row + a] = source[i + a*i_row + b]`` for a < rows, b < columns."""
+    for a in range(0, rows, LANES):
+        for b in range(0, columns, LANES):
+            if a + LANES <= rows and b + LANES <= columns:
+                transpose_square(source, i + a * i_row + b, i_row, target, j + b * j_row + a, j_row)
+            else:
+                for a_ in range(a, min(a + LANES, rows)):
+                    for b_ in range(b, min(b + LANES, columns)):
+                        target[j + b_ * j_row + a_] = source[i + a_ * i_row + b_]
+
+
 @jit
-def _backward(worker, x, W, grad, grad_t, grad_x, grad_W, shape, wants_x, T, taps, counter):
+def _backward(worker, x, W, grad, grad_t, grad_x, grad_W, shape, wants_x, x_block, x_result, W_rows, taps, counter):
     images, depth, units = shape
     grad_width, image_width = grad.size // images, grad_t.size // units
-    T = T[worker]
+    x_block, x_result, W_rows = x_block[worker], x_result[worker], W_rows[worker]
     while True:
         start = fetch_add(counter, TASK)
         if start >= depth:
@@ -106,28 +139,24 @@ def _backward(worker, x, W, grad, grad_t, grad_x, grad_W, shape, wants_x, T, tap
         stop = min(start + TASK, depth)
         for k0 in range(start, stop, K_BLOCK):
             count = min(K_BLOCK, stop - k0)
-            rows_ahead = max(0, min(K_BLOCK, stop - k0 - K_BLOCK))
-            for n in range(images):  # T = this block of x, transposed: (count, images)
-                for k in range(count):
-                    T[k * images + n] = x[n * depth + k0 + k]
-            for panel in range(0, units, NR):
-                ahead = (k0 + K_BLOCK) * units + panel * rows_ahead
-                prefetch(grad_W, ahead, NR * rows_ahead)
+            _transpose(x, k0, depth, x_block, 0, images, images, count)
+            for n in range(images):
+                prefetch(x, n * depth + k0 + K_BLOCK, max(0, min(K_BLOCK, stop - k0 - K_BLOCK)))
+            for k in range(0, count, MR):
+                rows = min(MR, count - k)
+                for panel in range(0, grad_width, NR):
+                    if wants_x and k0 + k + K_BLOCK < stop:
+                        prefetch(W, (k0 + k + K_BLOCK) * units + panel * rows, NR * rows)
+                    gemm_tile(x_block, k * images, images, 1, taps, 0, 1, images, grad, panel, grad_width,
+                              W_rows, panel, grad_width, rows, NR, False)  # fmt: skip
+                for row in range(rows):
+                    stream(grad_W, (k0 + k + row) * units, W_rows, row * grad_width, units)
                 if wants_x:
-                    prefetch(W, ahead, NR * rows_ahead)
-                for k in range(0, count, MR):
-                    gemm_tile(T, k * images, images, 1, taps, 0, 1, images, grad, panel, grad_width,
-                              grad_W, (k0 + k) * units + panel, units, min(MR, count - k), min(NR, units - panel),
-                              False)  # fmt: skip
-            if wants_x:
-                for panel in range(0, image_width, NR):
-                    for k in range(0, count, MR):
+                    for panel in range(0, image_width, NR):
                         gemm_tile(W, (k0 + k) * units, units, 1, taps, 0, 1, units, grad_t, panel, image_width,
-                                  T, k * image_width + panel, image_width, min(MR, count - k), NR,
-                                  False)  # fmt: skip
-                for n in range(images):
-                    for k in range(count):
-                        grad_x[n * depth + k0 + k] = T[k * image_width + n]
+                                  x_result, k * image_width + panel, image_width, rows, NR, False)  # fmt: skip
+            if wants_x:
+                _transpose(x_result, 0, image_width, grad_x, k0, depth, count, images)
 
 
 @runtime.locked
@@ -140,10 +169,11 @@ def dense_backward(x, kernel, grad, grad_x, grad_kernel):
     images, depth = x.shape
     units = kernel.shape[1]
     grad_t = _padded_columns(np.ascontiguousarray(grad.T), units)
+    grad = _padded_columns(grad, images)
     workers = runtime.get_num_threads()
-    (T,) = runtime.scratch(x.dtype, workers * K_BLOCK * grad_t.shape[1])
+    sizes = K_BLOCK * images, K_BLOCK * grad_t.shape[1], MR * grad.shape[1]
+    blocks = [a.reshape(workers, -1) for a in runtime.scratch(x.dtype, *(workers * size for size in sizes))]
     wants_x = grad_x is not None
-    runtime.run(_backward, x.reshape(-1), kernel.reshape(-1), _padded_columns(grad, images).reshape(-1),
-                grad_t.reshape(-1), (grad_x if wants_x else x[:0]).reshape(-1), grad_kernel.reshape(-1),
-                (images, depth, units), wants_x, T.reshape(workers, -1), np.zeros(1, np.int64),
-                runtime.task_counter())  # fmt: skip
+    runtime.run(_backward, x.reshape(-1), kernel.reshape(-1), grad.reshape(-1), grad_t.reshape(-1),
+                (grad_x if wants_x else x[:0]).reshape(-1), grad_kernel.reshape(-1), (images, depth, units),
+                wants_x, *blocks, np.zeros(1, np.int64), runtime.task_counter())  # fmt: skip

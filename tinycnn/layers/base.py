@@ -5,6 +5,8 @@ import re
 
 import numpy as np
 
+from tinycnn.kernels.simd import aligned_zeros_like
+
 
 class Layer:
     """One differentiable function with parameters.
@@ -99,7 +101,7 @@ class Layer:
         self.output_shape = tuple(self.output_shape_of(input_shape))
         self.params, self.grads, self.state = {}, {}, {}
         self.create(input_shape)
-        self.grads = {key: np.zeros_like(value) for key, value in self.params.items()}
+        self.grads = {key: aligned_zeros_like(value) for key, value in self.params.items()}
         return self.output_shape
 
     @property
