@@ -8,6 +8,8 @@ from tinycnn.kernels.simd import MR, NR
 # images, inputs, units: edges of the register tile, of panels, of blocks of weights and of chunks of the sum
 SIZES = [
     (1, 1, 1),
+    (2, K_BLOCK + 5, NR + 3),
+    (2, 700, 2 * NR),
     (MR, 7, NR),
     (MR + 1, K_BLOCK, NR - 1),
     (16, K_BLOCK + 1, 2 * NR),
@@ -61,6 +63,19 @@ def test_backward_equals_reference(images, inputs, units, dtype):
     only = np.full_like(kernel, np.nan)
     dense_backward(x, kernel, grad, None, only)
     assert np.array_equal(only, grad_kernel)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("inputs, units", [size[1:] for size in SIZES])
+def test_gradients_of_few_images_have_the_bits_of_many(inputs, units, dtype):
+    x, kernel = normal(FEW + 3, inputs, dtype=dtype), normal(inputs, units, dtype=dtype, seed=1)
+    grad = normal(FEW + 3, units, dtype=dtype, seed=2)
+    grad[FEW:] = 0  # adds nothing
+    many_x, few_x = np.empty_like(x), np.empty_like(x[:FEW])
+    many, few = np.empty((2, inputs, units), dtype)
+    dense_backward(x, kernel, grad, many_x, many)
+    dense_backward(x[:FEW], kernel, grad[:FEW], few_x, few)
+    assert np.array_equal(many, few) and np.array_equal(many_x[:FEW], few_x)
 
 
 def test_inputs_are_left_alone():

@@ -30,7 +30,7 @@ from tinycnn.kernels.simd import (
 
 K_BLOCK = 64  # weight rows per block: 32 KB at 128 units, so that this block and the next fit in cache
 TASK = 8 * K_BLOCK  # rows that a worker takes at a time
-FEW = 2  # images up to which the forward pass does without the register tile
+FEW = 2  # images up to which the register tile does not pay
 
 
 def _padded_columns(a, rows):
@@ -159,6 +159,34 @@ def _backward(worker, x, W, grad, grad_t, grad_x, grad_W, shape, wants_x, x_bloc
                 _transpose(x_result, 0, image_width, grad_x, k0, depth, count, images)
 
 
+@jit
+def _backward_few(worker, x, W, grad, grad_x, grad_W, shape, wants_x, W_block, W_row, taps, counter):
+    """The same sums for `FEW` images: rows of the gradient in order, and images as rows, not columns, of a tile."""
+    images, depth, units = shape
+    grad_width = grad.size // images
+    W_block, W_row = W_block[worker], W_row[worker]
+    while True:
+        start = fetch_add(counter, TASK)
+        if start >= depth:
+            break
+        stop = min(start + TASK, depth)
+        for k0 in range(start, stop, K_BLOCK):
+            count = min(K_BLOCK, stop - k0)
+            if wants_x:
+                _transpose(W, k0 * units, units, W_block, 0, K_BLOCK, count, units)
+                for panel in range(0, count, NR):
+                    gemm_tile(grad, 0, grad_width, 1, taps, 0, 1, units, W_block, panel, K_BLOCK,
+                              grad_x, k0 + panel, depth, images, min(NR, count - panel), False)  # fmt: skip
+            for k in range(k0, k0 + count):
+                if wants_x and k + K_BLOCK < stop:
+                    prefetch(W, (k + K_BLOCK) * units, units)
+                zero(W_row, 0, grad_width)
+                for n in range(images):
+                    for j in range(0, grad_width, LANES):
+                        store(W_row, j, load(W_row, j) + x[n * depth + k] * load(grad, n * grad_width + j))
+                stream(grad_W, k * units, W_row, 0, units)
+
+
 @runtime.locked
 def dense_backward(x, kernel, grad, grad_x, grad_kernel):
     """``grad_kernel = x.T @ grad`` and, unless `grad_x` is None, ``grad_x = grad @ kernel.T``, block by block.
@@ -168,12 +196,16 @@ def dense_backward(x, kernel, grad, grad_x, grad_kernel):
     """
     images, depth = x.shape
     units = kernel.shape[1]
-    grad_t = _padded_columns(np.ascontiguousarray(grad.T), units)
     grad = _padded_columns(grad, images)
-    workers = runtime.get_num_threads()
-    sizes = K_BLOCK * images, K_BLOCK * grad_t.shape[1], MR * grad.shape[1]
-    blocks = [a.reshape(workers, -1) for a in runtime.scratch(x.dtype, *(workers * size for size in sizes))]
     wants_x = grad_x is not None
-    runtime.run(_backward, x.reshape(-1), kernel.reshape(-1), grad.reshape(-1), grad_t.reshape(-1),
-                (grad_x if wants_x else x[:0]).reshape(-1), grad_kernel.reshape(-1), (images, depth, units),
-                wants_x, *blocks, np.zeros(1, np.int64), runtime.task_counter())  # fmt: skip
+    arguments = [x, kernel, grad, grad_x if wants_x else x[:0], grad_kernel]
+    if images <= FEW:
+        backward, room = _backward_few, (K_BLOCK * units, grad.shape[1])
+    else:
+        grad_t = _padded_columns(np.ascontiguousarray(grad[:, :units].T), units)
+        arguments.insert(3, grad_t)
+        backward, room = _backward, (K_BLOCK * images, K_BLOCK * grad_t.shape[1], MR * grad.shape[1])
+    workers = runtime.get_num_threads()
+    room = [a.reshape(workers, -1) for a in runtime.scratch(x.dtype, *(workers * size for size in room))]
+    runtime.run(backward, *(a.reshape(-1) for a in arguments), (images, depth, units), wants_x, *room,
+                np.zeros(1, np.int64), runtime.task_counter())  # fmt: skip
