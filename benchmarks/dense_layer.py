@@ -3,7 +3,8 @@
 The report's first dense layer has 131072 x 128 weights, 67 MB.  With few images its three products and Adam's update
 wait for these weights to stream through memory; with many they wait for multiplications.  Per batch and pass:
 
-  ms       median of --rounds calls, the libraries in alternation, a pause before each so that their threads sleep
+  ms       median of --rounds calls, the libraries in alternation: a pause in which the last one's threads go to sleep,
+           then each pass twice, of which the second counts
   bound    the longer of bytes / bandwidth and work / GEMM rate, both measured at the start, and which of the two it is
   %        bound / time: 100 is all that this machine can do
   ratios   tinycnn's time divided by the other's
@@ -88,14 +89,14 @@ def torchs(x, grad):
 def medians(calls, rounds):
     """{(library, pass): median seconds} of ``{library: {pass: call}}``."""
     times = {}
-    for i in range(2 + rounds):
+    for _ in range(rounds):
         for library, passes in calls.items():
             time.sleep(PAUSE)
             for name, call in passes.items():
+                call()
                 began = time.perf_counter()
                 call()
-                if i > 1:
-                    times.setdefault((library, name), []).append(time.perf_counter() - began)
+                times.setdefault((library, name), []).append(time.perf_counter() - began)
     return {key: statistics.median(seconds) for key, seconds in times.items()}
 
 

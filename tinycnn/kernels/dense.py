@@ -33,9 +33,9 @@ TASK = 8 * K_BLOCK  # rows that a worker takes at a time
 FEW = 2  # images up to which the register tile does not pay
 
 
-def _padded_columns(a, rows):
+def _padded_columns(a):
     """A copy of 2-D `a` whose columns fill whole panels, so that a tile may read NR of them; `a` itself if they do."""
-    columns = a.shape[1]
+    rows, columns = a.shape
     if columns % NR == 0:
         return a
     padded = np.zeros((rows, -(-columns // NR) * NR), a.dtype)
@@ -43,9 +43,20 @@ def _padded_columns(a, rows):
     return padded
 
 
+@inlined
+def _readable(W, tail, k, count, depth, units, w_width):
+    """(array, index, row length) where weight rows k to k + count may be read `w_width` numbers wide.
+
+    A row's end is read on into the next row, whose products nobody stores; only the last rows need a padded copy.
+    """
+    if (k + count) * units + NR <= W.size:
+        return W, k * units, units
+    return tail, (k - depth) * w_width + tail.size, w_width
+
+
 @jit
-def _forward(worker, x, W, partial, shape, block, taps, counter):
-    images, depth, w_width = shape
+def _forward(worker, x, W, tail, partial, shape, block, taps, counter):
+    images, depth, units, w_width = shape
     block, chunks = block[worker], partial.shape[0]
     tiles = w_width // NR * -(-images // MR)
     while True:
@@ -58,34 +69,37 @@ def _forward(worker, x, W, partial, shape, block, taps, counter):
             for n in range(images):
                 copy(block, n * K_BLOCK, x, n * depth + k, count)
                 prefetch(x, n * depth + k + K_BLOCK, count_ahead)
-            ahead, portion = (k + K_BLOCK) * w_width, count_ahead * w_width // tiles
+            rows, first, row = _readable(W, tail, k, count, depth, units, w_width)
+            ahead, portion = (k + K_BLOCK) * units, count_ahead * units // tiles
             for panel in range(0, w_width, NR):
                 for i in range(0, images, MR):
                     prefetch(W, ahead, portion)
                     ahead += portion
                     gemm_tile(block, i * K_BLOCK, K_BLOCK, 1, taps, 0, 1, count,
-                              W, k * w_width + panel, w_width, partial[chunk], i * w_width + panel, w_width,
+                              rows, first + panel, row, partial[chunk], i * w_width + panel, w_width,
                               min(MR, images - i), NR, k > start)  # fmt: skip
 
 
 @jit
-def _forward_few(worker, x, W, partial, shape, sums, counter):
+def _forward_few(worker, x, W, tail, partial, shape, sums, counter):
     """The same sums for `FEW` images, which would leave most of a register tile idle: weights stream by in order."""
-    images, depth, w_width = shape
+    images, depth, units, w_width = shape
     sums, chunks = sums[worker], partial.shape[0]
     while True:
         chunk = fetch_add(counter, 1)
         if chunk >= chunks:
             break
         start, stop = depth * chunk // chunks, depth * (chunk + 1) // chunks
-        for k0 in range(start, stop, K_BLOCK):
+        for k in range(start, stop, K_BLOCK):
+            count = min(K_BLOCK, stop - k)
+            rows, first, row = _readable(W, tail, k, count, depth, units, w_width)
             for n in range(images):
                 zero(sums, 0, w_width)
-                for k in range(k0, min(k0 + K_BLOCK, stop)):
+                for i in range(count):
                     for j in range(0, w_width, LANES):
-                        store(sums, j, load(sums, j) + x[n * depth + k] * load(W, k * w_width + j))
+                        store(sums, j, load(sums, j) + x[n * depth + k + i] * load(rows, first + i * row + j))
                 for j in range(w_width):
-                    if k0 > start:
+                    if k > start:
                         partial[chunk, n * w_width + j] += sums[j]
                     else:
                         partial[chunk, n * w_width + j] = sums[j]
@@ -99,12 +113,13 @@ def dense_forward(x, kernel, bias, y):
     """
     images, depth = x.shape
     units = kernel.shape[1]
-    W = _padded_columns(kernel, depth)
+    tail = _padded_columns(kernel[-2 * K_BLOCK :])
+    w_width = tail.shape[1]
     chunks = max(1, min(32, depth // 1024))
     workers = runtime.get_num_threads()
-    partial, block = runtime.scratch(x.dtype, chunks * images * W.shape[1], workers * max(W.shape[1], images * K_BLOCK))
+    partial, block = runtime.scratch(x.dtype, chunks * images * w_width, workers * max(w_width, images * K_BLOCK))
     partial, block = partial.reshape(chunks, -1), block.reshape(workers, -1)
-    arguments = x.reshape(-1), W.reshape(-1), partial, (images, depth, W.shape[1]), block
+    arguments = x.reshape(-1), kernel.reshape(-1), tail.reshape(-1), partial, (images, depth, units, w_width), block
     if images <= FEW:
         runtime.run(_forward_few, *arguments, runtime.task_counter())
     else:
@@ -196,13 +211,13 @@ def dense_backward(x, kernel, grad, grad_x, grad_kernel):
     """
     images, depth = x.shape
     units = kernel.shape[1]
-    grad = _padded_columns(grad, images)
+    grad = _padded_columns(grad)
     wants_x = grad_x is not None
     arguments = [x, kernel, grad, grad_x if wants_x else x[:0], grad_kernel]
     if images <= FEW:
         backward, room = _backward_few, (K_BLOCK * units, grad.shape[1])
     else:
-        grad_t = _padded_columns(np.ascontiguousarray(grad[:, :units].T), units)
+        grad_t = _padded_columns(np.ascontiguousarray(grad[:, :units].T))
         arguments.insert(3, grad_t)
         backward, room = _backward, (K_BLOCK * images, K_BLOCK * grad_t.shape[1], MR * grad.shape[1])
     workers = runtime.get_num_threads()
