@@ -25,9 +25,9 @@ from peers import load_warning, table
 from roofline import machine
 
 import tinycnn
+from tinycnn.kernels.aligned import aligned_empty
 from tinycnn.kernels.dense import dense_backward, dense_forward
 from tinycnn.kernels.elementwise import adam_update
-from tinycnn.kernels.simd import aligned_empty
 
 INPUTS, UNITS = 131072, 128
 PAUSE = 0.02  # seconds; a library's threads spin for a while after its last call and would disturb the next

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from tinycnn.kernels.simd import aligned_empty
+from tinycnn.kernels.aligned import aligned_empty
 
 # Draws held in float64 at once: the first dense layer of a big network must not need three times its own memory.
 _BLOCK = 1 << 18

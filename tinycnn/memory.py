@@ -11,7 +11,7 @@ its largest batch, and lays it out by what is still to be read:
 
 import numpy as np
 
-from tinycnn.kernels.simd import LINE, aligned_empty
+from tinycnn.kernels.aligned import LINE, aligned_empty
 
 
 class Memory:

@@ -5,8 +5,8 @@ import weakref
 
 import numpy as np
 
+from tinycnn.kernels.aligned import aligned_zeros_like
 from tinycnn.kernels.elementwise import adam_update, sgd_update, sum_of_squares
-from tinycnn.kernels.simd import aligned_zeros_like
 
 
 class Optimizer:

@@ -5,11 +5,10 @@ import numba
 import numpy as np
 import pytest
 
+from tinycnn.kernels.aligned import aligned_empty
 from tinycnn.kernels.simd import (
     DEAD,
     LANES,
-    aligned_empty,
-    aligned_zeros_like,
     copy,
     fetch_add,
     load,
@@ -29,25 +28,6 @@ jit = functools.partial(numba.njit, error_model="numpy")
 
 def normal(*shape, dtype, seed=0):
     return np.random.default_rng(seed).normal(size=shape).astype(dtype)
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8])
-@pytest.mark.parametrize("shape", [7, (3, 5), (2, 1, 11)])
-def test_aligned_memory(dtype, shape):
-    a = aligned_empty(shape, dtype)
-    assert a.ctypes.data % 64 == 0 and a.dtype == dtype and a.shape == np.empty(shape).shape
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_aligned_zeros(dtype):
-    zeros = aligned_zeros_like(normal(5, 3, dtype=dtype).T)
-    assert zeros.ctypes.data % 64 == 0 and zeros.dtype == dtype and zeros.shape == (3, 5)
-    assert zeros.flags.c_contiguous and not zeros.any()
-
-
-def test_big_arrays_do_not_lie_a_power_of_two_and_a_page_apart():
-    first, second = (aligned_empty((1 << 26,), np.uint8) for _ in range(2))
-    assert abs(first.ctypes.data - second.ctypes.data) >= (1 << 26) + (1 << 16)
 
 
 # -- vectors -------------------------------------------------------------------------------------------------------

@@ -21,7 +21,8 @@ import numba
 import numpy as np
 from numba.core import event
 
-from tinycnn.kernels.simd import LANES, LINE, MR, NR, aligned_empty
+from tinycnn.kernels.aligned import LINE, aligned_empty
+from tinycnn.kernels.simd import LANES, MR, NR
 
 _SOURCES = (LANES, MR, NR, *((f.name, f.stat().st_mtime_ns) for f in sorted(Path(__file__).parent.glob("*.py"))))
 

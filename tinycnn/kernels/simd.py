@@ -14,13 +14,14 @@ import operator
 from pathlib import Path
 
 import llvmlite.binding
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core.imputils import lower_builtin
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, models, register_model
+
+from tinycnn.kernels.aligned import LINE
 
 INDEX = ir.IntType(64)
 FMA_FLAGS = ("contract",)  # lets LLVM fuse a*b + c into one rounding; never reorders a sum
@@ -37,7 +38,6 @@ def _register_tile():
 
 
 LANES, MR, NR = _register_tile()
-LINE = 64  # bytes of a cache line
 
 
 def second_level_cache(file="/sys/devices/system/cpu/cpu0/cache/index2/size"):
@@ -50,24 +50,6 @@ def second_level_cache(file="/sys/devices/system/cpu/cpu0/cache/index2/size"):
 
 
 L2 = second_level_cache()
-
-
-def aligned_empty(shape, dtype, allocate=np.empty):
-    """`numpy.empty` where a cache line begins: a vector load never straddles two.
-
-    The system lays big arrays next to each other, a page between them.  A thousandth of slack keeps those of 64 MB from
-    lying 64 MB and 4 KB apart, where a loop over two of them is up to half slower (seen on a Zen 3).
-    """
-    dtype = np.dtype(dtype)
-    size = int(np.prod(shape)) * dtype.itemsize
-    raw = allocate(size + size // 1024 + LINE, np.uint8)
-    start = -raw.ctypes.data % LINE
-    return raw[start : start + size].view(dtype).reshape(shape)
-
-
-def aligned_zeros_like(array):
-    """`numpy.zeros_like`, C-contiguous, where a cache line begins."""
-    return aligned_empty(array.shape, array.dtype, np.zeros)
 
 
 # -- the vector type --------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 
-from tinycnn.kernels.simd import aligned_zeros_like
+from tinycnn.kernels.aligned import aligned_zeros_like
 
 
 class Layer:
