@@ -80,9 +80,19 @@ def _forward(worker, x, W, tail, partial, shape, block, taps, counter):
                               min(MR, images - i), NR, k > start)  # fmt: skip
 
 
+@inlined
+def _add_row(sums, s, value, W, w, w_width):
+    """``sums[s:] += value * W[w:]``."""
+    for j in range(0, w_width, LANES):
+        store(sums, s + j, load(sums, s + j) + value * load(W, w + j))
+
+
 @jit
 def _forward_few(worker, x, W, tail, partial, shape, sums, counter):
-    """The same sums for `FEW` images, which would leave most of a register tile idle: weights stream by in order."""
+    """The same sums for `FEW` images, which would leave most of a register tile idle: weights stream by in order.
+
+    Two blocks at a time, row by row in turns: memory answers two streams faster than one.
+    """
     images, depth, units, w_width = shape
     sums, chunks = sums[worker], partial.shape[0]
     while True:
@@ -90,19 +100,21 @@ def _forward_few(worker, x, W, tail, partial, shape, sums, counter):
         if chunk >= chunks:
             break
         start, stop = depth * chunk // chunks, depth * (chunk + 1) // chunks
-        for k in range(start, stop, K_BLOCK):
-            count = min(K_BLOCK, stop - k)
+        for k in range(start, stop, 2 * K_BLOCK):
+            other = min(k + K_BLOCK, stop)
+            count, count_other = other - k, min(K_BLOCK, stop - other)
             rows, first, row = _readable(W, tail, k, count, depth, units, w_width)
+            rows_other, first_other, row_other = _readable(W, tail, other, count_other, depth, units, w_width)
             for n in range(images):
-                zero(sums, 0, w_width)
+                zero(sums, 0, 2 * w_width)
                 for i in range(count):
-                    for j in range(0, w_width, LANES):
-                        store(sums, j, load(sums, j) + x[n * depth + k + i] * load(rows, first + i * row + j))
+                    _add_row(sums, 0, x[n * depth + k + i], rows, first + i * row, w_width)
+                    if i < count_other:
+                        value = x[n * depth + other + i]
+                        _add_row(sums, w_width, value, rows_other, first_other + i * row_other, w_width)
                 for j in range(w_width):
-                    if k > start:
-                        partial[chunk, n * w_width + j] += sums[j]
-                    else:
-                        partial[chunk, n * w_width + j] = sums[j]
+                    before = partial[chunk, n * w_width + j] if k > start else x.dtype.type(0)
+                    partial[chunk, n * w_width + j] = before + sums[j] + sums[w_width + j]
 
 
 @runtime.locked
@@ -117,7 +129,7 @@ def dense_forward(x, kernel, bias, y):
     w_width = tail.shape[1]
     chunks = max(1, min(32, depth // 1024))
     workers = runtime.get_num_threads()
-    partial, block = runtime.scratch(x.dtype, chunks * images * w_width, workers * max(w_width, images * K_BLOCK))
+    partial, block = runtime.scratch(x.dtype, chunks * images * w_width, workers * max(2 * w_width, images * K_BLOCK))
     partial, block = partial.reshape(chunks, -1), block.reshape(workers, -1)
     arguments = x.reshape(-1), kernel.reshape(-1), tail.reshape(-1), partial, (images, depth, units, w_width), block
     if images <= FEW:
