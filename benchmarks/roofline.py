@@ -34,7 +34,7 @@ from tinycnn.kernels.runtime import jit
 from tinycnn.kernels.simd import LANES, MR, NR, fetch_add, load, store
 
 DEPTH = 512  # of the tile's product: a panel of B in the first-level cache, as in the kernels
-TRIES = 12  # of each measurement of the machine; the fastest counts
+TRIES = 60  # of each measurement of the machine; the fastest counts
 WHOLE = "whole step", ""
 DONE = {0: 1.0, 2: 16 / 36, 4: 36 / 144}  # share of the multiplications that Winograd's tile leaves to do
 
