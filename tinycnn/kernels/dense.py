@@ -209,8 +209,7 @@ def _backward_few(worker, x, W, grad, grad_x, grad_W, shape, wants_x, W_block, W
                     prefetch(W, (k + K_BLOCK) * units, units)
                 zero(W_row, 0, grad_width)
                 for n in range(images):
-                    for j in range(0, grad_width, LANES):
-                        store(W_row, j, load(W_row, j) + x[n * depth + k] * load(grad, n * grad_width + j))
+                    _add_row(W_row, 0, x[n * depth + k], grad, n * grad_width, grad_width)
                 stream(grad_W, k * units, W_row, 0, units)
 
 
