@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tinycnn import reference
-from tinycnn.kernels.dense import FEW, K_BLOCK, dense_backward, dense_forward
+from tinycnn.kernels.dense import FEW, K_BLOCK, _padded_columns, _readable, dense_backward, dense_forward
 from tinycnn.kernels.simd import MR, NR
 
 # images, inputs, units: edges of the register tile, of panels, of blocks of weights and of chunks of the sum
@@ -76,6 +76,20 @@ def test_gradients_of_few_images_have_the_bits_of_many(inputs, units, dtype):
     dense_backward(x, kernel, grad, many_x, many)
     dense_backward(x[:FEW], kernel, grad[:FEW], few_x, few)
     assert np.array_equal(many, few) and np.array_equal(many_x[:FEW], few_x)
+
+
+@pytest.mark.parametrize("depth, units", [(1, 1), (5, 3), (200, 3), (130, NR - 1), (129, NR), (193, 2 * NR + 1)])
+def test_wide_reads_of_weights_stay_inside(depth, units):
+    kernel = normal(depth, units, dtype=np.float32)
+    tail = _padded_columns(kernel[-2 * K_BLOCK :])
+    for k in range(0, depth, K_BLOCK):
+        count = min(K_BLOCK, depth - k)
+        array, first, row = _readable.py_func(
+            kernel.reshape(-1), tail.reshape(-1), k, count, depth, units, tail.shape[1]
+        )
+        assert first >= 0 and first + (count - 1) * row + tail.shape[1] <= array.size
+        rows = np.stack([array[first + i * row :][:units] for i in range(count)])
+        assert np.array_equal(rows, kernel[k : k + count])
 
 
 def test_inputs_are_left_alone():

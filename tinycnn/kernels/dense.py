@@ -222,15 +222,15 @@ def dense_backward(x, kernel, grad, grad_x, grad_kernel):
     """
     images, depth = x.shape
     units = kernel.shape[1]
-    grad = _padded_columns(grad)
+    wide = _padded_columns(grad)
     wants_x = grad_x is not None
-    arguments = [x, kernel, grad, grad_x if wants_x else x[:0], grad_kernel]
+    arguments = [x, kernel, wide, grad_x if wants_x else x[:0], grad_kernel]
     if images <= FEW:
-        backward, room = _backward_few, (K_BLOCK * units, grad.shape[1])
+        backward, room = _backward_few, (K_BLOCK * units, wide.shape[1])
     else:
-        grad_t = _padded_columns(np.ascontiguousarray(grad[:, :units].T))
+        grad_t = _padded_columns(np.ascontiguousarray(grad.T))
         arguments.insert(3, grad_t)
-        backward, room = _backward, (K_BLOCK * images, K_BLOCK * grad_t.shape[1], MR * grad.shape[1])
+        backward, room = _backward, (K_BLOCK * images, K_BLOCK * grad_t.shape[1], MR * wide.shape[1])
     workers = runtime.get_num_threads()
     room = [a.reshape(workers, -1) for a in runtime.scratch(x.dtype, *(workers * size for size in room))]
     runtime.run(backward, *(a.reshape(-1) for a in arguments), (images, depth, units), wants_x, *room,

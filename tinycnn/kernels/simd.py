@@ -211,7 +211,7 @@ def copy(typing_context, target, i, source, j, count):
 def stream(typing_context, target, i, source, j, count):
     """`copy` past the caches: `target` is not read first, as a store to memory that is not in a cache does.
 
-    For arrays of one dtype and results larger than the caches.  The processor may finish these stores late; the
+    For arrays of one dtype, and results that nobody reads soon.  The processor may finish these stores late; the
     atomic instruction with which a worker draws its next task waits for them.  Where vectors do not fit, a plain copy.
     """
 
