@@ -220,6 +220,51 @@ def test_impossible_folders(source, tmp_path):
         strip_metadata(source, tmp_path / "file")
 
 
+def test_a_target_around_the_source_is_refused_before_the_first_byte(tmp_path):
+    """``one/data`` to ``one`` would write ``one/data/a.jpg`` from ``one/data/data/a.jpg``, over the original."""
+    source = tmp_path / "one" / "data"
+    (source / "data").mkdir(parents=True)
+    for i, path in enumerate((source / "a.jpg", source / "data" / "a.jpg")):
+        Image.new("L", (8, 8), 99 * i).save(path, comment=SECRET.encode())
+    before = contents(tmp_path)
+    with pytest.raises(ValueError, match="around it"):
+        strip_metadata(source, tmp_path / "one")
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("kind", ["folder", "nested folder", "file", "hard"])
+def test_links_into_the_source_are_refused_before_the_first_byte(tmp_path, kind):
+    source, target = tmp_path / "source", tmp_path / "target"
+    (source / "sub").mkdir(parents=True)
+    target.mkdir()
+    picture("L").save(source / "first.png")
+    picture("L").save(source / "sub" / "a.jpg", comment=SECRET.encode())
+    if kind == "folder":
+        (target / "sub").symlink_to(source)
+    elif kind == "nested folder":
+        (target / "sub").symlink_to(source / "sub")
+    else:
+        (target / "sub").mkdir()
+        link = (target / "sub" / "a.jpg").symlink_to if kind == "file" else (target / "sub" / "a.jpg").hardlink_to
+        link(source / "sub" / "a.jpg")
+    before = contents(source)
+    with pytest.raises(ValueError, match="original"):
+        strip_metadata(source, target)
+    assert contents(source) == before and not (target / "first.png").exists()
+
+
+def test_a_source_that_links_to_the_target_is_refused(tmp_path):
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.mkdir()
+    target.mkdir()
+    picture("L").save(target / "a.jpg", comment=SECRET.encode())
+    (source / "a.jpg").symlink_to(target / "a.jpg")
+    before = contents(target)
+    with pytest.raises(ValueError, match="original"):
+        strip_metadata(source, target)
+    assert contents(target) == before
+
+
 def test_some_of_the_real_images(real_folder):
     paths = sorted(real_folder.glob("*/*/*"))[::16]
     removed = set()

@@ -10,7 +10,6 @@ import threading
 import time
 import weakref
 from pathlib import Path
-from queue import SimpleQueue
 
 import numpy as np
 import pytest
@@ -114,7 +113,7 @@ def test_a_worker_that_is_not_there_yet_is_not_waited_for():
     runtime.set_num_threads(2)
     runtime.locked(runtime.run)(lambda worker: None)  # there is a helper now
     awake, seen = threading.Event(), []
-    runtime._helpers[0].put((lambda worker: awake.wait(60), (), 1, threading.Lock(), SimpleQueue()))
+    runtime._helpers[0].put((runtime._Call(lambda worker: awake.wait(60), ()), 1))
     for _ in range(3):
         runtime.locked(runtime.run)(seen.append)
     assert seen == [0, 0, 0]
@@ -169,6 +168,59 @@ def test_ctrl_c_waits_for_helpers_that_are_still_writing():
         runtime.locked(runtime.run)(kernel)
         time.sleep(1)
     assert finished == [1]
+
+
+INTERRUPTS = """
+import os, random, signal, threading, time
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+total(), total(3)
+stop, hits, calls = threading.Event(), 0, 0
+
+def press():
+    pause = random.Random(0)
+    while not stop.is_set():
+        time.sleep(pause.uniform(0.0002, 0.004))
+        os.kill(os.getpid(), signal.SIGINT)
+
+watchdog = threading.Timer(60, os._exit, (3,))  # a hang swallows every further Ctrl-C
+watchdog.daemon = True
+watchdog.start()
+presser = threading.Thread(target=press, daemon=True)
+presser.start()
+while hits < 600:
+    try:
+        while True:
+            assert total(3) == 60000
+            calls += 1
+    except KeyboardInterrupt:
+        hits += 1
+while True:
+    try:
+        stop.set()
+        presser.join()
+        break
+    except KeyboardInterrupt:
+        pass
+assert total(3) == 60000 and runtime.scratch
+print("done", hits, flush=True)
+os._exit(0)
+"""
+
+
+def test_hundreds_of_ctrl_c_never_hang_the_pool(tmp_path):
+    result = run_script(tmp_path, INTERRUPTS)
+    assert result.stdout == "done 600\n", (result.returncode, result.stderr[-2000:])
+
+
+def test_an_interrupt_that_escapes_is_made_up_for_by_the_next_kernel():
+    runtime.set_num_threads(2)
+    meeting, finished = threading.Barrier(2), []
+    call = runtime._Call(lambda worker: (meeting.wait(20), time.sleep(0.2), finished.append(worker)), ())
+    runtime._running = call
+    runtime._helpers[0].put((call, 1))
+    meeting.wait(20)
+    assert runtime.locked(lambda: list(finished))() == [1]
 
 
 def test_scratch_is_aligned_and_apart():

@@ -53,7 +53,7 @@ def strip_metadata(source, target, *, on_error="raise", workers=None):
     Parameters
     ----------
     source, target : str or Path
-        Folders; `target` is made if need be, and must not be `source` or lie inside it.
+        Folders; `target` is made if need be. Neither may be the other, lie inside it, or lead into it by a link.
     on_error : "raise" or "skip"
         What to do about files that are no images, are damaged, or of a format that cannot be stripped. They are
         never copied; "raise" names them all in one ValueError after the others have been written.
@@ -68,7 +68,7 @@ def strip_metadata(source, target, *, on_error="raise", workers=None):
     FileNotFoundError
         If `source` is no folder.
     ValueError
-        If `target` is inside `source`, or files could not be stripped.
+        If `source` and `target` overlap, before anything is written; or if files could not be stripped.
     OSError
         If `target` cannot be written.
 
@@ -88,13 +88,12 @@ def strip_metadata(source, target, *, on_error="raise", workers=None):
         raise ValueError(f'on_error must be "raise" or "skip", got {on_error!r}')
     if not source.is_dir():
         raise FileNotFoundError(f"no such folder: {source}")
-    if target.resolve() == source.resolve() or source.resolve() in target.resolve().parents:
-        raise ValueError(f"the target {target} must not be the source {source} or inside it")
     if target.exists() and not target.is_dir():
         raise NotADirectoryError(f"the target {target} is a file; name a folder")
-
+    _refuse_overlap(source, target)
     folder = FolderSource(source)
     names = sorted("/".join(parts) for parts in folder.walk())
+    _refuse_links(source, target, names)
     broken = []  # errors of writing end the call; errors of reading are the file's own
 
     def copy(i, data):
@@ -118,6 +117,44 @@ def strip_metadata(source, target, *, on_error="raise", workers=None):
         )
     removed = {n: result for n, result in zip(names, results, strict=True) if not isinstance(result, BadFile)}
     return Stripped(removed, skipped)
+
+
+def _refuse_overlap(source, target):
+    """Refuse folders of which one holds the other: copies would land among, or on, the originals."""
+    inner, outer = source.resolve(), target.resolve()
+    if inner == outer or inner in outer.parents or outer in inner.parents:
+        raise ValueError(
+            f"the target {target} must not be the source {source}, inside it or around it: copies would replace "
+            "originals; name a folder of its own"
+        )
+
+
+def _refuse_links(source, target, names):
+    """Refuse a target in which a link leads back: to a folder of the source, or to one of its files."""
+    root = source.resolve()
+    originals = {}
+    for name in names:
+        originals.setdefault(_identity(source / name), name)
+    originals.pop(None, None)
+    for name in names:
+        path = target / name
+        folder = path.parent.resolve()
+        if folder == root or root in folder.parents:
+            raise ValueError(
+                f"the target's folder {path.parent} is a link into the source {source}: copies would replace originals"
+            )
+        original = originals.get(_identity(path))
+        if original is not None:
+            raise ValueError(f"{path} and {source / original} are one file: the copy would replace the original")
+
+
+def _identity(path):
+    """What tells one file from another under any name; None if there is none."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_dev, stat.st_ino
 
 
 def strip_bytes(data):

@@ -45,6 +45,7 @@ inlined = functools.partial(numba.njit, inline="always")  # into the caller, bef
 _LOCK = threading.RLock()  # one kernel at a time: the scratch memory is shared, and two would only share the cores
 _arena = np.empty(0, np.uint8)
 _helpers = []  # one queue of work per helper thread; the caller is thread 0
+_running = None  # the `_Call` whose helpers may still be at work
 _num_threads = numba.config.NUMBA_NUM_THREADS
 
 
@@ -68,16 +69,42 @@ def get_num_threads():
     return _num_threads
 
 
+class _Call:
+    """One kernel in all the threads that wake for it.
+
+    Everything a waiting thread asks of it can be asked again: Ctrl-C may strike between any two steps of Python, and
+    an answer that was taken but not yet kept would be waited for for ever.
+    """
+
+    def __init__(self, kernel, args):
+        self.kernel, self.args = kernel, args
+        self.takers = {}  # worker -> whether a helper took the part (True) or the caller gave it up (False)
+        self.results = []  # None or an error from every helper that has finished
+        self.news = SimpleQueue()  # gets something after each new result; a get that Ctrl-C cuts short loses nothing else
+
+    def take(self, worker):
+        """By a helper: run its part, unless the caller no longer waits for it."""
+        if self.takers.setdefault(worker, True):  # one step that no other thread can come between
+            try:
+                self.kernel(worker, *self.args)
+                result = None
+            except BaseException as error:  # handed to the thread that called run()
+                result = error
+            self.results.append(result)
+            self.news.put(None)
+
+    def wait(self, helpers):
+        """Until every helper that has begun has finished; those still asleep need not begin."""
+        begun = [worker for worker in range(1, helpers + 1) if self.takers.setdefault(worker, False)]
+        while len(self.results) < len(begun):
+            self.news.get()
+
+
 def _help(queue):
     while True:
-        kernel, args, worker, claim, done = queue.get()
-        if claim.acquire(blocking=False):
-            try:
-                kernel(worker, *args)
-                done.put(None)
-            except BaseException as error:  # handed to the thread that called run()
-                done.put(error)
-        kernel = args = claim = done = None  # a thread that waits for work must not keep the last arrays alive
+        call, worker = queue.get()
+        call.take(worker)
+        call = None  # a thread that waits for work must not keep the last arrays alive
 
 
 def run(kernel, *args):
@@ -87,42 +114,46 @@ def run(kernel, *args):
     worker whose thread is still asleep when worker 0 has finished is not waited for, since nothing is left to draw
     and waking up takes longer than many a kernel.
     """
+    global _running
     workers = _num_threads
     while len(_helpers) < workers - 1:
         queue = SimpleQueue()
         threading.Thread(target=_help, args=(queue,), daemon=True, name=f"tinycnn-{len(_helpers) + 1}").start()
         _helpers.append(queue)
-    done = SimpleQueue()
-    claims = [threading.Lock() for _ in range(1, workers)]
+    call = _running = _Call(kernel, args)
     try:
-        for worker, claim in enumerate(claims, 1):
-            _helpers[worker - 1].put((kernel, args, worker, claim, done))
+        for worker in range(1, workers):
+            _helpers[worker - 1].put((call, worker))
         kernel(0, *args)
     finally:
-        begun = [claim for claim in claims if not claim.acquire(blocking=False)]
-        errors = _answers(done, len(begun))
-    for error in errors:
+        _settle()
+    for error in call.results:
         if error is not None:
             raise error
 
 
-def _answers(done, n):
-    """What `n` helpers put into `done`; Ctrl-C waits for them, since they write to memory that the next kernel uses."""
-    answers, interrupt = [], None
-    while len(answers) < n:
+def _settle():
+    """Wait for the running call's helpers, through any number of Ctrl-C: they write to memory that comes next in use.
+
+    If an interrupt escapes all the same, the next `locked` function waits before it touches anything.
+    """
+    global _running
+    interrupt = None
+    while _running is not None:
         try:
-            answers.append(done.get())
+            _running.wait(len(_helpers))
+            _running = None
         except KeyboardInterrupt as error:
             interrupt = error
-    if interrupt:
+    if interrupt is not None:
         raise interrupt
-    return answers
 
 
 def _forget_threads():
     """A forked child has none of its parent's threads, and maybe a lock that one of them held."""
-    global _LOCK
+    global _LOCK, _running
     _helpers.clear()
+    _running = None
     _LOCK = threading.RLock()
 
 
@@ -135,6 +166,8 @@ def locked(function):
     @functools.wraps(function)
     def call(*args, **kwargs):
         with _LOCK:
+            if _running is not None:
+                _settle()
             return function(*args, **kwargs)
 
     return call
