@@ -133,8 +133,17 @@ def main():
             seconds, (least, why) = times["tinycnn", name], bound(name, images, found)
             others = [times.get((library, name)) for library in ("numpy", "torch")]
             ratios = [f"{seconds / other:.2f}" if other else "-" for other in others]
-            rows.append((str(images), name, f"{1e3 * seconds:.2f}", f"{1e3 * least:.2f}", why,
-                         f"{100 * least / seconds:.0f}", *ratios))  # fmt: skip
+            rows.append(
+                (
+                    str(images),
+                    name,
+                    f"{1e3 * seconds:.2f}",
+                    f"{1e3 * least:.2f}",
+                    why,
+                    f"{100 * least / seconds:.0f}",
+                    *ratios,
+                )
+            )
     print(table(rows, ("images", "pass", "ms", "bound", "by", "%", "of numpy's", "of torch's")))
 
 

@@ -24,13 +24,20 @@ from peers import load_warning, table
 from PIL import Image
 
 import tinycnn
-from tinycnn.batches import Gatherer
-from tinycnn.data import Augment, chest_phantoms, equalize, load_image_folder
+from tinycnn.data import Augment, equalize, load_image_folder
+from tinycnn.study.films.phantoms import chest_phantoms
+from tinycnn.training.batches import Gatherer
 
 AUGMENT = {
-    "rotation": 10, "flip": 0.5, "zoom": 0.2, "shift": 0.08,
-    "brightness": 0.2, "contrast": 0.2, "blur": 0.3, "noise": 0.05,
-}  # fmt: skip
+    "rotation": 10,
+    "flip": 0.5,
+    "zoom": 0.2,
+    "shift": 0.08,
+    "brightness": 0.2,
+    "contrast": 0.2,
+    "blur": 0.3,
+    "noise": 0.05,
+}
 
 
 def arguments():

@@ -15,8 +15,11 @@ import tempfile
 from pathlib import Path
 
 # Big buffers are neither given back to the system nor taken from it afresh: each fresh page costs a page fault.
-KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "8000000000", "MALLOC_TRIM_THRESHOLD_": "8000000000",
-               "MALLOC_TOP_PAD_": "1000000000"}  # fmt: skip
+KEEP_MEMORY = {
+    "MALLOC_MMAP_THRESHOLD_": "8000000000",
+    "MALLOC_TRIM_THRESHOLD_": "8000000000",
+    "MALLOC_TOP_PAD_": "1000000000",
+}
 FUSED, NHWC, COMPILED = {"fused": True}, {"channels_last": True}, {"compiled": True}
 
 # label: (what is compared, library, options, environment); of several labels of one kind the fastest counts
@@ -64,9 +67,13 @@ class Peer:
         self.errors = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("peer_worker.py")), library, json.dumps(options)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True, bufsize=1,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+            text=True,
+            bufsize=1,
             env={**os.environ, **own, **(environment or {})},
-        )  # fmt: skip
+        )
         try:
             self.info = self._read()
         except BaseException:

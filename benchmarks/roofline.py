@@ -234,11 +234,19 @@ def measure(options):
         bound = max(flops * DONE[tile] / rate, moved / bandwidth)
         if passed in ("forward", "backward") and name in steps and not flops and not is_dropout(steps[name]):
             moved = bound = 0  # flatten only looks at the same memory
-        result["rows"].append({
-            "name": name, "pass": passed, "ms": 1e3 * seconds, "share": seconds / result["step_s"],
-            "gflop": 1e-9 * flops, "gbyte": 1e-9 * moved, "winograd": tile, "bound_ms": 1e3 * bound,
-            "gain_ms": 1e3 * max(0.0, seconds - bound),
-        })  # fmt: skip
+        result["rows"].append(
+            {
+                "name": name,
+                "pass": passed,
+                "ms": 1e3 * seconds,
+                "share": seconds / result["step_s"],
+                "gflop": 1e-9 * flops,
+                "gbyte": 1e-9 * moved,
+                "winograd": tile,
+                "bound_ms": 1e3 * bound,
+                "gain_ms": 1e3 * max(0.0, seconds - bound),
+            }
+        )
     return result | {"batch": options.batch, "side": options.side, "threads": options.threads}
 
 

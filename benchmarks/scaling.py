@@ -69,9 +69,12 @@ def measure(options):
         try:
             for value in values:
                 sweep["points"].append(measure_point(peers, left_out, fixed | vary(value), options))
-                say(f"  {name} {value}: " + ", ".join(
-                    f"{label} {1e3 * point['median_s']:.1f} ms" for label, point in sweep["points"][-1].items()
-                ))  # fmt: skip
+                say(
+                    f"  {name} {value}: "
+                    + ", ".join(
+                        f"{label} {1e3 * point['median_s']:.1f} ms" for label, point in sweep["points"][-1].items()
+                    )
+                )
         finally:
             for peer in peers:
                 peer.close()

@@ -57,8 +57,13 @@ def main():
     arguments = parser.parse_args()
     tinycnn.set_num_threads(1)
     names = {4: "4x4", 2: "2x2", 0: "direct"}
-    print("side channels images |" + "".join(f"{names[t]:>9}" for t in TILES) + " ms |  fastest   chosen |"
-          + "".join(f"{names[t]:>9}" for t in TILES) + " error")  # fmt: skip
+    print(
+        "side channels images |"
+        + "".join(f"{names[t]:>9}" for t in TILES)
+        + " ms |  fastest   chosen |"
+        + "".join(f"{names[t]:>9}" for t in TILES)
+        + " error"
+    )
     for side in arguments.sides:
         for channels in arguments.channels:
             images = max(1, min(16, int(4e8 / (side**2 * 9 * channels**2))))

@@ -1,7 +1,7 @@
 """Train the best recipe on chest X-rays over several seeds, several members each, and say what its numbers are worth.
 
 Five small networks a seed, on equalised grey films with strong augmentation, vote over ten views of each film
-(`tinycnn.recipe`).  The recipe comes from grouped cross-validation on the training images (as
+(`tinycnn.study.recipe`).  The recipe comes from grouped cross-validation on the training images (as
 ``examples/compare_networks.py`` does it), and the number of members is decided before the run.  Reported on the test
 images as published, without near-copies of training images and without shared patients, by cross-validation, and under
 simulated shifts, of which some resemble the augmentation.
@@ -16,14 +16,16 @@ from pathlib import Path
 import numpy as np
 
 import tinycnn
-from tinycnn import evaluation, plots, recipe, results
-from tinycnn.command_line import add_executor, answer, at_least, example_parser, executor_of, load_audited, teller
+from tinycnn import files
 from tinycnn.data import grouped_kfold
-from tinycnn.data.known_sets import known_patients, known_sources
-from tinycnn.data.shifts import simulated_shifts
 from tinycnn.ensemble import Ensemble, train_members
-from tinycnn.run_report import SYNTHETIC
-from tinycnn.trust import effective_size, wilson_interval
+from tinycnn.scores import plots
+from tinycnn.scores.intervals import effective_size, wilson_interval
+from tinycnn.study import cross_validation, notices, provenance, recipe
+from tinycnn.study.command_line import add_executor, answer, at_least, example_parser, executor_of, load_audited, teller
+from tinycnn.study.films.known_sets import known_patients, known_sources
+from tinycnn.study.films.shifts import simulated_shifts
+from tinycnn.study.notices import SYNTHETIC
 
 FOLDS = 5
 EXAMPLES = """\
@@ -56,15 +58,20 @@ def parse(arguments):
     add("--epochs", type=at_least(1), default=recipe.EPOCHS, metavar="N", help=f"passes ({recipe.EPOCHS})")
     add("--size", type=at_least(32), default=recipe.SIZE, metavar="N", help=f"pixels a side ({recipe.SIZE})")
     add(
-        "--cross-validate", nargs="*", choices=("train", "all"), default=[], metavar="WHAT",
+        "--cross-validate",
+        nargs="*",
+        choices=("train", "all"),
+        default=[],
+        metavar="WHAT",
         help="also 5 folds that divide no copies and no known patient: of the training images (train), of training "
         "and test images together (all), or both; train if nothing is said",
-    )  # fmt: skip
+    )
     add(
-        "--leave-sources-out", action="store_true",
+        "--leave-sources-out",
+        action="store_true",
         help="also train without each collection of films whose classes have films from elsewhere too, and see how "
         "many of its films are recognised: the nearest thing to another hospital",
-    )  # fmt: skip
+    )
     add("--out", type=Path, default=Path("runs/best_recipe"), metavar="DIR", help="results (runs/best_recipe)")
     add_executor(parser)
     options = parser.parse_args(arguments)
@@ -77,21 +84,21 @@ def run(options):
     """Load, train whatever is missing, score, save; returns the exit code."""
     began = time.perf_counter()
     executor = executor_of(options.executor)
-    print(f"tinycnn {tinycnn.__version__}: the best recipe. {results.NOTICE}")
+    print(f"tinycnn {tinycnn.__version__}: the best recipe. {notices.NOTICE}")
     # Films at about three times the network's size: resizing them averages.
     data, found, path = load_audited(options, options.size * 10 // 3, "L")
     synthetic = path is None
     names = data.train.class_names
-    groups, patients = evaluation.undivided_groups(found)
-    lines = evaluation.evaluation_lines(found.groups, found.in_test, patients)
+    groups, patients = cross_validation.undivided_groups(found)
+    lines = cross_validation.evaluation_lines(found.groups, found.in_test, patients)
     print(f"Test images: {', '.join(lines)}." + ("  Nothing is known of the patients." if patients is None else ""))
     folds = {}  # made before anything is trained, for there may be too few images
     for what in options.cross_validate:
-        subset = evaluation.all_images(data) if what == "all" else data.train
+        subset = cross_validation.all_images(data) if what == "all" else data.train
         of_subset = groups if what == "all" else groups[~found.in_test]
         folds[what] = subset, of_subset, grouped_kfold(of_subset, subset.labels, FOLDS)
     without = sources_to_leave(data, found.paths, groups) if options.leave_sources_out else {}
-    trainer = partial(train_all, options, executor, results.dataset_hash(data.train, data.test))
+    trainer = partial(train_all, options, executor, provenance.dataset_hash(data.train, data.test))
 
     films = {"as they are": data.test.images}
     films |= {name: change(data.test.images) for name, change in simulated_shifts().items()}
@@ -108,36 +115,46 @@ def run(options):
     for line, rows in lines.items():
         of_line = partial(score_line, data.test.labels[rows], names, groups[found.in_test][rows])
         table[line] = {ours: of_line(predicted["as they are"][:, rows]), alone: of_line(single[:, rows])}
-    shifts = {"test images": evaluation.shift_scores(data.test.labels, predicted)}
+    shifts = {"test images": cross_validation.shift_scores(data.test.labels, predicted)}
 
     for what, (subset, of_subset, of_folds) in folds.items():
         crossed = cross_validate(trainer, what, subset, of_folds, options)
         which = "training and test" if what == "all" else "training"
         line = f"{len(subset)} cross-validated: {which} images, {FOLDS} folds"
         table[line] = {ours: score_line(subset.labels, names, of_subset, crossed["as they are"])}
-        shifts[line] = evaluation.shift_scores(subset.labels, crossed)
+        shifts[line] = cross_validation.shift_scores(subset.labels, crossed)
 
     foreign = {
-        source: leave_out(trainer, source, evaluation.all_images(data), groups, *rows, options)
+        source: leave_out(trainer, source, cross_validation.all_images(data), groups, *rows, options)
         for source, rows in without.items()
     }
-    wrong = evaluation.list_mistakes(data.test, predicted["as they are"])
+    wrong = cross_validation.list_mistakes(data.test, predicted["as they are"])
     print_results(table, shifts, foreign, wrong, lines, names, ours)
     ensembles[0].save(options.out / "ensemble")
     report = {
-        "notice": results.NOTICE, "synthetic": synthetic, "data_sha256": results.dataset_hash(data.train, data.test),
+        "notice": notices.NOTICE,
+        "synthetic": synthetic,
+        "data_sha256": provenance.dataset_hash(data.train, data.test),
         "settings": {key: getattr(options, key) for key in ("seeds", "members", "epochs", "size")},
-        "augmentation": repr(recipe.augmentation()), "parameters": ensembles[0].members[0].count_params,
+        "augmentation": repr(recipe.augmentation()),
+        "parameters": ensembles[0].members[0].count_params,
         "lines": {line: [data.test.paths[i] for i in rows] for line, rows in lines.items()},
-        "known_patients": known_patients(found.paths), "table": table, "shifts": shifts, "sources_left_out": foreign,
-        "mistakes": wrong, "class_names": names,
-        "paths": data.test.paths, "probabilities": predicted["as they are"], "audit": found.to_dict(),
-        **results.environment(), "seconds": time.perf_counter() - began,
-    }  # fmt: skip
-    results.write_json(options.out / "best_recipe.json", report)
+        "known_patients": known_patients(found.paths),
+        "table": table,
+        "shifts": shifts,
+        "sources_left_out": foreign,
+        "mistakes": wrong,
+        "class_names": names,
+        "paths": data.test.paths,
+        "probabilities": predicted["as they are"],
+        "audit": found.to_dict(),
+        **provenance.environment(),
+        "seconds": time.perf_counter() - began,
+    }
+    files.write_json(options.out / "best_recipe.json", report)
     save_pictures(data, table, ensembles, ours, wrong, predicted["as they are"], options, synthetic)
     print(f"\nSaved in {options.out}: " + ", ".join(sorted(path.name for path in options.out.iterdir())))
-    print(f"{time.perf_counter() - began:.0f} s in all. {SYNTHETIC if synthetic else results.NOTICE}")
+    print(f"{time.perf_counter() - began:.0f} s in all. {SYNTHETIC if synthetic else notices.NOTICE}")
     return 0
 
 
@@ -192,7 +209,7 @@ def sources_to_leave(data, paths, groups):
     known = known_sources(paths)
     if not known:
         raise ValueError("--leave-sources-out: nothing is known of where these films come from")
-    sources, labels = np.array([known[path] for path in paths]), evaluation.all_images(data).labels
+    sources, labels = np.array([known[path] for path in paths]), cross_validation.all_images(data).labels
     found = {}
     for source in sorted(set(known.values())):
         test = np.flatnonzero(sources == source)
@@ -216,16 +233,19 @@ def leave_out(trainer, source, everything, groups, train, test, options):
     labels = everything.labels[test]
     right, size = int((called == labels).sum()), effective_size(groups[test])
     return {
-        "trained_on": len(train), "films": len(test), "right": right, "accuracy": right / len(test),
+        "trained_on": len(train),
+        "films": len(test),
+        "right": right,
+        "accuracy": right / len(test),
         "interval": wilson_interval(right / len(test) * size, size),
         "class": ", ".join(names[k] for k in np.unique(labels)),
         "called": {names[k]: int((called == k).sum()) for k in range(len(names))},
-    }  # fmt: skip
+    }
 
 
 def score_line(labels, names, groups, runs):
-    """`evaluation.summarise` with its arguments in another order."""
-    return evaluation.summarise(labels, runs, names, groups)
+    """`cross_validation.summarise` with its arguments in another order."""
+    return cross_validation.summarise(labels, runs, names, groups)
 
 
 def print_results(table, shifts, foreign, wrong, lines, names, ours):
@@ -236,11 +256,13 @@ def print_results(table, shifts, foreign, wrong, lines, names, ours):
         for seed in range(scores["runs"]):
             recalls = [scores["recall"][name]["values"] for name in names]
             cells = "  ".join(f"{values[seed] if values else np.nan:5.3f}" for values in recalls)
-            print(f"{seed:4d}  {scores['accuracy']['values'][seed]:8.4f}"
-                  f"  {scores['macro_f1']['values'][seed]:8.4f}          {cells}")  # fmt: skip
+            print(
+                f"{seed:4d}  {scores['accuracy']['values'][seed]:8.4f}"
+                f"  {scores['macro_f1']['values'][seed]:8.4f}          {cells}"
+            )
         lowest = min(row["min"] for row in scores["recall"].values() if row["values"])
         print(f"lowest recall of a class in any seed: {lowest:.3f}")
-    print(f"\n{evaluation.lines_text(table)}")
+    print(f"\n{cross_validation.lines_text(table)}")
     print("\n+- sd: between seeds or, each alone, between networks.  Intervals: of the mean, for other such images.")
     width = max(map(len, next(iter(shifts.values()))))
     print(f"\nSimulated shifts, {ours}: accuracy, macro F1")
@@ -263,7 +285,7 @@ def print_results(table, shifts, foreign, wrong, lines, names, ours):
 
 def save_pictures(data, table, ensembles, ours, wrong, runs, options, synthetic):
     """Confusion matrix, training curves, what a network sees, and the mistakes of seed 0."""
-    note = SYNTHETIC if synthetic else results.NOTICE
+    note = SYNTHETIC if synthetic else notices.NOTICE
     names, out = data.train.class_names, options.out
     matrix = np.sum(next(iter(table.values()))[ours]["confusion_matrices"], axis=0)
     title = f"The best recipe, {len(ensembles)} seeds of {ours}"
@@ -286,10 +308,15 @@ def save_pictures(data, table, ensembles, ours, wrong, runs, options, synthetic)
     shown = [row["index"] for row in wrong][:12]
     if shown:
         plots.plot_sample_grid(
-            data.test.images[shown], data.test.labels[shown], names, out / "mistakes.png",
-            predictions=runs[0].argmax(axis=1)[shown], probabilities=runs[0][shown],
-            title="Wrong in some seed; predictions of seed 0", note=note,
-        )  # fmt: skip
+            data.test.images[shown],
+            data.test.labels[shown],
+            names,
+            out / "mistakes.png",
+            predictions=runs[0].argmax(axis=1)[shown],
+            probabilities=runs[0][shown],
+            title="Wrong in some seed; predictions of seed 0",
+            note=note,
+        )
 
 
 def shades(prepared):

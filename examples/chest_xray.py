@@ -13,15 +13,19 @@ from pathlib import Path
 import numpy as np
 
 import tinycnn
-from tinycnn import results
-from tinycnn.calibration import fit_temperature
-from tinycnn.callbacks import Checkpoint, CSVLogger
-from tinycnn.command_line import answer, at_least, example_parser, load_audited
-from tinycnn.data import balanced_class_weights, grouped_holdout
-from tinycnn.evaluation import undivided_groups
-from tinycnn.metrics import classification_report
-from tinycnn.run_report import SYNTHETIC, attention_maps, write_run_report
+from tinycnn import files
+from tinycnn.data import grouped_holdout
+from tinycnn.losses import balanced_class_weights
+from tinycnn.scores.calibration import fit_temperature
+from tinycnn.scores.metrics import classification_report
 from tinycnn.serialization import read_npz
+from tinycnn.study import notices, provenance
+from tinycnn.study.command_line import answer, at_least, example_parser, load_audited
+from tinycnn.study.cross_validation import undivided_groups
+from tinycnn.study.notices import SYNTHETIC
+from tinycnn.study.report import scoring
+from tinycnn.study.report.run_folder import attention_maps, write_run_report
+from tinycnn.training.callbacks import Checkpoint, CSVLogger
 
 EXAMPLES = """\
 examples:
@@ -53,14 +57,19 @@ def parse(arguments):
     add("--size", type=at_least(1), default=256, metavar="N", help="images become N x N pixels (256, as in the report)")
     add("--seed", type=at_least(0), default=0, metavar="N", help="weights, dropout and order follow from it (0)")
     add(
-        "--class-weight", action=argparse.BooleanOptionalAction, default=True,
+        "--class-weight",
+        action=argparse.BooleanOptionalAction,
+        default=True,
         help="weight the classes so that each counts the same (default)",
-    )  # fmt: skip
+    )
     add(
-        "--validation-fraction", type=at_least(0, 0.5, float), default=0.0, metavar="F",
+        "--validation-fraction",
+        type=at_least(0, 0.5, float),
+        default=0.0,
+        metavar="F",
         help="share of the training images kept for validation, to the nearest of 1/2, 1/3, 1/4, ...; copies and known "
         "patients stay together (0, as in the report); the temperature of the probabilities is then fitted on them",
-    )  # fmt: skip
+    )
     add("--out", type=Path, default=Path("runs/chest_xray"), metavar="DIR", help="results (runs/chest_xray)")
     add("--resume", action="store_true", help="go on from DIR/checkpoint.npz, if there is one")
     add("--checkpoint-every", type=at_least(1), default=1, metavar="N", help="epochs between checkpoints (1)")
@@ -74,7 +83,7 @@ def run(options):
     began = time.perf_counter()
     if options.threads:
         tinycnn.set_num_threads(options.threads)
-    print(f"tinycnn {tinycnn.__version__}: the report's network on chest X-rays. {results.NOTICE}")
+    print(f"tinycnn {tinycnn.__version__}: the report's network on chest X-rays. {notices.NOTICE}")
     data, found, path = load_audited(options, options.size)
     synthetic = path is None
     train, validation, test = split(data, found, options.validation_fraction)
@@ -86,7 +95,7 @@ def run(options):
     settings = {
         key: getattr(options, key) for key in ("batch_size", "size", "seed", "class_weight", "validation_fraction")
     }
-    data_hash = results.dataset_hash(train, validation, test)
+    data_hash = provenance.dataset_hash(train, validation, test)
     model.metadata = {"class_names": train.class_names, **settings, "data_sha256": data_hash}
     print()
     model.summary()
@@ -95,16 +104,21 @@ def run(options):
     checkpoint = Checkpoint(options.out / "checkpoint.npz", every=options.checkpoint_every)
     resume = prepare(options, checkpoint.path, model)
     history = model.fit(
-        train, validation, epochs=options.epochs, batch_size=options.batch_size, class_weight=weights,
-        callbacks=[checkpoint, CSVLogger(options.out / "history.csv")], resume=resume,
-    )  # fmt: skip
+        train,
+        validation,
+        epochs=options.epochs,
+        batch_size=options.batch_size,
+        class_weight=weights,
+        callbacks=[checkpoint, CSVLogger(options.out / "history.csv")],
+        resume=resume,
+    )
     if checkpoint.training.interrupted:
         print(f"stopped by Ctrl-C; the same command with --resume goes on from {checkpoint.path}")
         return 130
     model.save(options.out / "model.npz")
 
     report = {
-        "notice": results.NOTICE,
+        "notice": notices.NOTICE,
         "synthetic": synthetic,
         "data": {"name": "chest_phantoms" if synthetic else Path(path).resolve().name, "synthetic": synthetic}
         | {"sha256": data_hash, "image_shape": train.images.shape[1:]}
@@ -114,15 +128,15 @@ def run(options):
         "class_weights": weights,
         "model": {"name": "report_cnn", "parameters": model.count_params, "layers": [repr(i) for i in model.layers]},
         "history": history,
-        **results.environment(),
+        **provenance.environment(),
         "audit": found.to_dict(),
     }
-    scored, probabilities = results.score_model(model, test, found, options.batch_size)
+    scored, probabilities = scoring.score_model(model, test, found, options.batch_size)
     predictions = probabilities.argmax(axis=1)
     print_results(scored, test, predictions, synthetic)
     print("\nLooking at where it looks ...", flush=True)
     maps, attention = attention_maps(model, test, predictions)
-    report |= {"results": scored, "attention": attention, "predictions": results.list_predictions(test, probabilities)}
+    report |= {"results": scored, "attention": attention, "predictions": scoring.list_predictions(test, probabilities)}
     if validation is not None:
         logits = np.log(np.maximum(model.predict(validation), 1e-30))  # softmax turns these back into probabilities
         report["temperature"] = fit_temperature(logits, validation.labels)
@@ -168,7 +182,7 @@ def prepare(options, checkpoint, model):
         print(f"\nThe earlier run in {options.out} will be replaced (--resume would go on from it).")
         return None
     theirs = read_npz(checkpoint)[0].get("metadata", {})
-    for key, ours in results.plain(model.metadata).items():
+    for key, ours in files.plain(model.metadata).items():
         if theirs.get(key) != ours:
             raise ValueError(
                 f"cannot resume {checkpoint}: it was written with {key} {theirs.get(key)!r}, this run has {ours!r}; "
@@ -192,8 +206,8 @@ def print_results(scored, test, predictions, synthetic):
     """The report's table, the confusion matrix, and what to make of them."""
     print(f"\nClassification report, {len(test)} test images{' (SYNTHETIC)' if synthetic else ''}\n")
     print(classification_report(test.labels, predictions, test.class_names))
-    print(results.matrix_text(next(iter(scored.values()))["confusion_matrix"], test.class_names))
-    print(f"\n{results.scores_text(scored)}\n\n{results.leak_text(scored)}\n{results.NOTICE}")
+    print(scoring.matrix_text(next(iter(scored.values()))["confusion_matrix"], test.class_names))
+    print(f"\n{scoring.scores_text(scored)}\n\n{scoring.leak_text(scored)}\n{notices.NOTICE}")
     if synthetic:
         print(SYNTHETIC)
 

@@ -1,11 +1,11 @@
 """Compare small networks, and their average, by cross-validation on the training images alone.
 
 This is how anything about the best recipe may be chosen: five folds that divide no near-copies and no known patient,
-and test images that nobody looks at.  Each network trains with the recipe's films and augmentation (`tinycnn.recipe`),
-by default for half as long; "averaged" are the mean probabilities, which is what the report proposed as an ensemble
-with VGG- and ResNet-like networks.  All predict the same films, so what tells two apart is the interval of their
-difference; and whichever comes out best of many is a little worse than it looks.  For research and teaching only, never
-for diagnosis.
+and test images that nobody looks at.  Each network trains with the recipe's films and augmentation
+(`tinycnn.study.recipe`), by default for half as long; "averaged" are the mean probabilities, which is what the report
+proposed as an ensemble with VGG- and ResNet-like networks.  All predict the same films, so what tells two apart is the
+interval of their difference; and whichever comes out best of many is a little worse than it looks.  For research and
+teaching only, never for diagnosis.
 ``python examples/compare_networks.py --help`` lists the options.
 """
 
@@ -17,13 +17,15 @@ from pathlib import Path
 import numpy as np
 
 import tinycnn
-from tinycnn import evaluation, plots, recipe, results
-from tinycnn.calibration import brier_score, log_loss
-from tinycnn.command_line import add_executor, answer, at_least, example_parser, executor_of, load_audited, teller
+from tinycnn import files
 from tinycnn.data import grouped_kfold
 from tinycnn.ensemble import train_members
-from tinycnn.run_report import SYNTHETIC
-from tinycnn.trust import bootstrap_interval
+from tinycnn.scores import plots
+from tinycnn.scores.calibration import brier_score, log_loss
+from tinycnn.scores.intervals import bootstrap_interval
+from tinycnn.study import cross_validation, notices, provenance, recipe
+from tinycnn.study.command_line import add_executor, answer, at_least, example_parser, executor_of, load_audited, teller
+from tinycnn.study.notices import SYNTHETIC
 
 FOLDS = 5
 EXAMPLES = """\
@@ -65,16 +67,16 @@ def run(options):
     """Cross-validate every network, score them and their averages, save; returns the exit code."""
     began = time.perf_counter()
     executor = executor_of(options.executor)
-    print(f"tinycnn {tinycnn.__version__}: networks compared. {results.NOTICE}")
+    print(f"tinycnn {tinycnn.__version__}: networks compared. {notices.NOTICE}")
     data, found, path = load_audited(options, options.size * 10 // 3, "L")
     train, names = data.train, data.train.class_names
-    groups = evaluation.undivided_groups(found)[0][~found.in_test]
+    groups = cross_validation.undivided_groups(found)[0][~found.in_test]
     predicted = cross_validate(train, groups, options, executor)
 
     table, losses, right = {}, {}, {}
 
     def score(method, runs):
-        table[method] = evaluation.summarise(train.labels, runs, names, groups)
+        table[method] = cross_validation.summarise(train.labels, runs, names, groups)
         right[method] = (np.argmax(runs, axis=2) == train.labels).mean(axis=0)  # of each image, the share of runs
         losses[method] = [
             {"log_loss": log_loss(one, train.labels), "brier": brier_score(one, train.labels)} for one in runs
@@ -99,15 +101,22 @@ def run(options):
     }
     print_results(line, table, losses, first, differences)
     report = {
-        "notice": results.NOTICE, "synthetic": path is None, "data_sha256": results.dataset_hash(train, None),
+        "notice": notices.NOTICE,
+        "synthetic": path is None,
+        "data_sha256": provenance.dataset_hash(train, None),
         "settings": {key: getattr(options, key) for key in ("networks", "members", "epochs", "size")},
-        "folds": FOLDS, "class_names": names, "table": table, "losses": losses,
+        "folds": FOLDS,
+        "class_names": names,
+        "table": table,
+        "losses": losses,
         "differences": {"from": first, **differences},
-        "paths": train.paths, "probabilities": predicted, **results.environment(),
+        "paths": train.paths,
+        "probabilities": predicted,
+        **provenance.environment(),
         "seconds": time.perf_counter() - began,
-    }  # fmt: skip
-    results.write_json(options.out / "networks.json", report)
-    note = SYNTHETIC if path is None else results.NOTICE
+    }
+    files.write_json(options.out / "networks.json", report)
+    note = SYNTHETIC if path is None else notices.NOTICE
     last = list(table)[-1]
     matrix = np.sum(table[last]["confusion_matrices"], axis=0)
     plots.plot_confusion_matrix(matrix, names, options.out / "confusion.png", title=f"{last}: {line}", note=note)
@@ -119,16 +128,24 @@ def run(options):
 def cross_validate(train, groups, options, executor):
     """``{network: probabilities (members, images, classes)}`` by networks that saw none of an image's group."""
     folds = grouped_kfold(groups, train.labels, FOLDS)
-    common = {"epochs": options.epochs, "size": options.size, "classes": len(train.class_names),
-              "data_sha256": results.dataset_hash(train, None)}  # fmt: skip
+    common = {
+        "epochs": options.epochs,
+        "size": options.size,
+        "classes": len(train.class_names),
+        "data_sha256": provenance.dataset_hash(train, None),
+    }
     jobs = {
         f"{network}-{member}-fold-{fold}": {
-            "network": network, "seed": member, "rows": rows.tolist(), "held_out": held_out.tolist(), **common
+            "network": network,
+            "seed": member,
+            "rows": rows.tolist(),
+            "held_out": held_out.tolist(),
+            **common,
         }
         for network in options.networks
         for member in range(options.members)
         for fold, (rows, held_out) in enumerate(folds)
-    }  # fmt: skip
+    }
     print(f"\n{len(jobs)} trainings of {options.epochs} epochs", flush=True)
     films = recipe.prepare(train, options.size)
     plain = recipe.prepare_images(train.images, options.size)
@@ -151,7 +168,7 @@ def train_and_predict(films, plain, job):
 
 def print_results(line, table, losses, first, differences):
     """Scores and losses of every method, and how its accuracy differs from the first one's."""
-    print(f"\n{evaluation.lines_text({line: table})}")
+    print(f"\n{cross_validation.lines_text({line: table})}")
     print("\n+- sd: between members.  Intervals: of their mean, for other images of the same kind.")
     width = max(map(len, losses))
     print(f"\n{'':{width}}  log loss  Brier score")

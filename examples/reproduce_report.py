@@ -16,17 +16,20 @@ from pathlib import Path
 import numpy as np
 
 import tinycnn
-from tinycnn import evaluation, plots, results
-from tinycnn.baselines import LogisticRegression, header_numbers, majority_class, thumbnails
-from tinycnn.command_line import add_executor, answer, at_least, example_parser, executor_of, load_audited, teller
-from tinycnn.data import balanced_class_weights, grouped_kfold
+from tinycnn import files
+from tinycnn.data import grouped_kfold
 from tinycnn.data.dataset import Dataset
-from tinycnn.data.known_sets import known_patients
 from tinycnn.ensemble import train_members
-from tinycnn.metrics import classification_report
+from tinycnn.losses import balanced_class_weights
 from tinycnn.model import Sequential
 from tinycnn.models.autoencoder import add_noise, denoise, denoising_autoencoder, fit_autoencoder
-from tinycnn.run_report import SYNTHETIC
+from tinycnn.scores import plots
+from tinycnn.scores.metrics import classification_report
+from tinycnn.study import cross_validation, notices, provenance
+from tinycnn.study.baselines import LogisticRegression, header_numbers, majority_class, thumbnails
+from tinycnn.study.command_line import add_executor, answer, at_least, example_parser, executor_of, load_audited, teller
+from tinycnn.study.films.known_sets import known_patients
+from tinycnn.study.notices import SYNTHETIC
 
 NAMES = {"A": "A: denoised, no class weights", "B": "B: class weights"}
 # The student report's own tables, one run on the 66 test images: precision, recall, F1; of A the accuracy only.
@@ -85,14 +88,14 @@ def run(options):
     """Load, train whatever is missing, score, save; returns the exit code."""
     began = time.perf_counter()
     options.executor = executor_of(options.executor)
-    print(f"tinycnn {tinycnn.__version__}: the report's two models, reproduced. {results.NOTICE}")
+    print(f"tinycnn {tinycnn.__version__}: the report's two models, reproduced. {notices.NOTICE}")
     data, found, path = load_audited(options, options.size)
     synthetic = path is None
     settings = {key: getattr(options, key) for key in ("epochs", "size", "noise", "denoise_epochs", "folds")}
-    settings["data_sha256"] = results.dataset_hash(data.train, data.test)
-    groups, patients = evaluation.undivided_groups(found)
-    lines = evaluation.evaluation_lines(found.groups, found.in_test, patients)
-    everything = evaluation.all_images(data)
+    settings["data_sha256"] = provenance.dataset_hash(data.train, data.test)
+    groups, patients = cross_validation.undivided_groups(found)
+    lines = cross_validation.evaluation_lines(found.groups, found.in_test, patients)
+    everything = cross_validation.all_images(data)
     if {"baselines", "folds"} & set(options.only):
         grouped_kfold(groups, everything.labels, options.folds)  # refuses too few images, before anything is trained
     keep_settings(options.out, settings)
@@ -105,16 +108,16 @@ def run(options):
         if on_test is not None:
             for line, rows in lines.items():
                 labels, runs = data.test.labels[rows], np.asarray(on_test)[:, rows]
-                table[line][name] = evaluation.summarise(
+                table[line][name] = cross_validation.summarise(
                     labels, runs, everything.class_names, groups[found.in_test][rows]
                 )
         if on_all is not None:
-            table[crossed][name] = evaluation.summarise(everything.labels, on_all, everything.class_names, groups)
+            table[crossed][name] = cross_validation.summarise(everything.labels, on_all, everything.class_names, groups)
 
     if "baselines" in options.only:
         for name, predict in baselines(everything, found).items():
             train, test = np.flatnonzero(~found.in_test), np.flatnonzero(found.in_test)
-            folds = evaluation.cross_validate(predict, everything.labels, groups, options.folds)
+            folds = cross_validation.cross_validate(predict, everything.labels, groups, options.folds)
             score(name, [predict(train, test)], folds)
     runs = {}
     for model in [model for model in "BA" if model in options.only]:
@@ -126,14 +129,22 @@ def run(options):
     tables = {model: report_table(data.test, found_runs) for model, found_runs in runs.items()}
     print_results(table, tables, synthetic)
     report = {
-        "notice": results.NOTICE, "synthetic": synthetic, "settings": settings, "seeds": options.seeds,
+        "notice": notices.NOTICE,
+        "synthetic": synthetic,
+        "settings": settings,
+        "seeds": options.seeds,
         "lines": {line: [data.test.paths[i] for i in rows] for line, rows in lines.items()} if data.test.paths else {},
-        "known_patients": known_patients(found.paths), "table": table, "reported": None if synthetic else REPORTED,
-        "tables": tables, "runs": runs, "audit": found.to_dict(), **results.environment(),
+        "known_patients": known_patients(found.paths),
+        "table": table,
+        "reported": None if synthetic else REPORTED,
+        "tables": tables,
+        "runs": runs,
+        "audit": found.to_dict(),
+        **provenance.environment(),
         "seconds": time.perf_counter() - began,
-    }  # fmt: skip
+    }
     save_pictures(table, lines, runs, data.test, options, synthetic)
-    results.write_json(options.out / "reproduction.json", report)
+    files.write_json(options.out / "reproduction.json", report)
     print(f"\nSaved in {options.out}: " + ", ".join(sorted(path.name for path in options.out.iterdir())))
     print(f"{time.perf_counter() - began:.0f} s in all")
     return 0
@@ -142,7 +153,7 @@ def run(options):
 def keep_settings(out, settings):
     """Write the settings to the folder, or see that what it holds was made with the same."""
     path = out / "settings.json"
-    settings = results.plain(settings)
+    settings = files.plain(settings)
     if path.exists():
         theirs = json.loads(path.read_text(encoding="utf-8"))
         for key, ours in settings.items():
@@ -151,7 +162,7 @@ def keep_settings(out, settings):
                     f"{out} holds results for {key} {theirs.get(key)!r}, this run has {ours!r}; use another --out"
                 )
     else:
-        results.write_json(path, settings)
+        files.write_json(path, settings)
 
 
 def baselines(everything, found):
@@ -182,7 +193,7 @@ def train_folds(model, everything, groups, options):
     """Probabilities for every image, from a model that saw none of its group."""
     predict = partial(one_fold, everything, recipe(options), model)
     where_to = where(options, range(options.folds), model, "folds")
-    return evaluation.cross_validate(
+    return cross_validation.cross_validate(
         predict, everything.labels, groups, options.folds, name=f"{model}-fold", **where_to
     )
 
@@ -274,13 +285,13 @@ def print_results(table, tables, synthetic):
                 print(f"{row:>{width}}  {cells.rjust(29)}  {values['support']:8.0f}{theirs}")
         beside = f"; the report: {reported['accuracy']:.2f}, one run" if reported else ""
         print(f"{'accuracy':>{width}}  {ours['accuracy']:.3f}{beside}")
-    print(f"\n{evaluation.lines_text(table)}")
+    print(f"\n{cross_validation.lines_text(table)}")
     print("\n+- sd: between seeds; the folds have one.  Intervals: of the mean, for other images of the same kind.")
 
 
 def save_pictures(table, lines, runs, test, options, synthetic):
     """Confusion matrices, mean curves, and what the autoencoder does."""
-    note = SYNTHETIC if synthetic else results.NOTICE
+    note = SYNTHETIC if synthetic else notices.NOTICE
     published = next(iter(lines))
     for model, found in runs.items():
         who = f"Model {model}, {len(found)} seeds"

@@ -1,10 +1,22 @@
 """Lets every test file import the helpers in this folder (`toys`), which pytest's importlib mode does not."""
 
+import os
 import signal
 import sys
 from pathlib import Path
+
+import pytest
 
 # In the background of a script Python inherits an ignored SIGINT, and so would the programs that tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture(scope="session")
+def real_folder():
+    """The report's images, where the environment says they are."""
+    folder = os.environ.get("TINYCNN_DATA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("TINYCNN_DATA does not name the folder of the report's chest X-rays")
+    return Path(folder)

@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from tinycnn.data import Dataset
-from tinycnn.results import NOTICE, environment, score_predictions
+from tinycnn.study.notices import NOTICE
+from tinycnn.study.provenance import environment
+from tinycnn.study.report.scoring import score_predictions
 
 NAMES = ("Covid", "Normal", "<b>Viral|Pneumonia</b>")
 

@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 from runs import example_module
 
-from tinycnn import evaluation, recipe
-from tinycnn.command_line import load_audited
 from tinycnn.data import Dataset, Splits
 from tinycnn.ensemble import Ensemble
+from tinycnn.study import cross_validation, recipe
+from tinycnn.study.command_line import load_audited
 
 SMALL = ["--phantoms", "6", "--size", "32", "--epochs", "1", "--seeds", "2", "--members", "2", "--executor", "1"]
 
@@ -49,10 +49,19 @@ def test_a_second_call_finds_every_member_and_says_the_same(example, finished, r
     assert example.main([*SMALL, "--cross-validate", "train", "all", "--out", str(finished)]) == 0
     text = capsys.readouterr().out
     order = [
-        "never for diagnosis", "SYNTHETIC", "6 as published", "4 of them found", "seed  accuracy",
-        "lowest recall", "95 % interval", "each alone", "24 cross-validated", "Simulated shifts", "gamma 0.5",
+        "never for diagnosis",
+        "SYNTHETIC",
+        "6 as published",
+        "4 of them found",
+        "seed  accuracy",
+        "lowest recall",
+        "95 % interval",
+        "each alone",
+        "24 cross-validated",
+        "Simulated shifts",
+        "gamma 0.5",
         "Saved in",
-    ]  # fmt: skip
+    ]
     places = [text.find(words) for words in order]
     assert -1 not in places and places == sorted(places), places
     again = json.loads((finished / "best_recipe.json").read_text())
@@ -206,7 +215,7 @@ def test_a_collection_is_left_out_with_all_its_copies_if_its_classes_remain(exam
 def test_how_a_collection_is_called_by_networks_that_never_saw_it(example, tmp_path, capsys):
     options = example.parse([*SMALL, "--out", str(tmp_path)])
     data, _, _ = load_audited(options, 100, "L")
-    everything = evaluation.all_images(data)
+    everything = cross_validation.all_images(data)
     train, test = np.arange(2, len(everything)), np.array([0, 1])
     trainer = partial(example.train_all, options, None, "0")
     groups = np.arange(len(everything))

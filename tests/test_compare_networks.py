@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 from runs import example_module
 
-from tinycnn import recipe
-from tinycnn.command_line import load_audited
+from tinycnn.study import recipe
+from tinycnn.study.command_line import load_audited
 
 SMALL = ["--phantoms", "6", "--size", "32", "--epochs", "1", "--members", "2", "--executor", "1"]
 SMALL += ["--networks", "film_cnn", "small_resnet"]
@@ -41,8 +41,12 @@ def report(finished):
 
 def test_every_network_and_every_average_is_scored(finished, report):
     assert list(report["table"]) == [
-        "film_cnn", "film_cnn, 2 averaged", "small_resnet", "small_resnet, 2 averaged", "all 2 networks averaged",
-    ]  # fmt: skip
+        "film_cnn",
+        "film_cnn, 2 averaged",
+        "small_resnet",
+        "small_resnet, 2 averaged",
+        "all 2 networks averaged",
+    ]
     assert report["synthetic"] and "never for diagnosis" in report["notice"]
     assert {path.name for path in finished.iterdir()} == {"networks.json", "confusion.png", "members"}
     assert np.asarray(Image.open(finished / "confusion.png").convert("L")).std() > 5

@@ -17,7 +17,8 @@ import pytest
 from PIL import Image
 from runs import example_module
 
-from tinycnn.data import audit, load_image_folder
+from tinycnn.data import load_image_folder
+from tinycnn.study.films.audit import audit
 
 ROOT = Path(__file__).parent.parent
 SMALL = ["--size", "32", "--phantoms", "8", "--batch-size", "4", "--threads", "1"]
@@ -67,9 +68,17 @@ def films(folder, broken=False):
 def test_prints_what_a_user_wants_to_know(finished):
     out, text = finished
     order = [
-        "never for diagnosis", "SYNTHETIC", "Total params: 372,419", "weight", "epoch 3/3", "precision    recall",
-        "true \\ predicted", "95 % interval", "near-cop", "Saved in",
-    ]  # fmt: skip
+        "never for diagnosis",
+        "SYNTHETIC",
+        "Total params: 372,419",
+        "weight",
+        "epoch 3/3",
+        "precision    recall",
+        "true \\ predicted",
+        "95 % interval",
+        "near-cop",
+        "Saved in",
+    ]
     places = [text.find(words) for words in order]
     assert -1 not in places and places == sorted(places)
     assert str(out) in text
@@ -90,8 +99,13 @@ def test_report_json_holds_all_numbers(finished):
     report = json.loads((finished[0] / "report.json").read_text())
     assert report["synthetic"] is True and "never for diagnosis" in report["notice"]
     assert report["settings"] == {
-        "epochs": 3, "batch_size": 4, "size": 32, "seed": 0, "class_weight": True, "validation_fraction": 0.25
-    }  # fmt: skip
+        "epochs": 3,
+        "batch_size": 4,
+        "size": 32,
+        "seed": 0,
+        "class_weight": True,
+        "validation_fraction": 0.25,
+    }
     counts = {name: sum(report["data"][name].values()) for name in ("train", "validation", "test")}
     assert counts == {"train": 18, "validation": 6, "test": 6}
     assert re.fullmatch("[0-9a-f]{64}", report["data"]["sha256"])
@@ -114,8 +128,8 @@ def test_page_and_card(finished):
 
 
 def test_the_saved_model_gives_the_reported_predictions(finished):
-    from tinycnn.data import chest_phantoms
     from tinycnn.model import Sequential
+    from tinycnn.study.films.phantoms import chest_phantoms
 
     model = Sequential.load(finished[0] / "model.npz")
     test = chest_phantoms(n_train=8, n_test=2, size=32).test
@@ -198,7 +212,7 @@ def test_validation_divides_no_copies_and_no_known_patient(main, tmp_path, monke
     for name in ("Covid", "Normal"):  # copies of one film
         (tmp_path / f"train/{name}/1.png").write_bytes((tmp_path / f"train/{name}/0.png").read_bytes())
     known = {f"train/{name}/{i}.png": name for name in ("Covid", "Normal") for i in (1, 2, 4)}
-    monkeypatch.setattr("tinycnn.evaluation.known_patients", lambda _: known)
+    monkeypatch.setattr("tinycnn.study.cross_validation.known_patients", lambda _: known)
     data, found = load_image_folder(tmp_path, size=32), audit(tmp_path)
     for fraction in (0.3, 0.5):
         parts = main.__globals__["split"](data, found, fraction)[:2]

@@ -25,21 +25,46 @@ def convolution(filters=16, activation=None):
 
 NETWORKS = {
     "report": lambda: [
-        convolution(16, "relu"), MaxPool2D(), convolution(16, "relu"), MaxPool2D(), Dropout(0.3), Flatten(),
-        Dense(10, activation="relu"), Dropout(0.3), Dense(3, activation="softmax"),
+        convolution(16, "relu"),
+        MaxPool2D(),
+        convolution(16, "relu"),
+        MaxPool2D(),
+        Dropout(0.3),
+        Flatten(),
+        Dense(10, activation="relu"),
+        Dropout(0.3),
+        Dense(3, activation="softmax"),
     ],
     "normalised": lambda: [
-        convolution(), BatchNorm(), ReLU(), MaxPool2D(), convolution(5, "tanh"), BatchNorm(), ReLU(), Dropout(0.5),
-        GlobalAveragePool2D(), Dense(3, activation="softmax"),
+        convolution(),
+        BatchNorm(),
+        ReLU(),
+        MaxPool2D(),
+        convolution(5, "tanh"),
+        BatchNorm(),
+        ReLU(),
+        Dropout(0.5),
+        GlobalAveragePool2D(),
+        Dense(3, activation="softmax"),
     ],
     "residual": lambda: [
-        convolution(8), Residual([convolution(8), ReLU(), convolution(8)], activation="relu"), Dropout(0.2),
-        MaxPool2D(), Residual([convolution(8)]), Flatten(), Dense(3, activation="softmax"),
+        convolution(8),
+        Residual([convolution(8), ReLU(), convolution(8)], activation="relu"),
+        Dropout(0.2),
+        MaxPool2D(),
+        Residual([convolution(8)]),
+        Flatten(),
+        Dense(3, activation="softmax"),
     ],
     "nothing to drop": lambda: [
-        convolution(8, "relu"), Dropout(0), MaxPool2D(3), ReLU(), Flatten(), Dense(3, activation="softmax"),
+        convolution(8, "relu"),
+        Dropout(0),
+        MaxPool2D(3),
+        ReLU(),
+        Flatten(),
+        Dense(3, activation="softmax"),
     ],
-}  # fmt: skip
+}
 
 
 def train(make, batches=(6, 4, 6)):

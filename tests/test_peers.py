@@ -19,8 +19,11 @@ from tinycnn.models import report_cnn
 from tinycnn.optimizers import Adam
 
 WEIGHTS = [0.7537, 1.1952, 1.1952]
-KEYS = [f"{layer}/{key}" for layer in ("conv2d", "conv2d_1", "conv2d_2", "dense", "dense_1", "dense_2")
-        for key in ("kernel", "bias")]  # fmt: skip
+KEYS = [
+    f"{layer}/{key}"
+    for layer in ("conv2d", "conv2d_1", "conv2d_2", "dense", "dense_1", "dense_2")
+    for key in ("kernel", "bias")
+]
 
 
 def relative(ours, theirs):

@@ -38,8 +38,11 @@ def test_every_method_on_every_line(done):
     report = json.loads((done / "reproduction.json").read_text())
     assert report["synthetic"] and "never for diagnosis" in report["notice"]
     assert [line.split(" ", 1)[1].split(",")[0] for line in report["table"]] == [
-        "as published", "without near-copies", "without repeats", "cross-validated",
-    ]  # fmt: skip
+        "as published",
+        "without near-copies",
+        "without repeats",
+        "cross-validated",
+    ]
     for line, methods in report["table"].items():
         assert len(methods) == 5
         for name, scores in methods.items():
@@ -121,7 +124,7 @@ def test_errors_are_one_line_and_no_traceback(example, options, message, tmp_pat
 
 
 def test_half_a_training_is_no_member(example, tmp_path, monkeypatch, capsys):
-    from tinycnn.training import History
+    from tinycnn.training.loop import History
 
     monkeypatch.setattr("tinycnn.model.Sequential.fit", lambda *_, **__: History(loss=[]))  # as after Ctrl-C
     assert example.main([*TINY, "--executor", "1", "--only", "B", "--out", str(tmp_path)]) == 130
@@ -130,8 +133,15 @@ def test_half_a_training_is_no_member(example, tmp_path, monkeypatch, capsys):
 
 
 IMPOSSIBLE = (
-    "--seeds 0", "--folds 1", "--only C", "--only folds", "--size 30", "--size 8", "--noise -1", "--noise nan",
-)  # fmt: skip
+    "--seeds 0",
+    "--folds 1",
+    "--only C",
+    "--only folds",
+    "--size 30",
+    "--size 8",
+    "--noise -1",
+    "--noise nan",
+)
 
 
 @pytest.mark.parametrize("option", IMPOSSIBLE)

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 import tinycnn
-from tinycnn.data import chest_phantoms
 from tinycnn.data.augment import Augment
 from tinycnn.layers.conv import Conv2D, Conv2DTranspose
 from tinycnn.layers.dense import Dense
@@ -22,6 +21,7 @@ from tinycnn.layers.upsample import UpSample2D
 from tinycnn.model import Sequential
 from tinycnn.models import report_cnn
 from tinycnn.optimizers import SGD, Adam
+from tinycnn.study.films.phantoms import chest_phantoms
 
 SIZE = (40, 36)
 

@@ -25,13 +25,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tinycnn.batches import split_pair
-from tinycnn.calibration import log_loss
-from tinycnn.files import atomic_write
+from tinycnn.files import atomic_write, plain, write_json
 from tinycnn.kernels.runtime import get_num_threads, set_num_threads
-from tinycnn.metrics import accuracy, label_vector
 from tinycnn.model import Sequential
-from tinycnn.results import plain, write_json
+from tinycnn.training.batches import check_labels, split_pair
 
 
 class Ensemble:
@@ -100,9 +97,14 @@ class Ensemble:
         data : Dataset or (images, labels)
         batch_size : int
         """
-        labels = label_vector(split_pair(data, "data")[1], "data", self.members[0].output_shape[0])
+        labels = split_pair(data, "data")[1]
+        check_labels(labels, self.members[0].output_shape[0], "data")
         probabilities = self.predict(data, batch_size)
-        return {"loss": log_loss(probabilities, labels), "accuracy": accuracy(labels, probabilities.argmax(axis=1))}
+        of_truth = np.maximum(probabilities[np.arange(len(labels)), labels], np.finfo(np.float32).tiny)
+        return {
+            "loss": float(-np.log(of_truth, dtype=np.float64).mean()),
+            "accuracy": float((probabilities.argmax(axis=1) == labels).mean()),
+        }
 
     def save(self, folder):
         """Write the members as ``member-0.npz``, ... and then ``ensemble.json``, without which `load` sees no ensemble.

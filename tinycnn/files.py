@@ -1,9 +1,13 @@
 """Writing files so that a crash or a full disk never leaves a broken one behind."""
 
+import json
+import math
 import os
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
+
+import numpy as np
 
 
 @contextmanager
@@ -46,3 +50,30 @@ def _umask():
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def write_json(path, report):
+    """Write a report as indented JSON, whole or not at all; nan becomes null.
+
+    Raises
+    ------
+    OSError
+        Naming `path`.
+    """
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(plain(report), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def plain(value):
+    """`value` as JSON knows it: NumPy's numbers and arrays as Python's, tuples as lists, nan and infinity as None.
+
+    >>> plain({"a": np.float64(0.5), "b": (np.int64(1), float("nan"))})
+    {'a': 0.5, 'b': [1, None]}
+    """
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

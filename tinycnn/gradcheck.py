@@ -52,11 +52,18 @@ class GradcheckResult:
     def __str__(self):
         cells = [("tensor", "shape", "largest grad", "max abs error", "max rel error", "worst index", "skipped", "")]
         for row in self.table:
-            cells.append((
-                row.name, str(row.shape), f"{row.largest_gradient:.2e}", f"{row.max_abs_error:.2e}",
-                f"{row.max_rel_error:.2e}", "-" if row.worst_index is None else str(row.worst_index),
-                f"{row.skipped}/{row.skipped + row.checked}", "ok" if row.ok else "WRONG",
-            ))  # fmt: skip
+            cells.append(
+                (
+                    row.name,
+                    str(row.shape),
+                    f"{row.largest_gradient:.2e}",
+                    f"{row.max_abs_error:.2e}",
+                    f"{row.max_rel_error:.2e}",
+                    "-" if row.worst_index is None else str(row.worst_index),
+                    f"{row.skipped}/{row.skipped + row.checked}",
+                    "ok" if row.ok else "WRONG",
+                )
+            )
         widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in cells]
         verdict = "gradients agree" if self.ok else "\n".join(self.problems)
@@ -64,9 +71,20 @@ class GradcheckResult:
 
 
 def gradcheck(
-    target, x, labels=None, *, mode="exact", seed=0, epsilon=1e-5, rtol=1e-6, atol=1e-9,
-    max_skipped=0.05, training=True, raise_on_error=True, verbose=False,
-):  # fmt: skip
+    target,
+    x,
+    labels=None,
+    *,
+    mode="exact",
+    seed=0,
+    epsilon=1e-5,
+    rtol=1e-6,
+    atol=1e-9,
+    max_skipped=0.05,
+    training=True,
+    raise_on_error=True,
+    verbose=False,
+):
     r"""Check every gradient of a layer, a loss or a model against central differences, in float64.
 
     With a random upstream gradient :math:`u` (normal, drawn from `seed`) the scalar

@@ -376,19 +376,19 @@ class Sequential:
             raise ValueError(f"model '{self.name}' must be built before {until}: call build(input_shape) or forward(x)")
 
     def fit(self, train, validation=None, **options):
-        """Train; see `tinycnn.training.fit` for every option.  Returns a `History`."""
-        from tinycnn.training import fit
+        """Train; see `tinycnn.fit` for every option.  Returns a `History`."""
+        from tinycnn.training.loop import fit
 
         return fit(self, train, validation, **options)
 
     def evaluate(self, data, batch_size=16, loss=None):
-        """``{"loss": ..., "accuracy": ...}`` on `data`; see `tinycnn.training.evaluate`."""
-        from tinycnn.training import evaluate
+        """``{"loss": ..., "accuracy": ...}`` on `data`; see `tinycnn.evaluate`."""
+        from tinycnn.training.loop import evaluate
 
         return evaluate(self, data, batch_size, loss)
 
     def predict(self, data, batch_size=16):
-        """Outputs for all of `data`, probabilities if the model ends in a softmax; see `tinycnn.training.predict`."""
-        from tinycnn.training import predict
+        """Outputs for all of `data`, probabilities if the model ends in a softmax; see `tinycnn.predict`."""
+        from tinycnn.training.loop import predict
 
         return predict(self, data, batch_size)

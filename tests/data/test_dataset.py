@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from tinycnn.data.dataset import Dataset, balanced_class_weights
+from tinycnn.data.dataset import Dataset
+from tinycnn.losses import balanced_class_weights
 
 
 def make(n=5):

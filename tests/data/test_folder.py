@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tinycnn.data.dataset import balanced_class_weights
 from tinycnn.data.folder import load_image_folder
+from tinycnn.losses import balanced_class_weights
 
 
 def save(path, value, shape=(6, 5)):

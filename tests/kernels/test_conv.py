@@ -180,8 +180,11 @@ def test_winograd_obeys_the_environment(value, tile):
 def test_a_wrong_environment_is_named():
     done = subprocess.run(
         [sys.executable, "-c", "from tinycnn.kernels import conv"],
-        env={**os.environ, "TINYCNN_WINOGRAD": "off"}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        env={**os.environ, "TINYCNN_WINOGRAD": "off"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode and 'TINYCNN_WINOGRAD=off: set the environment variable to "auto", 4, 2 or 0' in done.stderr
 
 

@@ -44,9 +44,11 @@ def test_equals_torch(dtype, tolerance):
     y = layer.forward(x)
     grad_x = layer.backward(grad_y)
     pairs = [
-        (y, y_.detach()), (grad_x, x_.grad), (layer.grads["kernel"], theirs.weight.grad.T),
+        (y, y_.detach()),
+        (grad_x, x_.grad),
+        (layer.grads["kernel"], theirs.weight.grad.T),
         (layer.grads["bias"], theirs.bias.grad),
-    ]  # fmt: skip
+    ]
     for ours, other in pairs:
         assert ours.dtype == dtype
         assert abs(ours - other.numpy()).max() < tolerance * abs(other.numpy()).max()

@@ -66,8 +66,15 @@ def test_sublayers_and_counts():
     layer = block(activation="relu")
     layer.build((4, 5, 3))
     assert [type(part) for part in layer.sublayers()] == [
-        BatchNorm, Tanh, UpSample2D, BatchNorm, Dropout, UpSample2D, BatchNorm, ReLU,
-    ]  # fmt: skip
+        BatchNorm,
+        Tanh,
+        UpSample2D,
+        BatchNorm,
+        Dropout,
+        UpSample2D,
+        BatchNorm,
+        ReLU,
+    ]
     assert layer.count_params == 3 * 4 * 3
     assert layer.output_shape == (8, 5, 3)
     assert layer.params == {}
@@ -80,14 +87,20 @@ def test_names_are_unique_and_lead_with_the_block():
     layer.index = 6
     layer.build((3,))
     assert [part.name.removeprefix("residual_4/") for part in layer.sublayers()] == [
-        "batch_norm", "batch_norm_1", "batch_norm_2", "batch_norm_3", "re_lu",
-    ]  # fmt: skip
+        "batch_norm",
+        "batch_norm_1",
+        "batch_norm_2",
+        "batch_norm_3",
+        "re_lu",
+    ]
     assert all(part.name.startswith("residual_4/") and part.index == 6 for part in layer.sublayers())
     layer.name = "other"
     layer.build((3,))
     assert [part.name for part in layer.sublayers()][:3] == [
-        "other/batch_norm", "other/batch_norm_1", "other/batch_norm_2",
-    ]  # fmt: skip
+        "other/batch_norm",
+        "other/batch_norm_1",
+        "other/batch_norm_2",
+    ]
 
 
 def test_names_within_a_nested_block():

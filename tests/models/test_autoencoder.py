@@ -5,7 +5,6 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from tinycnn.data import chest_phantoms
 from tinycnn.data.dataset import Dataset
 from tinycnn.gradcheck import gradcheck
 from tinycnn.losses import MeanSquaredError
@@ -19,6 +18,7 @@ from tinycnn.models.autoencoder import (
 )
 from tinycnn.models.report_cnn import report_cnn
 from tinycnn.optimizers import SGD, Adam
+from tinycnn.study.films.phantoms import chest_phantoms
 
 
 @pytest.fixture(scope="module")

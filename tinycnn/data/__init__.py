@@ -1,25 +1,19 @@
-"""Images in: folders and zips, a synthetic set, augmentation, and an audit of what one was given."""
+"""Images in: folders and zips, augmentation, splits, stripping of metadata."""
 
-from tinycnn.data.audit import Audit, audit
 from tinycnn.data.augment import Augment, adjust_gamma, equalize
-from tinycnn.data.dataset import BadFile, Dataset, Splits, balanced_class_weights
+from tinycnn.data.dataset import BadFile, Dataset, Splits
 from tinycnn.data.decode import decode_image, load_image
 from tinycnn.data.folder import load_image_folder
 from tinycnn.data.metadata import Stripped, strip_metadata
-from tinycnn.data.phantoms import chest_phantoms
 from tinycnn.data.splits import first_of_each_group, grouped_holdout, grouped_kfold, leak_free, merge_groups
 
 __all__ = [
-    "Audit",
     "Augment",
     "BadFile",
     "Dataset",
     "Splits",
     "Stripped",
     "adjust_gamma",
-    "audit",
-    "balanced_class_weights",
-    "chest_phantoms",
     "decode_image",
     "equalize",
     "first_of_each_group",

@@ -1,4 +1,4 @@
-"""Labelled images in memory, and the class weights that balance them."""
+"""Labelled images in memory."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -110,39 +110,3 @@ class Splits(NamedTuple):
     train: Dataset
     test: Dataset | None
     skipped: Sequence[BadFile] = ()
-
-
-def balanced_class_weights(labels):
-    """Weights that give every class the same say in the loss: ``w_c = n / (k * n_c)``.
-
-    `n` images, `k` classes, `n_c` images of class `c`; scikit-learn's ``class_weight="balanced"`` (King and Zeng,
-    "Logistic Regression in Rare Events Data", 2001). The mean weight over the images is 1.
-
-    Parameters
-    ----------
-    labels : ndarray of int, (images,)
-        Classes 0 to k-1, each present at least once.
-
-    Returns
-    -------
-    ndarray of float64, (k,)
-
-    Raises
-    ------
-    ValueError
-        If there are no labels, they are not integers, or a class between 0 and the largest has no image.
-
-    Examples
-    --------
-    >>> balanced_class_weights([0] * 111 + [1] * 70 + [2] * 70).round(4)
-    array([0.7538, 1.1952, 1.1952])
-    """
-    labels = np.asarray(labels)
-    if labels.ndim != 1 or labels.size == 0 or labels.dtype.kind not in "iu":
-        raise ValueError(f"labels must be a non-empty 1-D array of integers, got {labels.dtype} {labels.shape}")
-    if labels.min() < 0:
-        raise ValueError(f"labels must be 0 or more, got {labels.min()}")
-    counts = np.bincount(labels)
-    if (counts == 0).any():
-        raise ValueError(f"class {np.flatnonzero(counts == 0).tolist()} has no image, so it has no weight: {counts=}")
-    return labels.size / (len(counts) * counts)

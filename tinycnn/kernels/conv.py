@@ -107,9 +107,19 @@ def forward(x, kernel, bias, geometry, y, relu=False, codes=None):
     # (groups, kh*kw*depth, filters/groups): the columns of the matrix that im2col's rows meet
     weights = kernel.reshape(kh * kw * depth, groups, filters // groups).transpose(1, 0, 2)
     direct.correlate(
-        x, x.shape, weights, _taps(geometry), geometry.strides, bias, (*size, 0, 1, 0, 1), y,
-        relu, codes is not None, NO_CODES if codes is None else codes, merge=_merged(geometry),
-    )  # fmt: skip
+        x,
+        x.shape,
+        weights,
+        _taps(geometry),
+        geometry.strides,
+        bias,
+        (*size, 0, 1, 0, 1),
+        y,
+        relu,
+        codes is not None,
+        NO_CODES if codes is None else codes,
+        merge=_merged(geometry),
+    )
 
 
 def input_gradient(grad, kernel, geometry, grad_x, bias=None, codes=None):
@@ -142,22 +152,44 @@ def input_gradient(grad, kernel, geometry, grad_x, bias=None, codes=None):
             # (rows, columns, depth, groups, filters)
             part = split[np.ix_([k for _, k in rows], [k for _, k in columns])]
             weights = part.transpose(3, 0, 1, 4, 2).reshape(groups, -1, depth)
-            grid = (-(-(height - phase_y) // stride_y), -(-(width - phase_x) // stride_x),
-                    phase_y, stride_y, phase_x, stride_x)  # fmt: skip
+            grid = (
+                -(-(height - phase_y) // stride_y),
+                -(-(width - phase_x) // stride_x),
+                phase_y,
+                stride_y,
+                phase_x,
+                stride_x,
+            )
             merge = len(columns) if geometry.strides == (1, 1) else 1
             direct.correlate(
-                grad, shape, weights, taps, (1, 1), bias, grid, grad_x, codes=NO_CODES if codes is None else codes,
+                grad,
+                shape,
+                weights,
+                taps,
+                (1, 1),
+                bias,
+                grid,
+                grad_x,
+                codes=NO_CODES if codes is None else codes,
                 merge=min(merge, _merged(geometry)),
-            )  # fmt: skip
+            )
 
 
 def kernel_gradient(x, grad, geometry, grad_kernel, grad_bias=None, codes=None):
     """Fill `grad_kernel` ``(kh, kw, channels / groups, filters)`` and, if given, `grad_bias` ``(filters,)``."""
     grad_shape = (*geometry.output_size(*x.shape[1:3]), grad_kernel.shape[3])
     direct.weight_gradient(
-        x, grad, grad_shape, _taps(geometry), geometry.strides, geometry.groups, grad_kernel, grad_bias,
-        NO_CODES if codes is None else codes, merge=_merged(geometry),
-    )  # fmt: skip
+        x,
+        grad,
+        grad_shape,
+        _taps(geometry),
+        geometry.strides,
+        geometry.groups,
+        grad_kernel,
+        grad_bias,
+        NO_CODES if codes is None else codes,
+        merge=_merged(geometry),
+    )
 
 
 def backward(x, kernel, grad, geometry, grad_x, grad_kernel, grad_bias=None, codes=None):

@@ -14,19 +14,7 @@ import numpy as np
 from tinycnn.kernels import runtime
 from tinycnn.kernels.gemm import gemm_tile
 from tinycnn.kernels.runtime import inlined, jit
-from tinycnn.kernels.simd import (
-    LANES,
-    MR,
-    NR,
-    copy,
-    fetch_add,
-    load,
-    prefetch,
-    store,
-    stream,
-    transpose_square,
-    zero,
-)
+from tinycnn.kernels.simd import LANES, MR, NR, copy, fetch_add, load, prefetch, store, stream, transpose_square, zero
 
 K_BLOCK = 64  # weight rows per block: 32 KB at 128 units, so that this block and the next fit in cache
 TASK = 8 * K_BLOCK  # rows that a worker takes at a time
@@ -75,9 +63,25 @@ def _forward(worker, x, W, tail, partial, shape, block, taps, counter):
                 for i in range(0, images, MR):
                     prefetch(W, ahead, portion)
                     ahead += portion
-                    gemm_tile(block, i * K_BLOCK, K_BLOCK, 1, taps, 0, 1, count,
-                              rows, first + panel, row, partial[chunk], i * w_width + panel, w_width,
-                              min(MR, images - i), NR, k > start)  # fmt: skip
+                    gemm_tile(
+                        block,
+                        i * K_BLOCK,
+                        K_BLOCK,
+                        1,
+                        taps,
+                        0,
+                        1,
+                        count,
+                        rows,
+                        first + panel,
+                        row,
+                        partial[chunk],
+                        i * w_width + panel,
+                        w_width,
+                        min(MR, images - i),
+                        NR,
+                        k > start,
+                    )
 
 
 @inlined
@@ -174,14 +178,48 @@ def _backward(worker, x, W, grad, grad_t, grad_x, grad_W, shape, wants_x, x_bloc
                 for panel in range(0, grad_width, NR):
                     if wants_x and k0 + k + K_BLOCK < stop:
                         prefetch(W, (k0 + k + K_BLOCK) * units + panel * rows, NR * rows)
-                    gemm_tile(x_block, k * images, images, 1, taps, 0, 1, images, grad, panel, grad_width,
-                              W_rows, panel, grad_width, rows, NR, False)  # fmt: skip
+                    gemm_tile(
+                        x_block,
+                        k * images,
+                        images,
+                        1,
+                        taps,
+                        0,
+                        1,
+                        images,
+                        grad,
+                        panel,
+                        grad_width,
+                        W_rows,
+                        panel,
+                        grad_width,
+                        rows,
+                        NR,
+                        False,
+                    )
                 for row in range(rows):
                     stream(grad_W, (k0 + k + row) * units, W_rows, row * grad_width, units)
                 if wants_x:
                     for panel in range(0, image_width, NR):
-                        gemm_tile(W, (k0 + k) * units, units, 1, taps, 0, 1, units, grad_t, panel, image_width,
-                                  x_result, k * image_width + panel, image_width, rows, NR, False)  # fmt: skip
+                        gemm_tile(
+                            W,
+                            (k0 + k) * units,
+                            units,
+                            1,
+                            taps,
+                            0,
+                            1,
+                            units,
+                            grad_t,
+                            panel,
+                            image_width,
+                            x_result,
+                            k * image_width + panel,
+                            image_width,
+                            rows,
+                            NR,
+                            False,
+                        )
             if wants_x:
                 _transpose(x_result, 0, image_width, grad_x, k0, depth, count, images)
 
@@ -202,8 +240,25 @@ def _backward_few(worker, x, W, grad, grad_x, grad_W, shape, wants_x, W_block, W
             if wants_x:
                 _transpose(W, k0 * units, units, W_block, 0, K_BLOCK, count, units)
                 for panel in range(0, count, NR):
-                    gemm_tile(grad, 0, grad_width, 1, taps, 0, 1, units, W_block, panel, K_BLOCK,
-                              grad_x, k0 + panel, depth, images, min(NR, count - panel), False)  # fmt: skip
+                    gemm_tile(
+                        grad,
+                        0,
+                        grad_width,
+                        1,
+                        taps,
+                        0,
+                        1,
+                        units,
+                        W_block,
+                        panel,
+                        K_BLOCK,
+                        grad_x,
+                        k0 + panel,
+                        depth,
+                        images,
+                        min(NR, count - panel),
+                        False,
+                    )
             for k in range(k0, k0 + count):
                 if wants_x and k + K_BLOCK < stop:
                     prefetch(W, (k + K_BLOCK) * units, units)
@@ -233,5 +288,12 @@ def dense_backward(x, kernel, grad, grad_x, grad_kernel):
         backward, room = _backward, (K_BLOCK * images, K_BLOCK * grad_t.shape[1], MR * wide.shape[1])
     workers = runtime.get_num_threads()
     room = [a.reshape(workers, -1) for a in runtime.scratch(x.dtype, *(workers * size for size in room))]
-    runtime.run(backward, *(a.reshape(-1) for a in arguments), (images, depth, units), wants_x, *room,
-                np.zeros(1, np.int64), runtime.task_counter())  # fmt: skip
+    runtime.run(
+        backward,
+        *(a.reshape(-1) for a in arguments),
+        (images, depth, units),
+        wants_x,
+        *room,
+        np.zeros(1, np.int64),
+        runtime.task_counter(),
+    )

@@ -111,17 +111,41 @@ def _write_pooled(S, s, s_width, row, n_cells, y, y_codes, start, step, bias, b,
         for c in range(0, columns, LANES):
             shift = load(bias, b + c)
             store_max4(
-                y, t + c, y_codes, t + c,
-                load(S, q + c) + shift, load(S, q + s_width + c) + shift,
-                load(S, q + row + c) + shift, load(S, q + row + s_width + c) + shift, with_relu,
-            )  # fmt: skip
+                y,
+                t + c,
+                y_codes,
+                t + c,
+                load(S, q + c) + shift,
+                load(S, q + s_width + c) + shift,
+                load(S, q + row + c) + shift,
+                load(S, q + row + s_width + c) + shift,
+                with_relu,
+            )
 
 
 @jit
 def _correlate(
-    worker, source, codes, pooled, shape, packed, bias, taps_yx, extent, group, grid, y, y_codes, y_shape, epilogue,
-    block, P, S, taps, counter,
-):  # fmt: skip
+    worker,
+    source,
+    codes,
+    pooled,
+    shape,
+    packed,
+    bias,
+    taps_yx,
+    extent,
+    group,
+    grid,
+    y,
+    y_codes,
+    y_shape,
+    epilogue,
+    block,
+    P,
+    S,
+    taps,
+    counter,
+):
     P, S, taps = P[worker], S[worker], taps[worker]
     images, height, width, channels = shape
     groups, run, columns, stride_y, stride_x = group
@@ -145,8 +169,20 @@ def _correlate(
         n, first = task // blocks, task % blocks * block
         rows = min(block, n_y - first)
         for r in range((rows - 1) * stride_y + tall + 1):
-            load_row(source, codes, pooled, n, first * stride_y + top + r, height, width, channels,
-                     P, r * p_width * channels, -left, p_width)  # fmt: skip
+            load_row(
+                source,
+                codes,
+                pooled,
+                n,
+                first * stride_y + top + r,
+                height,
+                width,
+                channels,
+                P,
+                r * p_width * channels,
+                -left,
+                p_width,
+            )
         for g in range(groups):
             for panel in range(n_panels):
                 for t in range(0, n_taps, tap_block):
@@ -155,20 +191,60 @@ def _correlate(
                     for r in range(rows):
                         a = r * stride_y * p_width * channels + g * (channels // groups)
                         for j in range(0, n_x, MR):
-                            gemm_tile(P, a + j * stride_x * channels, stride_x * channels, 1, taps, t, count, run,
-                                      packed, b, NR, S, (r * n_x + j) * s_width + panel * NR, s_width,
-                                      min(MR, n_x - j), NR, t > 0)  # fmt: skip
+                            gemm_tile(
+                                P,
+                                a + j * stride_x * channels,
+                                stride_x * channels,
+                                1,
+                                taps,
+                                t,
+                                count,
+                                run,
+                                packed,
+                                b,
+                                NR,
+                                S,
+                                (r * n_x + j) * s_width + panel * NR,
+                                s_width,
+                                min(MR, n_x - j),
+                                NR,
+                                t > 0,
+                            )
             if with_pool:
                 for r in range(0, rows - 1, 2):
                     start = ((n * y_height + (first + r) // 2) * y_width * y_channels) + g * columns
-                    _write_pooled(S, r * n_x * s_width, s_width, n_x * s_width, n_x // 2, y, y_codes, start, y_channels,
-                                  bias, g * columns, with_relu, columns)  # fmt: skip
+                    _write_pooled(
+                        S,
+                        r * n_x * s_width,
+                        s_width,
+                        n_x * s_width,
+                        n_x // 2,
+                        y,
+                        y_codes,
+                        start,
+                        y_channels,
+                        bias,
+                        g * columns,
+                        with_relu,
+                        columns,
+                    )
             else:
                 for r in range(rows):
                     row = y0 + (first + r) * y_step
                     start = ((n * y_height + row) * y_width + x0) * y_channels + g * columns
-                    _write_outputs(S, r * n_x * s_width, s_width, n_x, y, start, x_step * y_channels,
-                                   bias, g * columns, with_relu, columns)  # fmt: skip
+                    _write_outputs(
+                        S,
+                        r * n_x * s_width,
+                        s_width,
+                        n_x,
+                        y,
+                        start,
+                        x_step * y_channels,
+                        bias,
+                        g * columns,
+                        with_relu,
+                        columns,
+                    )
 
 
 def _extent(taps_yx):
@@ -179,9 +255,20 @@ def _extent(taps_yx):
 
 @runtime.locked
 def correlate(
-    source, shape, weights, taps_yx, strides, bias, grid, y, relu=False, pool=False, y_codes=NO_CODES, codes=NO_CODES,
+    source,
+    shape,
+    weights,
+    taps_yx,
+    strides,
+    bias,
+    grid,
+    y,
+    relu=False,
+    pool=False,
+    y_codes=NO_CODES,
+    codes=NO_CODES,
     merge=1,
-):  # fmt: skip
+):
     """Fill `y` (or the part of it that `grid` names) with the correlation of `source` and `weights`.
 
     Parameters
@@ -221,18 +308,49 @@ def correlate(
     P, S, B = runtime.scratch(y.dtype, workers * p_size, workers * s_size, packed.size)
     B[:] = packed
     runtime.run(
-        _correlate, source.reshape(-1), codes.reshape(-1), codes.size > 0, shape, B, room, taps_yx, extent,
-        (groups, run, columns, *strides), tuple(map(int, grid)), y.reshape(-1), y_codes.reshape(-1), y.shape[1:],
-        (relu, pool), block, P.reshape(workers, -1), S.reshape(workers, -1),
-        np.empty((workers, len(taps_yx)), np.int64), runtime.task_counter(),
-    )  # fmt: skip
+        _correlate,
+        source.reshape(-1),
+        codes.reshape(-1),
+        codes.size > 0,
+        shape,
+        B,
+        room,
+        taps_yx,
+        extent,
+        (groups, run, columns, *strides),
+        tuple(map(int, grid)),
+        y.reshape(-1),
+        y_codes.reshape(-1),
+        y.shape[1:],
+        (relu, pool),
+        block,
+        P.reshape(workers, -1),
+        S.reshape(workers, -1),
+        np.empty((workers, len(taps_yx)), np.int64),
+        runtime.task_counter(),
+    )
 
 
 @jit
 def _weight_gradient(
-    worker, x, shape, grad, codes, pooled, grad_shape, taps_yx, extent, group, block, partial, bias_partial,
-    P, D, taps, counter,
-):  # fmt: skip
+    worker,
+    x,
+    shape,
+    grad,
+    codes,
+    pooled,
+    grad_shape,
+    taps_yx,
+    extent,
+    group,
+    block,
+    partial,
+    bias_partial,
+    P,
+    D,
+    taps,
+    counter,
+):
     P, D, taps = P[worker], D[worker], taps[worker]
     images, height, width, channels = shape
     n_y, n_x, columns_all = grad_shape
@@ -256,8 +374,20 @@ def _weight_gradient(
             n, first = part // blocks, part % blocks * block
             rows = min(block, n_y - first)
             for r in range((rows - 1) * stride_y + tall + 1):
-                load_row(x, codes, False, n, first * stride_y + top + r, height, width, channels,
-                         P, r * p_width * channels, -left, p_width)  # fmt: skip
+                load_row(
+                    x,
+                    codes,
+                    False,
+                    n,
+                    first * stride_y + top + r,
+                    height,
+                    width,
+                    channels,
+                    P,
+                    r * p_width * channels,
+                    -left,
+                    p_width,
+                )
             for r in range(rows):
                 load_row(grad, codes, pooled, n, first + r, n_y, n_x, columns_all, D, r * n_x * columns_all, 0, n_x)
             for p in range(rows * n_x):
@@ -269,10 +399,25 @@ def _weight_gradient(
                         a = ((taps_yx[t, 0] - top) * p_width + taps_yx[t, 1] - left) * channels
                         a += g * (channels // groups)
                         for i in range(0, run, MR):
-                            gemm_tile(P, a + i, 1, stride_x * channels, taps, 0, rows, n_x,
-                                      D, g * columns + panel, columns_all,
-                                      W, (t * run + i) * columns_all + g * columns + panel, columns_all,
-                                      min(MR, run - i), min(NR, columns - panel), True)  # fmt: skip
+                            gemm_tile(
+                                P,
+                                a + i,
+                                1,
+                                stride_x * channels,
+                                taps,
+                                0,
+                                rows,
+                                n_x,
+                                D,
+                                g * columns + panel,
+                                columns_all,
+                                W,
+                                (t * run + i) * columns_all + g * columns + panel,
+                                columns_all,
+                                min(MR, run - i),
+                                min(NR, columns - panel),
+                                True,
+                            )
 
 
 def gradient_chunks(images, size):
@@ -313,11 +458,24 @@ def weight_gradient(x, grad, grad_shape, taps_yx, strides, groups, grad_kernel, 
     partial = partial.reshape(chunks, -1)
     bias_partial = np.empty((chunks, columns))  # float64: a float32 sum over millions of pixels loses digits
     runtime.run(
-        _weight_gradient, x.reshape(-1), x.shape, grad.reshape(-1), codes.reshape(-1), codes.size > 0,
-        tuple(grad_shape), taps_yx, extent, (groups, run, *strides), block, partial, bias_partial,
-        P.reshape(workers, -1), D.reshape(workers, -1),
-        np.empty((workers, block), np.int64), runtime.task_counter(),
-    )  # fmt: skip
+        _weight_gradient,
+        x.reshape(-1),
+        x.shape,
+        grad.reshape(-1),
+        codes.reshape(-1),
+        codes.size > 0,
+        tuple(grad_shape),
+        taps_yx,
+        extent,
+        (groups, run, *strides),
+        block,
+        partial,
+        bias_partial,
+        P.reshape(workers, -1),
+        D.reshape(workers, -1),
+        np.empty((workers, block), np.int64),
+        runtime.task_counter(),
+    )
     sum_chunks(partial, grad_kernel.reshape(-1))
     if grad_bias is not None:
         sum_chunks(bias_partial, grad_bias)

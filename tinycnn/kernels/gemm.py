@@ -48,9 +48,24 @@ def gemm_tile(typing_context, A, a, a_row, a_k, taps, tap, n_taps, run, B, b, b_
     """
     scalar = A.dtype
     sig = types.void(
-        A, types.intp, types.intp, types.intp, taps, types.intp, types.intp, types.intp,
-        B, types.intp, types.intp, C, types.intp, types.intp, types.intp, types.intp, types.boolean,
-    )  # fmt: skip
+        A,
+        types.intp,
+        types.intp,
+        types.intp,
+        taps,
+        types.intp,
+        types.intp,
+        types.intp,
+        B,
+        types.intp,
+        types.intp,
+        C,
+        types.intp,
+        types.intp,
+        types.intp,
+        types.intp,
+        types.boolean,
+    )
 
     def generate(context, builder, sig, args):
         A_, a_, a_row_, a_k_, taps_, tap_, n_taps_, run_, B_, b_, b_k_, C_, c_, c_row_, rows_, cols_, add_ = args

@@ -86,8 +86,17 @@ def _max_forward_halving(worker, x, x_shape, y, codes, y_shape, counter):
             b = a + width * channels
             t = (task * columns + j) * channels
             for c in range(0, channels, LANES):
-                store_max4(y, t + c, codes, t + c, load(x, a + c), load(x, a + channels + c),
-                           load(x, b + c), load(x, b + channels + c), False)  # fmt: skip
+                store_max4(
+                    y,
+                    t + c,
+                    codes,
+                    t + c,
+                    load(x, a + c),
+                    load(x, a + channels + c),
+                    load(x, b + c),
+                    load(x, b + channels + c),
+                    False,
+                )
 
 
 @runtime.locked
@@ -207,8 +216,9 @@ def avgpool_forward(x, geometry, y):
     Sums run in float64.  Parameters as in `maxpool_forward`.
     """
     sums = np.empty((runtime.get_num_threads(), x.shape[3]))
-    runtime.run(_average_forward, x.reshape(-1), x.shape, y.reshape(-1), y.shape, geometry, sums,
-                runtime.task_counter())  # fmt: skip
+    runtime.run(
+        _average_forward, x.reshape(-1), x.shape, y.reshape(-1), y.shape, geometry, sums, runtime.task_counter()
+    )
 
 
 @jit
@@ -243,5 +253,12 @@ def avgpool_backward(grad, geometry, grad_x):
 
     Parameters as in `maxpool_backward`.
     """
-    runtime.run(_average_backward, grad.reshape(-1), grad.shape, grad_x.reshape(-1), grad_x.shape, geometry,
-                runtime.task_counter())  # fmt: skip
+    runtime.run(
+        _average_backward,
+        grad.reshape(-1),
+        grad.shape,
+        grad_x.reshape(-1),
+        grad_x.shape,
+        geometry,
+        runtime.task_counter(),
+    )

@@ -80,7 +80,7 @@ class _Call:
         self.kernel, self.args = kernel, args
         self.takers = {}  # worker -> whether a helper took the part (True) or the caller gave it up (False)
         self.results = []  # None or an error from every helper that has finished
-        self.news = SimpleQueue()  # gets something after each new result; a get that Ctrl-C cuts short loses nothing else
+        self.news = SimpleQueue()  # gets something after each new result; Ctrl-C may lose it again
 
     def take(self, worker):
         """By a helper: run its part, unless the caller no longer waits for it."""

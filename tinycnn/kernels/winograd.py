@@ -93,15 +93,50 @@ def _multiply(A, plane, depth, count, packed, panel, n_panels, M, m_plane, taps,
     for p in range(points):
         b = (p * n_panels + panel) * depth * NR
         for i in range(0, count, MR):
-            gemm_tile(A, p * plane + i * depth, depth, 1, taps, 0, 1, depth, packed, b, NR,
-                      M, p * m_plane + i * NR, NR, min(MR, count - i), NR, False)  # fmt: skip
+            gemm_tile(
+                A,
+                p * plane + i * depth,
+                depth,
+                1,
+                taps,
+                0,
+                1,
+                depth,
+                packed,
+                b,
+                NR,
+                M,
+                p * m_plane + i * NR,
+                NR,
+                min(MR, count - i),
+                NR,
+                False,
+            )
 
 
 @jit
 def _forward(
-    worker, x, shape, packed, bias, pads, out_shape, y, codes, with_relu, with_pool, block, V, M, Q, T, taps, counter,
-    like, sides,
-):  # fmt: skip
+    worker,
+    x,
+    shape,
+    packed,
+    bias,
+    pads,
+    out_shape,
+    y,
+    codes,
+    with_relu,
+    with_pool,
+    block,
+    V,
+    M,
+    Q,
+    T,
+    taps,
+    counter,
+    like,
+    sides,
+):
     V, M, Q, T = V[worker], M[worker], Q[worker], T[worker]
     images, _, _, channels = shape
     height, width, filters = out_shape
@@ -127,8 +162,9 @@ def _forward(
                         output_1d(T, i * side * LANES, LANES, T, i * side * LANES, LANES, sides)
                     f = panel * NR + c
                     if with_pool:
-                        _write_pooled(T, side, tile, load(bias, f), y, codes, n, row, column, height, width, filters, f,
-                                      with_relu)  # fmt: skip
+                        _write_pooled(
+                            T, side, tile, load(bias, f), y, codes, n, row, column, height, width, filters, f, with_relu
+                        )
                     else:
                         _write(T, side, tile, load(bias, f), y, n, row, column, height, width, filters, f, with_relu)
 
@@ -152,8 +188,17 @@ def _write_pooled(T, side, tile, shift, y, codes, n, row, column, height, width,
         for j in range(0, min(tile, width - column - 1), 2):
             s = (i * side + j) * LANES
             cell = (n * (height // 2) + (row + i) // 2) * (width // 2) + (column + j) // 2
-            store_max4(y, cell * filters + f, codes, cell * filters + f, load(T, s) + shift, load(T, s + LANES) + shift,
-                       load(T, s + below) + shift, load(T, s + below + LANES) + shift, with_relu)  # fmt: skip
+            store_max4(
+                y,
+                cell * filters + f,
+                codes,
+                cell * filters + f,
+                load(T, s) + shift,
+                load(T, s + LANES) + shift,
+                load(T, s + below) + shift,
+                load(T, s + below + LANES) + shift,
+                with_relu,
+            )
 
 
 @inlined
@@ -187,9 +232,7 @@ def _gradient_tile(grad, codes, pooled, n, height, width, filters, row, column, 
 
 
 @inlined
-def _transform_gradient(
-    grad, codes, pooled, out_shape, tiles_x, n, first, count, D, plane, E, T, zeros, like, sides
-):  # fmt: skip
+def _transform_gradient(grad, codes, pooled, out_shape, tiles_x, n, first, count, D, plane, E, T, zeros, like, sides):
     """D[point, tile, filter] = A grad_Y A^T for `count` tiles."""
     height, width, filters = out_shape
     tile, side = len(like), len(sides)
@@ -223,9 +266,31 @@ def _add_input_gradient(M, m_plane, shape, pads, tiles_x, n, first, count, panel
 
 @jit
 def _backward(
-    worker, x, shape, grad, codes, pooled, out_shape, packed, pads, grad_x, wants_x, partial, bias_partial, block,
-    V, D, M, Q, T, zeros, taps, counter, like, sides,
-):  # fmt: skip
+    worker,
+    x,
+    shape,
+    grad,
+    codes,
+    pooled,
+    out_shape,
+    packed,
+    pads,
+    grad_x,
+    wants_x,
+    partial,
+    bias_partial,
+    block,
+    V,
+    D,
+    M,
+    Q,
+    T,
+    zeros,
+    taps,
+    counter,
+    like,
+    sides,
+):
     V, D, M, Q, T = V[worker], D[worker], M[worker], Q[worker], T[worker]
     images, height_x, width_x, channels = shape
     height, width, filters = out_shape
@@ -248,14 +313,31 @@ def _backward(
             for first in range(0, tiles, block):
                 count = min(block, tiles - first)
                 _transform_tiles(x, shape, pads, tiles_x, n, first, count, V, plane, Q, T, like, sides)
-                _transform_gradient(grad, codes, pooled, out_shape, tiles_x, n, first, count, D, d_plane, Q, T, zeros,
-                                    like, sides)  # fmt: skip
+                _transform_gradient(
+                    grad, codes, pooled, out_shape, tiles_x, n, first, count, D, d_plane, Q, T, zeros, like, sides
+                )
                 for p in range(points):  # grad_U[p] (filters, channels) += D[p].T @ V[p]
                     for i in range(0, filters, MR):
                         for c in range(0, channels, NR):
-                            gemm_tile(D, p * d_plane + i, 1, filters, taps, 0, 1, count, V, p * plane + c, channels,
-                                      grad_U, (p * filters + i) * channels + c, channels, min(MR, filters - i), NR,
-                                      True)  # fmt: skip
+                            gemm_tile(
+                                D,
+                                p * d_plane + i,
+                                1,
+                                filters,
+                                taps,
+                                0,
+                                1,
+                                count,
+                                V,
+                                p * plane + c,
+                                channels,
+                                grad_U,
+                                (p * filters + i) * channels + c,
+                                channels,
+                                min(MR, filters - i),
+                                NR,
+                                True,
+                            )
                 ones = (side + 1) * d_plane  # A's second row is (1, 1, ...): this point of D is the sum of the tile
                 for t in range(count):
                     for f in range(filters):
@@ -263,8 +345,9 @@ def _backward(
                 if wants_x:
                     for panel in range(n_panels):
                         _multiply(D, d_plane, filters, count, packed, panel, n_panels, M, m_plane, taps, points)
-                        _add_input_gradient(M, m_plane, shape, pads, tiles_x, n, first, count, panel, grad_x, T, like,
-                                            sides)  # fmt: skip
+                        _add_input_gradient(
+                            M, m_plane, shape, pads, tiles_x, n, first, count, panel, grad_x, T, like, sides
+                        )
 
 
 def _block(size, tile, channels, itemsize, room):
@@ -286,16 +369,36 @@ def forward(x, kernel, bias, pads, size, y, relu=False, codes=None, tile=4):
     block = _block(size, tile, channels, x.itemsize, FORWARD_ROOM)
     workers = runtime.get_num_threads()
     V, M, Q, T, U = runtime.scratch(
-        x.dtype, workers * points * (block * channels + SLACK), workers * points * (block * NR + SLACK),
-        workers * points * channels, workers * points * LANES, points * channels * filters,
-    )  # fmt: skip
+        x.dtype,
+        workers * points * (block * channels + SLACK),
+        workers * points * (block * NR + SLACK),
+        workers * points * channels,
+        workers * points * LANES,
+        points * channels * filters,
+    )
     transform_kernel(kernel, tile, U)
     runtime.run(
-        _forward, x.reshape(-1), x.shape, U, bias, tuple(pads), (*size, filters), y.reshape(-1),
-        (NO_CODES if codes is None else codes).reshape(-1), relu, codes is not None, block, V.reshape(workers, -1),
-        M.reshape(workers, -1), Q.reshape(workers, -1), T.reshape(workers, -1), np.zeros(1, np.int64),
-        runtime.task_counter(), (0,) * tile, SIDES[tile],
-    )  # fmt: skip
+        _forward,
+        x.reshape(-1),
+        x.shape,
+        U,
+        bias,
+        tuple(pads),
+        (*size, filters),
+        y.reshape(-1),
+        (NO_CODES if codes is None else codes).reshape(-1),
+        relu,
+        codes is not None,
+        block,
+        V.reshape(workers, -1),
+        M.reshape(workers, -1),
+        Q.reshape(workers, -1),
+        T.reshape(workers, -1),
+        np.zeros(1, np.int64),
+        runtime.task_counter(),
+        (0,) * tile,
+        SIDES[tile],
+    )
 
 
 @runtime.locked
@@ -314,21 +417,45 @@ def backward(x, kernel, grad, pads, size, grad_x, grad_kernel, grad_bias=None, c
     workers = runtime.get_num_threads()
     wants_x = grad_x is not None
     V, D, M, Q, T, U, partial = runtime.scratch(
-        x.dtype, workers * points * (block * channels + SLACK), workers * points * (block * filters + SLACK),
-        workers * points * (block * NR + SLACK), workers * points * max(channels, LANES), workers * points * LANES,
-        points * channels * filters, chunks * points * channels * filters,
-    )  # fmt: skip
+        x.dtype,
+        workers * points * (block * channels + SLACK),
+        workers * points * (block * filters + SLACK),
+        workers * points * (block * NR + SLACK),
+        workers * points * max(channels, LANES),
+        workers * points * LANES,
+        points * channels * filters,
+        chunks * points * channels * filters,
+    )
     if wants_x:
         transform_kernel(kernel, tile, U, transposed=True)
     partial = partial.reshape(chunks, -1)
     bias_partial = np.empty((chunks, filters))  # float64: a float32 sum over millions of pixels loses digits
     runtime.run(
-        _backward, x.reshape(-1), x.shape, grad.reshape(-1), (NO_CODES if codes is None else codes).reshape(-1),
-        codes is not None, (*size, filters), U, tuple(pads), (grad_x if wants_x else x[:0]).reshape(-1), wants_x,
-        partial, bias_partial, block, V.reshape(workers, -1), D.reshape(workers, -1), M.reshape(workers, -1),
-        Q.reshape(workers, -1), T.reshape(workers, -1), np.zeros(LANES, x.dtype), np.zeros(1, np.int64),
-        runtime.task_counter(), (0,) * tile, SIDES[tile],
-    )  # fmt: skip
+        _backward,
+        x.reshape(-1),
+        x.shape,
+        grad.reshape(-1),
+        (NO_CODES if codes is None else codes).reshape(-1),
+        codes is not None,
+        (*size, filters),
+        U,
+        tuple(pads),
+        (grad_x if wants_x else x[:0]).reshape(-1),
+        wants_x,
+        partial,
+        bias_partial,
+        block,
+        V.reshape(workers, -1),
+        D.reshape(workers, -1),
+        M.reshape(workers, -1),
+        Q.reshape(workers, -1),
+        T.reshape(workers, -1),
+        np.zeros(LANES, x.dtype),
+        np.zeros(1, np.int64),
+        runtime.task_counter(),
+        (0,) * tile,
+        SIDES[tile],
+    )
     gather_kernel_gradient(partial, tile, grad_kernel)
     if grad_bias is not None:
         sum_chunks(bias_partial, grad_bias)

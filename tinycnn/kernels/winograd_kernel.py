@@ -77,14 +77,25 @@ def _workspace(tile, dtype):
 def transform_kernel(kernel, tile, U, transposed=False):
     """Fill `U`, flat, with the transformed kernel; only inside a `runtime.locked` function, like the next one."""
     runtime.run(
-        _transform_kernel, kernel.reshape(-1), kernel.shape[2:], U, _workspace(tile, kernel.dtype), transposed,
-        runtime.task_counter(), SIDES[tile],
-    )  # fmt: skip
+        _transform_kernel,
+        kernel.reshape(-1),
+        kernel.shape[2:],
+        U,
+        _workspace(tile, kernel.dtype),
+        transposed,
+        runtime.task_counter(),
+        SIDES[tile],
+    )
 
 
 def gather_kernel_gradient(partial, tile, grad_kernel):
     """Fill `grad_kernel` ``(3, 3, channels, filters)`` from the chunks' gradients of the transformed kernel."""
     runtime.run(
-        _gather_kernel_gradient, partial.reshape(-1), grad_kernel.shape[2:], grad_kernel.reshape(-1),
-        _workspace(tile, grad_kernel.dtype), runtime.task_counter(), SIDES[tile],
-    )  # fmt: skip
+        _gather_kernel_gradient,
+        partial.reshape(-1),
+        grad_kernel.shape[2:],
+        grad_kernel.reshape(-1),
+        _workspace(tile, grad_kernel.dtype),
+        runtime.task_counter(),
+        SIDES[tile],
+    )

@@ -57,8 +57,14 @@ def _output_adjoint_2(t):
 def _input_adjoint_4(t):
     m0, m1, m2, m3, m4, m5 = t
     near, far, near_odd, far_odd = m1 + m2, m3 + m4, m2 - m1, m4 - m3
-    return (4.0 * m0, 4.0 * near_odd + 2.0 * far_odd + 4.0 * m5, -5.0 * m0 - 4.0 * near - far,
-            -1.0 * near_odd - 2.0 * far_odd - 5.0 * m5, m0 + near + far, m5)  # fmt: skip
+    return (
+        4.0 * m0,
+        4.0 * near_odd + 2.0 * far_odd + 4.0 * m5,
+        -5.0 * m0 - 4.0 * near - far,
+        -1.0 * near_odd - 2.0 * far_odd - 5.0 * m5,
+        m0 + near + far,
+        m5,
+    )
 
 
 def _input_adjoint_2(t):

@@ -1,7 +1,6 @@
 """Element-wise activations and softmax, and how a layer's ``activation=`` argument becomes one of them."""
 
 import importlib
-import pkgutil
 
 import numpy as np
 
@@ -315,5 +314,5 @@ def restore(spec):
 def _import_all_layers():
     # A class registers itself when its module is imported, and a saved architecture may name any of them.
     package = importlib.import_module("tinycnn.layers")
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"tinycnn.layers.{module.name}")
+    for name in package.__all__:
+        getattr(package, name)

@@ -48,9 +48,19 @@ class _Convolution(Layer):
     skips_input_grad = True
 
     def __init__(
-        self, filters, kernel_size, strides=1, padding="valid", dilation_rate=1, groups=1, activation=None,
-        use_bias=True, kernel_initializer="glorot_uniform", bias_initializer="zeros", name=None,
-    ):  # fmt: skip
+        self,
+        filters,
+        kernel_size,
+        strides=1,
+        padding="valid",
+        dilation_rate=1,
+        groups=1,
+        activation=None,
+        use_bias=True,
+        kernel_initializer="glorot_uniform",
+        bias_initializer="zeros",
+        name=None,
+    ):
         super().__init__(name)
         kind = type(self).__name__
         if not isinstance(filters, (int, np.integer)) or filters < 1:
@@ -211,9 +221,15 @@ class Conv2D(_Convolution):
         """`backward` from the gradient before the activation or, with `codes`, after a 2x2 max-pool."""
         grad_x = self._buffer("grad_x", self._x.shape) if input_grad else None
         conv.backward(
-            self._x, self.params["kernel"], grad, self._geometry, grad_x, self.grads["kernel"], self.grads.get("bias"),
+            self._x,
+            self.params["kernel"],
+            grad,
+            self._geometry,
+            grad_x,
+            self.grads["kernel"],
+            self.grads.get("bias"),
             codes,
-        )  # fmt: skip
+        )
         return grad_x
 
 
@@ -243,13 +259,30 @@ class Conv2DTranspose(_Convolution):
     """
 
     def __init__(
-        self, filters, kernel_size, strides=1, padding="valid", activation=None, use_bias=True,
-        kernel_initializer="glorot_uniform", bias_initializer="zeros", name=None,
-    ):  # fmt: skip
+        self,
+        filters,
+        kernel_size,
+        strides=1,
+        padding="valid",
+        activation=None,
+        use_bias=True,
+        kernel_initializer="glorot_uniform",
+        bias_initializer="zeros",
+        name=None,
+    ):
         super().__init__(
-            filters, kernel_size, strides, padding, 1, 1, activation, use_bias, kernel_initializer, bias_initializer,
+            filters,
+            kernel_size,
+            strides,
+            padding,
+            1,
+            1,
+            activation,
+            use_bias,
+            kernel_initializer,
+            bias_initializer,
             name,
-        )  # fmt: skip
+        )
 
     def config(self):
         return {k: v for k, v in super().config().items() if k not in ("dilation_rate", "groups")}

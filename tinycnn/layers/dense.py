@@ -51,9 +51,14 @@ class Dense(Layer):
     skips_input_grad = True
 
     def __init__(
-        self, units, activation=None, use_bias=True, kernel_initializer="glorot_uniform", bias_initializer="zeros",
+        self,
+        units,
+        activation=None,
+        use_bias=True,
+        kernel_initializer="glorot_uniform",
+        bias_initializer="zeros",
         name=None,
-    ):  # fmt: skip
+    ):
         super().__init__(name)
         if not isinstance(units, (int, np.integer)) or units < 1:
             raise ValueError(f"Dense: units must be a positive int, got {units!r}")

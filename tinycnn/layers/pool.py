@@ -35,9 +35,8 @@ class _Pooling(Layer):
                 'make the window smaller or use padding="same"'
             )
         return *(
-            (n - window) // stride + 1
-            for n, window, stride in zip(size, self.pool_size, self.strides, strict=True)
-        ), channels  # fmt: skip
+            (n - window) // stride + 1 for n, window, stride in zip(size, self.pool_size, self.strides, strict=True)
+        ), channels
 
     def create(self, input_shape):
         (top, _), (left, _) = (

@@ -169,7 +169,7 @@ def fit_autoencoder(model, data, validation=None, *, level=0.1, seed=0, **option
 
     Examples
     --------
-    >>> from tinycnn.data import chest_phantoms
+    >>> from tinycnn.study.films.phantoms import chest_phantoms
     >>> train, test, _ = chest_phantoms(n_train=4, n_test=1, size=32, mode="L")
     >>> model = denoising_autoencoder(channels=1, filters=(4,))
     >>> history = fit_autoencoder(model, train, test, epochs=2, verbose=0)

@@ -1,4 +1,4 @@
-"""A small network for chest films: the architecture of the best recipe in `tinycnn.recipe`."""
+"""A small network for chest films: the architecture of the best recipe in `tinycnn.study.recipe`."""
 
 from tinycnn.layers.activation import ReLU
 from tinycnn.layers.conv import Conv2D

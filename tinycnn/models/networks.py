@@ -169,9 +169,7 @@ def deep_encoder(classes=3, filters=(16, 32, 64, 128, 256), dropout=0.5, momentu
 
 def _convolution(filters, strides=1, *, momentum):
     """Convolution, normalisation, ReLU; no bias, since the normalisation has its own (`beta`)."""
-    convolution = Conv2D(
-        filters, 3, strides=strides, padding="same", use_bias=False, kernel_initializer="he_normal"
-    )  # fmt: skip
+    convolution = Conv2D(filters, 3, strides=strides, padding="same", use_bias=False, kernel_initializer="he_normal")
     return [convolution, BatchNorm(momentum), ReLU()]
 
 

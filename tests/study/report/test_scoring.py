@@ -1,0 +1,136 @@
+"""A run's numbers: against scikit-learn, counted by hand, and through JSON and back."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from tinycnn import files
+from tinycnn.data import Dataset
+from tinycnn.study import provenance
+from tinycnn.study.report import scoring
+
+NAMES = ("Covid", "Normal", "Viral Pneumonia")
+
+
+def predictions(n=40, seed=0):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 3, n)
+    scores = rng.normal(size=(n, 3)) + 1.5 * np.eye(3)[labels]
+    powers = np.exp(scores)
+    return labels, powers / powers.sum(axis=1, keepdims=True)
+
+
+def dataset(n=6, seed=0):
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, 256, (n, 4, 5, 1), dtype=np.uint8)
+    return Dataset(images, np.arange(n) % 3, NAMES, [f"test/{i}.png" for i in range(n)])
+
+
+def test_scores_agree_with_scikit_learn():
+    sklearn = pytest.importorskip("sklearn.metrics")
+    labels, probabilities = predictions()
+    scores = scoring.score_predictions(labels, probabilities, NAMES)
+    predicted = probabilities.argmax(axis=1)
+    assert scores["accuracy"] == pytest.approx(sklearn.accuracy_score(labels, predicted))
+    assert scores["balanced_accuracy"] == pytest.approx(sklearn.balanced_accuracy_score(labels, predicted))
+    assert scores["macro_f1"] == pytest.approx(sklearn.f1_score(labels, predicted, average="macro"))
+    assert scores["confusion_matrix"] == sklearn.confusion_matrix(labels, predicted).tolist()
+    for k, name in enumerate(NAMES):
+        assert scores["classes"][name]["auc"] == pytest.approx(sklearn.roc_auc_score(labels == k, probabilities[:, k]))
+    low, high = scores["accuracy_interval"]
+    assert low < scores["accuracy"] < high
+    assert scores["macro_f1_interval"][0] < scores["macro_f1"] < scores["macro_f1_interval"][1]
+
+
+def test_a_class_without_images_gives_no_nan():
+    scores = scoring.score_predictions([0, 0, 1], [[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.1, 0.8, 0.1]], NAMES)
+    assert scores["classes"]["Viral Pneumonia"]["auc"] is None
+    assert scores["classes"]["Viral Pneumonia"]["sensitivity"] is None
+    json.dumps(scores, allow_nan=False)
+
+
+def test_copies_widen_the_bootstrap():
+    labels, probabilities = predictions(30)
+    labels, probabilities = np.repeat(labels, 4), np.repeat(probabilities, 4, axis=0)
+    apart = scoring.score_predictions(labels, probabilities, NAMES)["macro_f1_interval"]
+    together = scoring.score_predictions(labels, probabilities, NAMES, groups=np.arange(120) // 4)["macro_f1_interval"]
+    assert together[1] - together[0] > 1.5 * (apart[1] - apart[0])
+
+
+def test_scores_refuse_what_does_not_fit():
+    with pytest.raises(ValueError, match=r"shape \(2, 3\), got \(2, 2\)"):
+        scoring.score_predictions([0, 1], [[0.5, 0.5], [0.5, 0.5]], NAMES)
+
+
+class Fixed:
+    """A model that gives the probabilities it was made with."""
+
+    def __init__(self, probabilities):
+        self.probabilities = np.asarray(probabilities, np.float32)
+
+    def predict(self, data, batch_size):
+        return self.probabilities[: len(data)]
+
+
+def test_near_copies_are_left_out():
+    test = dataset()
+    model = Fixed(np.eye(3)[[0, 1, 2, 1, 1, 0]] * 0.9 + 0.1 / 3)  # wrong about images 3 and 5
+    groups = np.array([0, 1, 2, 7, 8, 9])
+    audit = SimpleNamespace(test_groups=groups, leak_free_test=np.array([3, 4, 5]))
+    scored, probabilities = scoring.score_model(model, test, audit)
+    assert list(scored) == ["all 6 test images", "3 without near-copies"]
+    assert [scores["correct"] for scores in scored.values()] == [4, 1]
+    assert probabilities.shape == (6, 3)
+    text = scoring.leak_text(scored)
+    assert "the 6 test images: 3." in text and "0.333 on the other 3, not 0.667" in text
+    assert list(scoring.score_model(model, test)[0]) == ["all 6 test images"]
+    assert "No near-copy" in scoring.leak_text(scoring.score_model(model, test)[0])
+    audit.leak_free_test = np.array([], int)
+    scored, _ = scoring.score_model(model, test, audit)
+    assert list(scored) == ["all 6 test images"]
+    assert "All 6 test images are near-copies of training images." in scoring.leak_text(scored)
+    with pytest.raises(ValueError, match="audit is of 2 test images, the test set has 6"):
+        scoring.score_model(model, test, SimpleNamespace(test_groups=np.arange(2), leak_free_test=[]))
+
+
+def test_predictions_by_path():
+    test = dataset()
+    listed = scoring.list_predictions(test, np.eye(3)[[0, 1, 2, 1, 1, 0]])
+    assert listed[3] == {"path": "test/3.png", "true": "Covid", "predicted": "Normal", "probabilities": [0.0, 1.0, 0.0]}
+    assert len(scoring.list_predictions(Dataset(test.images, test.labels, NAMES), np.eye(3)[[0] * 6])) == 6
+
+
+def test_tables_line_up():
+    labels, probabilities = predictions()
+    scores = scoring.score_predictions(labels, probabilities, NAMES)
+    lines = scoring.scores_text({"all 40 test images": scores, "few": scores}).split("\n")
+    assert len(lines) == 3 and len({len(line) for line in lines}) == 1
+    lines = scoring.matrix_text(scores["confusion_matrix"], NAMES).split("\n")
+    assert len(lines) == 4 and len({len(line) for line in lines}) == 1
+
+
+def test_hash_follows_every_pixel_label_and_name():
+    data = dataset()
+    first = provenance.dataset_hash(data, None, data)
+    assert first == provenance.dataset_hash(dataset(), dataset()) and len(first) == 64
+    images = data.images.copy()
+    images[3, 1, 2, 0] ^= 1
+    others = [
+        Dataset(images, data.labels, NAMES),
+        Dataset(data.images, data.labels[::-1], NAMES),
+        Dataset(data.images, data.labels, ("a", "b", "c")),
+        Dataset(data.images.reshape(6, 5, 4, 1), data.labels, NAMES),
+    ]
+    hashes = {provenance.dataset_hash(other, data) for other in others} | {first}
+    assert len(hashes) == 5
+
+
+def test_environment_and_json(tmp_path):
+    found = provenance.environment()
+    assert found["versions"]["numpy"] == np.__version__
+    assert found["threads"] >= 1
+    files.write_json(tmp_path / "r.json", {"x": np.float32(0.5), "y": float("nan"), **found})
+    read = json.loads((tmp_path / "r.json").read_text())
+    assert read["x"] == 0.5 and read["y"] is None and read["versions"] == found["versions"]

@@ -1,0 +1,72 @@
+"""Numbers, images and errors of a command line; the examples' own tests see them at work."""
+
+import argparse
+import errno
+
+import numpy as np
+import pytest
+
+from tinycnn.study.command_line import add_data_options, answer, at_least, load_audited
+
+
+def parser_of(**options):
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--n", **options)
+    add_data_options(parser)
+    return parser
+
+
+@pytest.mark.parametrize(
+    "kind, text, words",
+    [
+        (at_least(1), "0", "must be at least 1, got 0"),
+        (at_least(1), "x", "invalid whole number value: 'x'"),
+        (at_least(0, 0.5, float), "0.7", "must be from 0 to 0.5, got 0.7"),
+        (at_least(0, 0.5, float), "nan", "must be from 0 to 0.5, got nan"),
+    ],
+)
+def test_numbers_out_of_range(kind, text, words, capsys):
+    with pytest.raises(SystemExit):
+        parser_of(type=kind).parse_args(["--n", text])
+    assert words in capsys.readouterr().err
+
+
+def test_numbers_in_range():
+    assert at_least(1)("1") == 1 and at_least(0, 0.5, float)("0.5") == 0.5
+
+
+def test_asking_for_synthetic_images_beats_the_environment(monkeypatch):
+    monkeypatch.setenv("TINYCNN_DATA", "/no/such/folder")
+    options = parser_of().parse_args(["--phantoms", "4"])
+    data, found, path = load_audited(options, 16, "L")
+    assert path is None and data.train.images.shape == (12, 16, 16, 1) and len(data.test) == 6
+    assert len(found.groups) == 18
+    with pytest.raises(OSError, match="/no/such/folder"):
+        load_audited(parser_of().parse_args([]), 16)
+
+
+@pytest.mark.parametrize(
+    "error, code, words",
+    [
+        (KeyboardInterrupt(), 130, "stopped; go on"),
+        (MemoryError(), 2, "try less"),
+        (OSError(errno.ENOSPC, "No space left on device", "out.npz"), 2, "error: No space left on device: out.npz"),
+        (ValueError('pass on_error="skip"'), 2, "error: pass --skip-bad-files"),
+        (FloatingPointError("loss is nan"), 2, "error: loss is nan"),
+    ],
+)
+def test_errors_in_words(error, code, words, capsys):
+    def run(options):
+        raise error
+
+    assert answer(run, None, stopped="go on", memory="less") == code
+    assert words in "".join(capsys.readouterr())
+
+
+def test_what_is_not_foreseen_is_not_hidden():
+    def run(options):
+        return np.zeros(2)[5]
+
+    with pytest.raises(IndexError):
+        answer(run, None, "", "")
+    assert answer(lambda options: options, 7, "", "") == 7

@@ -1,0 +1,11 @@
+"""Looking into a network: where it looks, and whether to believe that."""
+
+from tinycnn.inside.saliency import feature_maps, grad_cam, inside_by_class, mass_inside, randomization_check
+
+__all__ = [
+    "feature_maps",
+    "grad_cam",
+    "inside_by_class",
+    "mass_inside",
+    "randomization_check",
+]

@@ -1,0 +1,267 @@
+"""Whether a probability means what it says: of the images called "90 % Covid", are nine in ten Covid?
+
+Brier score, reliability curve, expected calibration error, and temperature scaling to repair a network that is
+too sure of itself.
+"""
+
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+
+from tinycnn.scores.metrics import check_scores
+
+
+class ReliabilityCurve(NamedTuple):
+    """Mean confidence against accuracy, per bin of confidence; arrays of shape (bins,), `edges` (bins + 1,).
+
+    `confidence` and `accuracy` are nan where `count`, the number of images in the bin, is 0.
+    """
+
+    edges: np.ndarray
+    confidence: np.ndarray
+    accuracy: np.ndarray
+    count: np.ndarray
+
+
+def log_loss(probabilities, labels):
+    """Mean of ``-log p(true class)``: what training minimises, without smoothing or weights.
+
+    Parameters
+    ----------
+    probabilities : array of float, shape (images, classes)
+        A probability of 0 counts as the smallest float32, 1e-38.
+    labels : sequence of int, shape (images,)
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ValueError
+        For labels or rows that do not fit.
+
+    Examples
+    --------
+    >>> round(log_loss([[0.5, 0.5], [0.25, 0.75]], [0, 1]), 4)
+    0.4904
+    """
+    labels, probabilities = _check_probabilities(probabilities, labels)
+    of_truth = probabilities[np.arange(len(labels)), labels]
+    return float(-np.log(np.maximum(of_truth, np.finfo(np.float32).tiny)).mean())
+
+
+def brier_score(probabilities, labels):
+    """Mean squared distance between the probabilities and the truth: 0 is perfect, 2 the worst.
+
+    ``mean over images of  sum_k (probability_k - [k is the true class])^2``, Brier's own form for several
+    classes.  With two classes that is twice the one-column form which some libraries use.
+
+    Parameters
+    ----------
+    probabilities : array of float, shape (images, classes)
+        Rows sum to 1.
+    labels : sequence of int, shape (images,)
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit, a label has no column, or a row is not a probability distribution.
+
+    References
+    ----------
+    G. W. Brier, "Verification of forecasts expressed in terms of probability", Monthly Weather Review 78, 1950.
+
+    Examples
+    --------
+    >>> round(brier_score([[0.8, 0.1, 0.1], [0.2, 0.5, 0.3]], [0, 1]), 3)
+    0.22
+    """
+    labels, probabilities = _check_probabilities(probabilities, labels)
+    truth = np.eye(probabilities.shape[1])[labels]  # (images, classes)
+    return float(np.mean(np.sum((probabilities - truth) ** 2, axis=1)))
+
+
+def reliability_curve(probabilities, labels, bins=10):
+    """Accuracy of the predictions, sorted into equal-width bins of the probability given to them.
+
+    Bin b holds the images whose largest probability lies in ``(b / bins, (b + 1) / bins]``.
+
+    Parameters
+    ----------
+    probabilities : array of float, shape (images, classes)
+        Rows sum to 1.
+    labels : sequence of int, shape (images,)
+    bins : int
+        At least 1.
+
+    Returns
+    -------
+    ReliabilityCurve
+        On the diagonal confidence = accuracy; below it the network is too sure.
+
+    Raises
+    ------
+    ValueError
+        As `brier_score`; for `bins` below 1.
+
+    References
+    ----------
+    C. Guo et al., "On calibration of modern neural networks", ICML 2017, section 2.
+
+    Examples
+    --------
+    >>> curve = reliability_curve([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7]], [0, 1, 1], bins=2)
+    >>> curve.count, curve.confidence.round(3), curve.accuracy.round(3)
+    (array([0, 3]), array([nan, 0.8]), array([  nan, 0.667]))
+    """
+    if bins < 1:
+        raise ValueError(f"bins must be at least 1, got {bins}")
+    labels, probabilities = _check_probabilities(probabilities, labels)
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == labels
+    edges = np.linspace(0.0, 1.0, bins + 1)
+    # Inner edges only: a probability that rounding lifts over 1 still belongs to the last bin.
+    where = np.searchsorted(edges[1:-1], confidence, side="left")  # (images,)
+    count = np.bincount(where, minlength=bins)
+    divisor = np.where(count, count, np.nan)
+    return ReliabilityCurve(
+        edges,
+        np.bincount(where, confidence, minlength=bins) / divisor,
+        np.bincount(where, right, minlength=bins) / divisor,
+        count,
+    )
+
+
+def expected_calibration_error(probabilities, labels, bins=10):
+    """Mean gap between confidence and accuracy over the bins of `reliability_curve`, weighted by their images.
+
+    ``sum_b count_b / images * |accuracy_b - confidence_b|``, from 0 to 1.  Arguments and errors as there.  With
+    few images the gap is never 0, even for perfect probabilities: compare only numbers from equally many images
+    and equally many bins.
+
+    References
+    ----------
+    M. P. Naeini, G. F. Cooper, M. Hauskrecht, "Obtaining well calibrated probabilities using Bayesian binning",
+    AAAI 2015; C. Guo et al., ICML 2017, equation 3.
+
+    Examples
+    --------
+    >>> round(expected_calibration_error([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7]], [0, 1, 1]), 3)
+    0.4
+    """
+    curve = reliability_curve(probabilities, labels, bins)
+    gaps = np.abs(curve.accuracy - curve.confidence)
+    return float(np.nansum(curve.count * gaps) / curve.count.sum())
+
+
+def fit_temperature(logits, labels, limits=(0.05, 20.0)):
+    """The number T that makes ``softmax(logits / T)`` fit the labels best, to be used on other images.
+
+    Minimises the negative log-likelihood.  In ``b = 1 / T`` it is convex, with slope
+    ``g(b) = mean_i(sum_k p_ik z_ik - z_i,label)`` and curvature the mean variance of the logits under
+    ``p = softmax(b z)``; Newton's method finds ``g(b) = 0``, falling back to halving a bracket.  T > 1 softens a
+    network that is too sure, T < 1 sharpens a timid one; the predicted class never changes.
+
+    Parameters
+    ----------
+    logits : array of float, shape (images, classes)
+        Before the softmax, of *validation* images: on the training images the network looks too sure for good
+        reason, and on the test images the fit would flatter the result.
+    labels : sequence of int, shape (images,)
+    limits : pair of float
+        Smallest and largest temperature to return.
+
+    Returns
+    -------
+    float
+        1.0 with a RuntimeWarning if every image is classified correctly: the likelihood then rises for ever as
+        T goes to 0, and the data say nothing about how sure the network may be.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit, a label has no column, a logit is not finite, or `limits` are not
+        0 < low < high.
+
+    References
+    ----------
+    C. Guo et al., "On calibration of modern neural networks", ICML 2017, section 4.2.
+
+    Examples
+    --------
+    Three of four right, all with odds of e^4 to 1, where odds of 3 to 1 would be honest:
+
+    >>> round(fit_temperature([[4, 0], [4, 0], [0, 4], [4, 0]], [0, 0, 1, 1]), 4)
+    3.641
+    """
+    low, high = limits
+    if not 0 < low < high < np.inf:
+        raise ValueError(f"limits must be 0 < low < high, got {limits}")
+    labels, logits = check_scores(labels, logits, "labels")
+    if not np.isfinite(logits).all():
+        raise ValueError(f"logits are not finite, first in row {int((~np.isfinite(logits)).any(axis=1).argmax())}")
+    true_logit = logits[np.arange(len(labels)), labels]  # (images,)
+    if (true_logit == logits.max(axis=1)).all():
+        warnings.warn(
+            f"all {len(labels)} images are classified correctly, so no temperature can be fitted; returning 1.0",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return 1.0
+
+    def slope_and_curvature(b):
+        p = apply_temperature(logits, 1 / b)  # (images, classes)
+        mean = np.sum(p * logits, axis=1)
+        variance = np.sum(p * (logits - mean[:, None]) ** 2, axis=1)
+        return np.mean(mean - true_logit), np.mean(variance)
+
+    left, right = 1 / high, 1 / low
+    if slope_and_curvature(left)[0] >= 0:
+        return float(high)
+    if slope_and_curvature(right)[0] <= 0:
+        return float(low)
+    b = min(max(1.0, left), right)
+    for _ in range(100):
+        slope, curvature = slope_and_curvature(b)
+        left, right = (left, b) if slope > 0 else (b, right)
+        newton = b - slope / curvature if curvature > 0 else np.nan
+        following = newton if left <= newton <= right else (left + right) / 2
+        if abs(following - b) <= 1e-12 * b:
+            break
+        b = following
+    return float(1 / b)
+
+
+def apply_temperature(logits, temperature):
+    """Probabilities ``softmax(logits / temperature)`` of shape (images, classes), computed in float64.
+
+    Raises
+    ------
+    ValueError
+        If `temperature` is not positive.
+
+    Examples
+    --------
+    >>> apply_temperature([[4.0, 0.0]], 3.641).round(3)
+    array([[0.75, 0.25]])
+    """
+    if not temperature > 0:
+        raise ValueError(f"temperature must be positive, got {temperature}")
+    scaled = np.asarray(logits, np.float64) / temperature
+    powers = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def _check_probabilities(probabilities, labels):
+    labels, probabilities = check_scores(labels, probabilities, "labels")
+    # Float32 softmax rows miss 1 by about 1e-6.
+    wrong = (probabilities < 0).any(axis=1) | ~(np.abs(probabilities.sum(axis=1) - 1) < 1e-3)
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise ValueError(
+            f"row {row} of the probabilities, {probabilities[row].tolist()}, is not a distribution: values must not "
+            "be negative and must sum to 1 (of logits take the softmax first)"
+        )
+    return labels, probabilities

@@ -1,0 +1,421 @@
+"""Pictures of results, saved as PNG: curves, confusion matrix, images, ROC, reliability.
+
+Every function writes one file, whole or not at all, and returns its path.  Nothing here touches matplotlib.pyplot,
+so no window opens, no figure stays in memory, and a program's own pyplot figures are left alone.  Curves differ by
+line style and marker as well as by colour (M. Okabe and K. Ito's colour-blind-safe set, 2008), so they survive a
+grey printer.
+
+Common to all: `path` is the PNG file to write; `title` (str or None) stands above the picture; `note` (str or None)
+is printed small below it, and is the place to say what the data are and are not.
+"""
+
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from tinycnn.files import atomic_write
+from tinycnn.scores.intervals import wilson_interval
+from tinycnn.scores.metrics import label_vector
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+LINES = ("-", (0, (5, 2)), (0, (1, 1.3)), (0, (5, 1.5, 1, 1.5)), (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)))
+MARKERS = "osD^vX"
+WRONG = COLOURS[1]
+
+
+def plot_history(history, path, *, title="Training history", note=None):
+    """Loss and accuracy over the epochs, for training and, where there is one, validation.
+
+    Parameters
+    ----------
+    history : mapping of str to sequence of float
+        One value per epoch under ``loss`` and, each optional, ``accuracy``, ``val_loss``, ``val_accuracy``.
+        Without any accuracy (an autoencoder's history) only the loss is drawn.
+    path, title, note
+        As in the module docstring.
+
+    Returns
+    -------
+    pathlib.Path
+
+    Raises
+    ------
+    ValueError
+        If there is no loss or no epoch.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> plot_history({"loss": [1.1, 0.7, 0.5], "val_loss": [1.0, 0.8, 0.8]}, tempfile.mkdtemp() + "/history.png").name
+    'history.png'
+    """
+    series = {key: np.asarray(history[key], float) for key in history if len(history[key])}
+    if "loss" not in series:
+        raise ValueError(f"the history has no epoch under 'loss'; it holds { {k: len(history[k]) for k in history} }")
+    panels = [("loss", "Loss (mean per image)")]
+    if "accuracy" in series or "val_accuracy" in series:
+        panels.append(("accuracy", "Accuracy (% of images)"))
+    figure = Figure(figsize=(5.2 * len(panels), 4.2), layout="constrained")
+    for axes, (key, label) in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels, strict=True):
+        scale = 100 if key == "accuracy" else 1
+        for i, (name, who) in enumerate(((key, "training"), ("val_" + key, "validation"))):
+            if name not in series:
+                continue
+            values = series[name] * scale
+            # Markers on every epoch of a long run would merge into a thick line.
+            gap = max(1, len(values) // 12)
+            axes.plot(
+                np.arange(1, len(values) + 1),
+                values,
+                color=COLOURS[i],
+                linestyle=LINES[i],
+                marker=MARKERS[i],
+                markevery=gap,
+                markersize=5,
+                label=who,
+            )
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
+        longest = max(len(series[name]) for name in (key, "val_" + key) if name in series)
+        axes.set_xlim(0.5, longest + 0.5)
+        if key == "accuracy":
+            axes.set_ylim(top=101)
+        axes.set_xlabel("Epoch")
+        axes.set_ylabel(label)
+        axes.grid(alpha=0.3)
+        axes.legend(loc="best", handlelength=3.5)
+    return _save(figure, path, title, note)
+
+
+def plot_confusion_matrix(matrix, class_names, path, *, title="Confusion matrix", note=None):
+    """Counts and, below each, the share of its row: of the images of this class, how many were called what.
+
+    Parameters
+    ----------
+    matrix : array of int, shape (classes, classes)
+        Rows are true classes, columns predicted ones, as `tinycnn.scores.metrics.confusion_matrix` gives it.
+    class_names : sequence of str
+    path, title, note
+        As in the module docstring; the number of correct images follows the title.
+
+    Returns
+    -------
+    pathlib.Path
+
+    Raises
+    ------
+    ValueError
+        If the matrix is not square or does not fit the names.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> plot_confusion_matrix([[26, 0], [2, 18]], ["Covid", "Normal"], tempfile.mkdtemp() + "/confusion.png").name
+    'confusion.png'
+    """
+    matrix = np.asarray(matrix)
+    classes = len(class_names)
+    if matrix.shape != (classes, classes):
+        raise ValueError(f"the matrix must be {classes} x {classes} for {classes} class names, got {matrix.shape}")
+    totals = matrix.sum(axis=1, keepdims=True)
+    percent = 100 * matrix / np.maximum(totals, 1)  # (classes, classes)
+    side = 1.05 * classes
+    figure = Figure(figsize=(side + 3.2, side + 1.8), layout="constrained")
+    axes = figure.subplots()
+    # Blues gets steadily darker, so the order of the shares survives a grey printer.
+    image = axes.imshow(percent, cmap="Blues", vmin=0, vmax=100)
+    for (row, column), count in np.ndenumerate(matrix):
+        share = f"{percent[row, column]:.0f} %" if totals[row, 0] else "–"
+        colour = "white" if percent[row, column] > 55 else "black"
+        axes.text(column, row - 0.03, f"{count}", ha="center", va="bottom", color=colour, fontsize=13)
+        axes.text(column, row + 0.05, share, ha="center", va="top", color=colour, fontsize=9)
+    names = [_wrap(name, 11) for name in class_names]
+    axes.set_xticks(range(classes), names)
+    axes.set_yticks(range(classes), [f"{name}\n(n = {n})" for name, n in zip(names, totals[:, 0], strict=True)])
+    axes.set_xticks(np.arange(classes - 1) + 0.5, minor=True)
+    axes.set_yticks(np.arange(classes - 1) + 0.5, minor=True)
+    axes.grid(which="minor", color="white", linewidth=2)
+    axes.tick_params(which="both", length=0)
+    axes.set_xlabel("Predicted class")
+    axes.set_ylabel("True class (n images)")
+    bar = figure.colorbar(image, ax=axes, shrink=0.8, format=PercentFormatter(decimals=0, symbol=" %"))
+    bar.set_label("Share of the true class")
+    right, images = int(np.trace(matrix)), int(matrix.sum())
+    score = f"{title}: {right} of {images} correct" + (f" ({100 * right / images:.1f} %)" if images else "")
+    return _save(figure, path, score, note)
+
+
+def plot_sample_grid(
+    images, labels, class_names, path, *, n=16, predictions=None, probabilities=None, title="Sample images", note=None
+):
+    """Images under their class names and, if given, under what the network called them.
+
+    A wrong prediction is marked by a cross and a thick frame.
+
+    Parameters
+    ----------
+    images : array, shape (images, height, width, 1 or 3) or (images, height, width)
+        uint8, or float from 0 to 1.
+    labels : sequence of int, shape (images,)
+    class_names : sequence of str
+    n : int
+        Show at most so many, spread evenly over `images`, so that a set sorted by class shows all classes.
+    predictions : sequence of int, shape (images,), optional
+    probabilities : array of float, shape (images, classes), optional
+        Adds the probability of the prediction; without `predictions` the largest one is the prediction.
+    path, title, note
+        As in the module docstring.
+
+    Returns
+    -------
+    pathlib.Path
+
+    Raises
+    ------
+    ValueError
+        If there is no image, sizes do not fit, or a label has no name.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 1), dtype=np.uint8)
+    >>> plot_sample_grid(images, [0, 1, 1], ["Covid", "Normal"], tempfile.mkdtemp() + "/grid.png").name
+    'grid.png'
+    """
+    images, labels = _pictures(images, "images"), label_vector(labels, "labels", len(class_names))
+    if probabilities is not None:
+        probabilities = np.asarray(probabilities)
+        predictions = probabilities.argmax(axis=1) if predictions is None else predictions
+    if predictions is not None:
+        predictions = label_vector(predictions, "predictions", len(class_names))
+    sizes = {"images": images, "labels": labels, "predictions": predictions, "probabilities": probabilities}
+    counts = {name: len(array) for name, array in sizes.items() if array is not None}
+    if len(set(counts.values())) > 1 or n < 1:
+        raise ValueError(f"one label (and prediction) per image is needed, and n of at least 1: got {counts}, n = {n}")
+    shown = np.unique(np.linspace(0, len(images) - 1, min(n, len(images))).round().astype(int))
+    columns = int(np.ceil(np.sqrt(len(shown))))
+    rows = -(-len(shown) // columns)
+    lines = 1 if predictions is None else 2
+    figure = Figure(figsize=(max(4.0, 2.0 * columns), (2.0 + 0.14 * lines) * rows + 0.7), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat[len(shown) :]:
+        axes.axis("off")
+    for axes, i in zip(grid.flat, shown, strict=False):
+        _show(axes, images[i])
+        text, wrong = str(class_names[labels[i]]), False
+        if predictions is not None:
+            wrong = predictions[i] != labels[i]
+            sure = "" if probabilities is None else f" {100 * probabilities[i][predictions[i]]:.0f} %"
+            text += f"\n{'✗' if wrong else '✓'} {class_names[predictions[i]]}{sure}"
+        axes.set_title(_plain(text), fontsize=8, fontweight="bold" if wrong else "normal", pad=4)
+        axes.spines[:].set(visible=wrong, color=WRONG, linewidth=3)
+    legend = "" if predictions is None else "; first line: true class, second: prediction"
+    return _save(figure, path, title + legend, note)
+
+
+def plot_image_rows(rows, path, *, n=6, title=None, note=None):
+    """The same images at several stages, one stage per row: original, noisy, denoised.
+
+    Parameters
+    ----------
+    rows : mapping of str to array, shape (images, height, width, 1 or 3) or (images, height, width)
+        Title of each row and its images: uint8, or float from 0 to 1 (values beyond are clipped).
+    n : int
+        Show the first so many of each row.
+    path, title, note
+        As in the module docstring.
+
+    Returns
+    -------
+    pathlib.Path
+
+    Raises
+    ------
+    ValueError
+        If there is no row, or rows differ in their number of images.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> original = np.random.default_rng(0).random((2, 8, 8, 1))
+    >>> plot_image_rows({"original": original, "noisy": original + 0.1}, tempfile.mkdtemp() + "/rows.png").name
+    'rows.png'
+    """
+    rows = {name: _pictures(images, f"row '{name}'") for name, images in rows.items()}
+    counts = {name: len(images) for name, images in rows.items()}
+    if len(set(counts.values())) != 1 or n < 1:
+        raise ValueError(f"rows must hold equally many images, and n be at least 1: got {counts}, n = {n}")
+    columns = min(n, next(iter(counts.values())))
+    figure = Figure(figsize=(1.8 * columns + 0.8, 1.85 * len(rows) + 0.5), layout="constrained")
+    grid = figure.subplots(len(rows), columns, squeeze=False)
+    for line, (name, images) in zip(grid, rows.items(), strict=True):
+        for axes, image in zip(line, images[:columns], strict=True):
+            _show(axes, image)
+            axes.spines[:].set_visible(False)
+        line[0].set_ylabel(_wrap(name, 18), fontsize=10)
+    return _save(figure, path, title, note)
+
+
+def plot_roc(curves, path, *, title="ROC curves, each class against the rest", note=None):
+    """ROC curves with their areas.
+
+    Parameters
+    ----------
+    curves : mapping of str to RocCurve
+        As `tinycnn.scores.roc.roc_curves` gives them.
+    path, title, note
+        As in the module docstring.
+
+    Returns
+    -------
+    pathlib.Path
+
+    Raises
+    ------
+    ValueError
+        If there is no curve.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from tinycnn.scores.roc import roc_curve
+    >>> plot_roc({"Covid": roc_curve([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])}, tempfile.mkdtemp() + "/roc.png").name
+    'roc.png'
+    """
+    if not curves:
+        raise ValueError("there is no ROC curve to draw")
+    figure = Figure(figsize=(5.6, 5.8), layout="constrained")
+    axes = figure.subplots()
+    for i, (name, curve) in enumerate(curves.items()):
+        # Thinner and thinner, so that a curve drawn over another does not hide it.
+        width = 4.0 - 2.2 * i / max(1, len(curves) - 1) if len(curves) > 1 else 2.2
+        axes.plot(
+            100 * curve.false_positive_rate,
+            100 * curve.true_positive_rate,
+            color=COLOURS[i % 6],
+            linestyle=LINES[i % 6],
+            linewidth=width,
+            label=_plain(f"{name} (area {curve.auc:.3f})"),
+        )
+    axes.plot([0, 100], [0, 100], color="0.5", linewidth=1, label="coin toss (area 0.500)")
+    # A margin, or a perfect curve would lie hidden under the frame.
+    axes.set(xlim=(-3, 103), ylim=(-3, 103), aspect="equal")
+    axes.set_xlabel("1 − specificity (% of the other classes' images)")
+    axes.set_ylabel("Sensitivity (% of the class's images)")
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right", handlelength=3.5)
+    return _save(figure, path, title, note)
+
+
+def plot_reliability(curves, path, *, title="Reliability of the probabilities", note=None):
+    """Accuracy against confidence with Wilson 95 % bars, and below it the number of images in each bin.
+
+    Parameters
+    ----------
+    curves : ReliabilityCurve, or mapping of str to ReliabilityCurve
+        One curve, or several with equal bins, such as before and after temperature scaling.
+    path, title, note
+        As in the module docstring.
+
+    Returns
+    -------
+    pathlib.Path
+
+    Raises
+    ------
+    ValueError
+        If there is no curve, or the bins differ.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from tinycnn.scores.calibration import reliability_curve
+    >>> curve = reliability_curve([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7]], [0, 1, 1])
+    >>> plot_reliability(curve, tempfile.mkdtemp() + "/reliability.png").name
+    'reliability.png'
+    """
+    curves = curves if isinstance(curves, Mapping) else {"network": curves}
+    sizes = {name: len(curve.count) for name, curve in curves.items()}
+    if len(set(sizes.values())) != 1:
+        raise ValueError(f"curves with equal bins are needed, at least one; got bins {sizes}")
+    figure = Figure(figsize=(5.6, 6.6), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3.2, 1))
+    upper.plot([0, 100], [0, 100], color="0.5", linewidth=1, label="confidence = accuracy")
+    for i, (name, curve) in enumerate(curves.items()):
+        full = curve.count > 0
+        accuracy, count = curve.accuracy[full], curve.count[full]
+        ends = np.array([wilson_interval(round(a * n), n) for a, n in zip(accuracy, count.tolist(), strict=True)])
+        bars = np.abs(ends.T - accuracy)  # (2, filled bins)
+        gap = np.sum(count * np.abs(accuracy - curve.confidence[full])) / count.sum()
+        upper.errorbar(
+            100 * curve.confidence[full],
+            100 * accuracy,
+            yerr=100 * bars,
+            color=COLOURS[i % 6],
+            linestyle=LINES[i % 6],
+            marker=MARKERS[i % 6],
+            capsize=3,
+            elinewidth=1,
+            label=_plain(f"{name} (mean gap {100 * gap:.1f} points)"),
+        )
+        width = 100 / len(curve.count) / len(curves)
+        left = 100 * curve.edges[:-1] + i * width
+        lower.bar(
+            left,
+            curve.count,
+            0.9 * width,
+            align="edge",
+            color=COLOURS[i % 6],
+            edgecolor="black",
+            hatch=("", "///", "...", "xx")[i % 4],
+            linewidth=0.5,
+        )
+    upper.set(xlim=(-3, 103), ylim=(-3, 103))
+    upper.set_ylabel("Accuracy (% of images, 95 % interval)")
+    upper.grid(alpha=0.3)
+    # Outside: the long bars of nearly empty bins reach everywhere.
+    upper.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), handlelength=3.5, fontsize=9, frameon=False)
+    lower.set_xlabel("Confidence (probability of the predicted class, %)")
+    lower.set_ylabel("Images")
+    lower.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+    return _save(figure, path, title, note)
+
+
+def _show(axes, image):
+    axes.imshow(image, cmap="gray", vmin=0, vmax=255 if image.dtype == np.uint8 else 1)
+    axes.set(xticks=[], yticks=[])
+
+
+def _pictures(images, what):
+    """Images as uint8 or as float clipped to 0..1, without a channel axis if they are grey."""
+    images = np.asarray(images)
+    if images.ndim == 4 and images.shape[3] == 1:
+        images = images[..., 0]
+    if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] != 3) or not len(images):
+        raise ValueError(
+            f"{what}: at least one image is needed, shape (images, height, width, 1 or 3), got {images.shape}"
+        )
+    return images if images.dtype == np.uint8 else np.clip(images.astype(float), 0, 1)
+
+
+def _save(figure, path, title, note):
+    # Letters per inch of the 12 and 8 point sans-serif below; constrained layout does not wrap by itself.
+    if title:
+        figure.suptitle(_wrap(title, int(9.3 * figure.get_figwidth())), fontsize=12)
+    if note:
+        figure.supxlabel(_wrap(note, int(14 * figure.get_figwidth())), fontsize=8, color="0.3")
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=140)
+    return Path(path)
+
+
+def _wrap(text, width):
+    return _plain("\n".join(textwrap.wrap(str(text), width, break_long_words=False)))
+
+
+def _plain(text):
+    """A dollar sign in a class name is no formula."""
+    return text.replace("$", r"\$")

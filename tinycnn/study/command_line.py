@@ -1,0 +1,193 @@
+"""What the examples' command lines share: numbers that are checked, images to train on, and errors in words."""
+
+import argparse
+import importlib
+import os
+import sys
+import time
+
+from tinycnn.data.folder import load_image_folder
+from tinycnn.ensemble import MemberError
+from tinycnn.study.films.audit import audit
+from tinycnn.study.films.phantoms import chest_phantoms
+from tinycnn.study.notices import SYNTHETIC
+
+
+def at_least(lowest, highest=None, number=int):
+    """A ``type`` for `argparse`: a number from `lowest` to `highest` (None: no limit).
+
+    >>> at_least(1)("16"), at_least(0, 0.5, float)("0.2")
+    (16, 0.2)
+    """
+
+    def checked(text):
+        value = number(text)
+        if not (lowest <= value and (highest is None or value <= highest)):
+            limits = f"at least {lowest}" if highest is None else f"from {lowest} to {highest}"
+            raise argparse.ArgumentTypeError(f"must be {limits}, got {text}")
+        return value
+
+    checked.__name__ = "whole number" if number is int else "number"  # argparse: "invalid whole number value: 'x'"
+    return checked
+
+
+def example_parser(doc, examples):
+    """A parser with the data options for an example whose docstring is `doc` and whose help ends in `examples`.
+
+    >>> print(example_parser("Draw a film.  ``python draw.py --help`` lists the options.", "").description)
+    Draw a film.
+    """
+    description = doc.split("``python")[0].rstrip()
+    parser = argparse.ArgumentParser(
+        description=description, epilog=examples, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_data_options(parser)
+    return parser
+
+
+def add_data_options(parser):
+    """Give `parser` what `load_audited` reads: ``--data``, ``--phantoms`` and ``--skip-bad-files``."""
+    add = parser.add_argument_group("images").add_argument
+    add("--data", metavar="PATH", help="folder or zip; else $TINYCNN_DATA; else synthetic images")
+    add("--phantoms", type=at_least(1), metavar="N", help="N synthetic training images per class, a quarter to test")
+    add("--skip-bad-files", action="store_true", help="leave unreadable images out and list them, instead of stopping")
+
+
+def add_executor(parser):
+    """Give `parser` the option ``--executor``, for `executor_of`."""
+    parser.add_argument(
+        "--executor",
+        default=str(min(2, os.cpu_count() or 1)),
+        metavar="WHERE",
+        help="who trains: a number of processes (2), or MODULE:NAME, a function that makes a "
+        "concurrent.futures.Executor; the results do not depend on it",
+    )
+
+
+def executor_of(text):
+    """What `tinycnn.ensemble.train_members` takes as its executor: None, a number of processes, or a function.
+
+    >>> executor_of("1"), executor_of("4"), executor_of("concurrent.futures:ThreadPoolExecutor").__name__
+    (None, 4, 'ThreadPoolExecutor')
+    """
+    if text.isdecimal() and int(text):
+        return int(text) if int(text) > 1 else None
+    module, _, name = text.partition(":")
+    sys.path.append(os.getcwd())
+    try:
+        found = getattr(importlib.import_module(module), name)
+        if not callable(found):
+            raise ValueError(f"{name} is no function")
+        return found
+    except (ImportError, AttributeError, SyntaxError, TypeError, ValueError) as error:
+        raise ValueError(f"--executor must be a number of processes or MODULE:NAME, got {text!r}: {error}") from None
+    finally:
+        sys.path.pop()
+
+
+def teller(total, about=lambda result: ""):
+    """An ``on_member`` for `tinycnn.ensemble.train_members` that prints each of `total` members and the time left.
+
+    >>> tell = teller(3, lambda result: f"{result} %, ")
+    >>> tell("first", 80, False)
+    >>> tell("second", 90, True)
+      1 of them found from an earlier run
+      second: 90 %, after 0 s, about 0 s to go
+    >>> tell("third", 85, True)
+      third: 85 %, after 0 s, about 0 s to go
+    """
+    began, found, fresh = time.perf_counter(), [], []
+
+    def tell(name, result, is_fresh):
+        (fresh if is_fresh else found).append(name)
+        if found and (len(fresh) == 1 or len(found) == total):
+            print(f"  {len(found)} of them found from an earlier run")
+        if is_fresh:
+            elapsed = time.perf_counter() - began
+            left = (total - len(found) - len(fresh)) * elapsed / len(fresh)
+            print(f"  {name}: {about(result)}after {elapsed:.0f} s, about {left:.0f} s to go", flush=True)
+
+    return tell
+
+
+def load_audited(options, size, mode="RGB"):
+    """The images that a command line asks for, what is wrong with them, and where they lie.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        With those of `add_data_options`.
+    size : int
+        Images become ``size x size`` pixels.
+    mode : "RGB" or "L"
+
+    Returns
+    -------
+    data : Splits
+    found : Audit
+    path : str or None
+        None for synthetic images.
+
+    Raises
+    ------
+    ValueError
+        For ``--data`` beside ``--phantoms``, files that cannot be read, or a folder that changes while it is read.
+    OSError
+        If there is no such folder or file.
+
+    Examples
+    --------
+    >>> parser = argparse.ArgumentParser()
+    >>> add_data_options(parser)
+    >>> data, found, path = load_audited(parser.parse_args(["--phantoms", "4"]), 32)  # doctest: +ELLIPSIS
+    <BLANKLINE>
+    SYNTHETIC images...
+    >>> len(data.train), len(found.groups), path
+    (12, 18, None)
+    """
+    path, phantoms = options.data, options.phantoms
+    if path and phantoms:
+        raise ValueError("--phantoms asks for synthetic images and --data names others: give one of them")
+    path = path or (None if phantoms else os.environ.get("TINYCNN_DATA"))
+    if not path:
+        print(f"\n{SYNTHETIC}\nFor real ones: --data FOLDER_OR_ZIP")
+        counts = {"n_train": phantoms, "n_test": max(2, phantoms // 4)} if phantoms else {}
+        data = chest_phantoms(size=size, seed=0, mode=mode, **counts)
+        return data, audit(data), None
+    print(f"\nReading {path} ...")
+    data = load_image_folder(path, size, mode, on_error="skip" if options.skip_bad_files else "raise")
+    for bad in data.skipped:
+        print(f"  left out {bad.path}: {bad.reason}")
+    found = audit(path)
+    if found.paths != [*data.train.paths, *data.test.paths]:
+        raise ValueError(f"{path} holds images that can be audited but not loaded, or changed meanwhile; repair them")
+    return data, found, path
+
+
+def answer(run, options, stopped, memory):
+    """The exit code of ``run(options)``: its own, 130 after Ctrl-C, or 2 after an error said in a line.
+
+    Parameters
+    ----------
+    run : callable
+    options : argparse.Namespace
+    stopped, memory : str
+        What to say after Ctrl-C, and what to try if memory does not suffice.
+    """
+    try:
+        return run(options)
+    except KeyboardInterrupt:
+        print(f"\nstopped; {stopped}")
+        return 130
+    except MemoryError:
+        print(f"error: not enough memory; try {memory}", file=sys.stderr)
+    except (OSError, ValueError, FloatingPointError, MemberError) as error:
+        print(f"error: {_plain_words(error)}", file=sys.stderr)
+    return 2
+
+
+def _plain_words(error):
+    """An error as the user of a command, not of the library, needs it."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror + (f": {error.filename}" if error.filename else "")
+    return str(error).replace('on_error="skip"', "--skip-bad-files")

@@ -1,0 +1,358 @@
+"""A run on one page: a single HTML file that any browser opens, without a server, scripts or anything from outside."""
+
+import base64
+import struct
+import zlib
+from html import escape
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from tinycnn.files import atomic_write
+from tinycnn.study.films.known_sets import known_issues
+from tinycnn.study.report.scoring import interval_text, leak_text, total_counts
+
+
+class Picture(NamedTuple):
+    """An image for the page.
+
+    Attributes
+    ----------
+    source : path-like or ndarray of uint8, (height, width) or (height, width, 1 or 3)
+        A PNG file, or the pixels themselves.
+    caption : str
+    """
+
+    source: object
+    caption: str
+
+
+def write_html_report(path, report, figures=(), galleries=None):
+    """Write the page of one run.
+
+    Parameters
+    ----------
+    path : path-like
+        The file to write, whole or not at all.
+    report : dict
+        What ``report.json`` holds.  ``results`` (of `scoring.score_predictions`, by name of the set of images)
+        is needed; ``notice, synthetic, data, settings, class_weights, model, history, versions, machine, threads,
+        timing, audit, attention`` each add their part.
+    figures : sequence of Picture
+        Charts, in their order: curves, confusion matrix, reliability.
+    galleries : mapping of str to sequence of Picture, optional
+        Headings, and small images under each: heat maps, the worst mistakes.
+
+    Returns
+    -------
+    pathlib.Path
+
+    Raises
+    ------
+    ValueError
+        If there are no results, or a picture is neither a PNG file nor uint8 pixels.
+    OSError
+        Naming the file that cannot be read or written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from tinycnn.study.report.scoring import score_predictions
+    >>> scores = score_predictions([0, 1, 1], [[0.9, 0.1], [0.4, 0.6], [0.7, 0.3]], ["Covid", "Normal"])
+    >>> page = write_html_report(tempfile.mkdtemp() + "/report.html", {"results": {"all test images": scores}})
+    >>> "0.667" in page.read_text(), "http" in page.read_text()
+    (True, False)
+    """
+    if not report.get("results"):
+        raise ValueError("the report holds no results; score_predictions gives them")
+    title = "Chest X-ray classification with tinycnn"
+    body = [f"<header><h1>{title}</h1>{_banner(report)}</header>", _headline(report)]
+    for name, scores in report["results"].items():
+        body.append(_section(f"Results: {name}", _class_table(scores) + _matrix_table(scores)))
+    if figures:
+        body.append(_section("Charts", f'<div class="charts">{"".join(map(_figure, figures))}</div>'))
+    for name, pictures in (galleries or {}).items():
+        if pictures:
+            body.append(_section(name, f'<div class="gallery">{"".join(map(_figure, pictures))}</div>'))
+    body += [_attention(report.get("attention")), _problems(report), _data(report), _run(report)]
+    html = _PAGE.replace("{title}", title).replace("{body}", "\n".join(part for part in body if part))
+    with atomic_write(path) as temporary:
+        temporary.write_text(html, encoding="utf-8")
+    return Path(path)
+
+
+def png_bytes(image):
+    """A PNG file of uint8 pixels, (height, width) or (height, width, 1 or 3).
+
+    Source: Portable Network Graphics Specification, third edition, W3C 2025.
+
+    >>> png_bytes(np.zeros((2, 3), np.uint8))[:8]
+    b'\\x89PNG\\r\\n\\x1a\\n'
+    """
+    image = np.asarray(image)
+    if image.ndim == 2:
+        image = image[:, :, None]
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (1, 3) or 0 in image.shape:
+        raise ValueError(f"a picture must be uint8 (height, width[, 1 or 3]), got {image.dtype} {image.shape}")
+    height, width, channels = image.shape
+    rows = image.reshape(height, width * channels)
+    # Each row begins with its filter: 0, none.
+    filtered = np.concatenate([np.zeros((height, 1), np.uint8), rows], axis=1).tobytes()
+    header = struct.pack(">IIBBBBB", width, height, 8, 0 if channels == 1 else 2, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(filtered, 9)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
+
+
+# -- parts of the page ----------------------------------------------------------------------------------------------
+
+
+def _banner(report):
+    text = f'<p class="notice">{escape(report["notice"])}</p>' if report.get("notice") else ""
+    if report.get("synthetic"):
+        text += (
+            '<p class="notice"><strong>Synthetic images.</strong> The network saw drawings, not patients; the numbers '
+            "say nothing about radiology.</p>"
+        )
+    return text
+
+
+def _headline(report):
+    cards = []
+    for name, scores in report["results"].items():
+        cards.append(
+            f'<div class="card"><p class="big">{scores["accuracy"]:.3f}</p><p>accuracy, {escape(name)}<br>'
+            f"{scores['correct']} of {scores['images']} correct, "
+            f"95 % interval {_interval(scores['accuracy_interval'])}</p></div>"
+            f'<div class="card"><p class="big">{scores["macro_f1"]:.3f}</p><p>macro F1, {escape(name)}<br>'
+            f"95 % interval {_interval(scores['macro_f1_interval'])}</p></div>"
+        )
+    note = f"<p>{escape(leak_text(report['results']))}</p>" if report.get("audit") else ""
+    note += (
+        "<p>Intervals tell what another test set of this size might have given (Wilson for shares, bootstrap for F1); "
+        "they know nothing of another seed or another hospital.</p>"
+    )
+    return f'<section><div class="cards">{"".join(cards)}</div>{note}</section>'
+
+
+def _class_table(scores):
+    head = ("class", "images", "precision", "sensitivity", "95 %", "specificity", "95 %", "F1", "AUC")
+    rows = []
+    for name, row in scores["classes"].items():
+        line = scores["report"][name]
+        rows.append(
+            (
+                name,
+                row["positives"],
+                _number(line["precision"]),
+                _number(row["sensitivity"]),
+                interval_text(row["sensitivity_interval"]),
+                _number(row["specificity"]),
+                interval_text(row["specificity_interval"]),
+                _number(line["f1-score"]),
+                _number(row["auc"]),
+            )
+        )
+    more = (
+        f"<p>Balanced accuracy {_number(scores['balanced_accuracy'])}. Probabilities: Brier score "
+        f"{_number(scores['brier'])} (0 is perfect, 2 the worst), calibration error "
+        f"{_number(scores['calibration_error'])}.</p>"
+    )
+    return _table(head, rows) + more
+
+
+def _matrix_table(scores):
+    names = list(scores["classes"])
+    rows = []
+    for i, (name, row) in enumerate(zip(names, scores["confusion_matrix"], strict=True)):
+        total = sum(row)
+        cells = [f"{count} ({count / total:.0%})" if total else str(count) for count in row]
+        rows.append((name, *(_Marked(cell) if i == j else cell for j, cell in enumerate(cells))))
+    return _table(("true class", *(f"called {name}" for name in names)), rows)
+
+
+def _attention(attention):
+    if not attention:
+        return ""
+    text = ""
+    if attention.get("inside_lungs"):
+        rows = [
+            (name, _percent(row["share"]), _percent(row["area"]), row["images"])
+            for name, row in attention["inside_lungs"].items()
+        ]
+        head = ("class", "heat inside the lungs", "area of the lungs", "images")
+        text += "<p>Share of the Grad-CAM heat within a rough outline of the lungs. About the lungs' share of the "
+        text += "area, or less, means that the network looks elsewhere as much as there.</p>" + _table(head, rows)
+    if attention.get("randomization"):
+        rows = [(name, f"{value:.2f}") for name, value in attention["randomization"].items()]
+        text += "<p>Rank correlation of the heat maps with those of a network whose weights are random from the output "
+        text += "down to this layer. Heat maps that show what was learnt fall well below 1.</p>"
+        text += _table(("random down to", "correlation"), rows)
+    return _section("Where the network looks", text)
+
+
+def _problems(report):
+    audit = report.get("audit") or {"warnings": [], "near_copies": []}
+    issues = known_issues(total_counts(report["data"])) if "data" in report else ()
+    if not issues and "audit" not in report:
+        return ""
+    text = f"<p>On record for this public data set:</p>{_list(issues)}" if issues else ""
+    text += f"<p>Found by the audit of the images:</p>{_list(audit['warnings'])}" if audit["warnings"] else ""
+    text = text or "<p>The audit found nothing.</p>"
+    if audit["near_copies"]:
+        rows = [(_Long(p["a"]), _Long(p["b"]), p["kind"], f"{p['correlation']:.3f}") for p in audit["near_copies"]]
+        table = _table(("image", "the same as", "kind", "correlation"), rows)
+        text += f"<details><summary>{len(rows)} pairs of near-copies</summary>{table}</details>"
+    return _section("What is wrong with the data", text)
+
+
+def _data(report):
+    data = report.get("data")
+    if not data:
+        return ""
+    splits = [name for name in ("train", "validation", "test") if name in data]
+    weights = report.get("class_weights")
+    head = ("class", *splits, *(("weight in the loss",) if weights else ()))
+    rows = []
+    for i, name in enumerate(data["class_names"]):
+        counts = [data[split].get(name, 0) for split in splits]
+        rows.append((name, *counts, *((f"{weights[i]:.4f}",) if weights else ())))
+    text = _table(head, rows)
+    shape = " x ".join(map(str, data["image_shape"]))
+    text += f"<p>{escape(str(data['name']))}; images of {shape}; SHA-256 of images and labels "
+    text += f"<code>{escape(data['sha256'])}</code></p>"
+    if data.get("skipped"):
+        text += f"<p>Left out as unreadable:</p>{_list(': '.join(bad) for bad in data['skipped'])}"
+    return _section("Data", text)
+
+
+def _run(report):
+    rows = [(key.replace("_", " "), value) for key, value in report.get("settings", {}).items()]
+    model = report.get("model", {})
+    if model:
+        rows.append(("model", f"{model['name']}, {model['parameters']:,} parameters"))
+    if "temperature" in report:
+        rows.append(("temperature, fitted on the validation images", f"{report['temperature']:.3f}"))
+    rows += [(key.replace("_", " "), f"{value:.1f}") for key, value in report.get("timing", {}).items()]
+    rows += [(f"version of {key}", value) for key, value in report.get("versions", {}).items()]
+    rows += [(key, value) for key, value in report.get("machine", {}).items()]
+    rows += [("threads", report["threads"])] if "threads" in report else []
+    text = _table(("setting", "value"), [(key, _Long(value)) for key, value in rows]) if rows else ""
+    history = {key: values for key, values in report.get("history", {}).items() if values}
+    if history:
+        epochs = range(len(next(iter(history.values()))))
+        lines = [(i + 1, *(f"{values[i]:.4g}" for values in history.values())) for i in epochs]
+        table = _table(("epoch", *(key.replace("_", " ") for key in history)), lines)
+        text += f"<details><summary>Every epoch</summary>{table}</details>"
+    return _section("The run", text) if text else ""
+
+
+# -- small pieces ---------------------------------------------------------------------------------------------------
+
+
+class _Marked(str):
+    """A cell to be emphasised."""
+
+
+class _Long(str):
+    """A cell that may break anywhere."""
+
+
+def _section(heading, content):
+    return f"<section><h2>{escape(heading)}</h2>{content}</section>"
+
+
+def _list(texts):
+    return f"<ul>{''.join(f'<li>{escape(text)}</li>' for text in texts)}</ul>"
+
+
+def _table(head, rows):
+    cells = "".join(f'<th scope="col">{escape(str(name))}</th>' for name in head)
+    lines = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
+    return f'<div class="wide"><table><thead><tr>{cells}</tr></thead><tbody>{lines}</tbody></table></div>'
+
+
+def _cell(value):
+    kind = {_Marked: ' class="marked"', _Long: ' class="long"'}.get(type(value), "")
+    return f"<td{kind}>{escape(str(value))}</td>"
+
+
+def _figure(picture):
+    source, caption = picture
+    data = png_bytes(source) if isinstance(source, np.ndarray) else Path(source).read_bytes()
+    if not data.startswith(b"\x89PNG"):
+        raise ValueError(f"{source} is not a PNG file")
+    width, height = struct.unpack(">II", data[16:24])
+    caption = escape(caption)
+    broad = ' class="broad"' if width > 1.5 * height else ""
+    return (
+        f'<figure{broad}><img width="{width}" height="{height}" alt="{caption}" '
+        f'src="data:image/png;base64,{base64.b64encode(data).decode()}"><figcaption>{caption}</figcaption></figure>'
+    )
+
+
+def _interval(interval):
+    return f'<span class="whole">{interval_text(interval)}</span>'
+
+
+def _number(value):
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _percent(value):
+    return "–" if value is None else f"{value:.0%}"
+
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{title}</title>
+<style>
+:root { --page: #f6f7f9; --paper: #fff; --ink: #1c2024; --faint: #5a646e; --line: #dfe3e8; --accent: #0b62a8;
+  --warn: #fff4d6; --warn-ink: #5c4300; --mark: #e3f0fb; }
+@media (prefers-color-scheme: dark) {
+  :root { --page: #14171a; --paper: #1d2125; --ink: #e6e9ec; --faint: #a3adb7; --line: #343a41; --accent: #7cbcf2;
+    --warn: #3b3112; --warn-ink: #ffe39a; --mark: #17354d; } }
+* { box-sizing: border-box; }
+body { margin: 0 auto; padding: 1rem; max-width: 72rem; background: var(--page); color: var(--ink);
+  font: 16px/1.5 system-ui, sans-serif; }
+h1 { font-size: 1.6rem; line-height: 1.2; margin: .5rem 0 1rem; }
+h2 { font-size: 1.15rem; margin: 0 0 .75rem; }
+section { background: var(--paper); border: 1px solid var(--line); border-radius: .6rem;
+  padding: 1rem; margin: 1rem 0; }
+p { margin: .5rem 0; }
+.notice { background: var(--warn); color: var(--warn-ink); border-radius: .6rem; padding: .6rem 1rem; }
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(13rem, 1fr)); gap: 1rem; }
+.card p { margin: 0; color: var(--faint); font-size: .9rem; }
+.card .big { font-size: 2.2rem; font-weight: 650; line-height: 1.2; color: var(--accent); }
+.wide { overflow-x: auto; margin: .5rem 0; }
+table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .3rem .8rem .3rem 0; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
+th { color: var(--faint); font-weight: 600; }
+th:first-child, td:first-child, td.long { text-align: left; }
+td.long { white-space: normal; overflow-wrap: anywhere; }
+td.marked { background: var(--mark); font-weight: 650; }
+th + th, td + td { padding-left: .8rem; }
+.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(20rem, 100%), 1fr)); gap: 1rem; }
+.charts .broad { grid-column: 1 / -1; }
+.gallery { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(20rem, 100%), 1fr)); gap: 1rem; }
+.whole { white-space: nowrap; }
+figure { margin: 0; }
+figure img { width: 100%; height: auto; display: block; border-radius: .4rem; background: #fff; }
+figcaption { font-size: .85rem; color: var(--faint); margin-top: .3rem; overflow-wrap: anywhere; }
+summary { cursor: pointer; color: var(--accent); margin: .5rem 0; }
+li { overflow-wrap: anywhere; }
+code { overflow-wrap: anywhere; font-size: .85em; }
+@media print { body { background: #fff; } section { break-inside: avoid; } }
+</style>
+</head>
+<body>
+{body}
+</body>
+</html>
+"""

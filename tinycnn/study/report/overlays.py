@@ -1,0 +1,110 @@
+"""Heat maps over their images, saved as one PNG."""
+
+import textwrap
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from tinycnn.files import atomic_write
+
+# Black, violet, red, orange, pale yellow: steadily lighter, so that the order survives a grey printer.
+_HEAT = np.array([[0, 0, 4], [87, 16, 110], [188, 55, 84], [249, 142, 9], [252, 255, 164]], np.float64)
+
+
+def overlay(images, maps, strength=0.8):
+    """The images in grey under their heat maps in colour, as uint8 RGB.
+
+    Parameters
+    ----------
+    images : array, shape (images, height, width, channels)
+        uint8, or float from 0 to 1.
+    maps : array of float, shape (images, height, width)
+        From 0 to 1.
+    strength : float
+        Opacity where the heat is 1; where it is 0 the image shows unchanged.
+
+    Returns
+    -------
+    ndarray of uint8, shape (images, height, width, 3)
+
+    Examples
+    --------
+    >>> overlay(np.full((1, 1, 2, 1), 100, np.uint8), [[[0.0, 1.0]]], strength=1.0).tolist()
+    [[[[100, 100, 100], [252, 255, 164]]]]
+    """
+    images, maps = np.asarray(images), np.asarray(maps, np.float64)
+    if images.ndim != 4 or maps.shape != images.shape[:3]:
+        raise ValueError(
+            f"images (images, height, width, channels) and maps (images, height, width) are needed, "
+            f"got {images.shape} and {maps.shape}"
+        )
+    grey = images.mean(axis=3, keepdims=True) * (1 if images.dtype == np.uint8 else 255)
+    maps = np.clip(maps, 0, 1)
+    stops = np.linspace(0, 1, len(_HEAT))
+    colour = np.stack([np.interp(maps, stops, _HEAT[:, c]) for c in range(3)], axis=-1)
+    opacity = strength * maps[..., None]
+    return (grey * (1 - opacity) + colour * opacity).round().clip(0, 255).astype(np.uint8)
+
+
+def plot_overlays(images, maps, titles, path, *, columns=4, title="Where the network looked (Grad-CAM)", note=None):
+    """Each image beside itself under its heat map.
+
+    Parameters
+    ----------
+    images : array, shape (images, height, width, channels)
+        uint8, or float from 0 to 1.
+    maps : array of float, shape (images, height, width)
+        From 0 to 1, as `tinycnn.inside.saliency.grad_cam` gives them.
+    titles : sequence of str
+        One per image.
+    path : path-like
+        The PNG to write, whole or not at all.
+    columns : int
+        Pairs side by side.
+    title, note : str, optional
+        Above and, small, below the picture; the note is the place to say what the data are and are not.
+
+    Returns
+    -------
+    pathlib.Path
+
+    Raises
+    ------
+    ValueError
+        If there is no image, or not one map and title for each.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> images = np.zeros((2, 8, 8, 1), np.uint8)
+    >>> plot_overlays(images, np.ones((2, 8, 8)), ["a", "b"], tempfile.mkdtemp() + "/overlays.png").name
+    'overlays.png'
+    """
+    images = np.asarray(images)
+    if len(images) == 0 or not len(images) == len(maps) == len(titles) or columns < 1:
+        raise ValueError(
+            f"at least one image, and one map and title for each, are needed: got {len(images)} images, {len(maps)} "
+            f"maps, {len(titles)} titles, {columns} columns"
+        )
+    coloured = overlay(images, maps)
+    plain = overlay(images, np.zeros(images.shape[:3]))
+    pairs = np.concatenate([plain, coloured], axis=2)  # (images, height, 2 * width, 3)
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    height = 3.4 * pairs.shape[1] / pairs.shape[2] + 0.32  # inches: a pair and two lines of title
+    figure = Figure(figsize=(3.4 * columns, height * rows + 0.8), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat:
+        axes.axis("off")
+    for axes, pair, text in zip(grid.flat, pairs, titles, strict=False):
+        axes.imshow(pair)
+        axes.set_title("\n".join(textwrap.wrap(str(text), 54)).replace("$", r"\$"), fontsize=8, pad=3)
+    width = figure.get_figwidth()
+    if title:
+        figure.suptitle("\n".join(textwrap.wrap(title, int(9.3 * width))), fontsize=12)
+    if note:
+        figure.supxlabel("\n".join(textwrap.wrap(note, int(14 * width))), fontsize=8, color="0.3")
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=140)
+    return Path(path)
