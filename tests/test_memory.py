@@ -73,8 +73,8 @@ def train(make, batches=(6, 4, 6)):
     model, loss, optimizer = Sequential(make(), seed=1), CrossEntropy(), Adam(0.01)
     for n in batches:
         images = rng.normal(size=(n, 12, 16, 3)).astype(np.float32)
-        loss.forward(model._forward(images, training=True, logits=True), np.arange(n) % 3)
-        model.backward(loss.backward(), logits=True, input_grad=False)
+        loss.forward(model.run(images, training=True, logits=True), np.arange(n) % 3)
+        model.backward(loss.backward(), input_grad=False)
         optimizer.step(model.parameters())
     predicted = model.predict(rng.normal(size=(7, 12, 16, 3)).astype(np.float32), 4)
     return [*model.get_weights().values(), predicted]
@@ -112,7 +112,7 @@ def test_whatever_is_still_to_be_read_is_intact(seed):
                 assert (outputs[step] == (step - 1) % 256).all()
                 assert not reads_output[step] or (outputs[step + 1] == step).all()
                 gradient = written
-        assert not memory.kept
+        assert memory.intact is None
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -127,7 +127,7 @@ def test_a_prediction_keeps_the_last_output_alone(seed):
             output[:] = step + 1
             assert (last == step).all()
             last = output
-    assert memory._stack.size <= 4 * 64 + sum(sorted(sizes)[-2:])
+    assert memory._room.size <= 4 * 64 + sum(sorted(sizes)[-2:])
 
 
 def test_gradients_of_a_shrinking_network_need_one_small_spare():
@@ -143,7 +143,7 @@ def test_gradients_of_a_shrinking_network_need_one_small_spare():
         for step in (3, 2, 1):
             memory.enter(step, reads_output=False)
             gradient = memory.gradient(sizes[step - 1], gradient)
-            placed.append(np.may_share_memory(gradient, memory._stack))
+            placed.append(np.may_share_memory(gradient, memory._room))
     assert placed == [True, False, True]
     assert np.may_share_memory(gradient, outputs[1]) and not np.may_share_memory(gradient, outputs[0])
 
@@ -154,7 +154,7 @@ def test_a_request_too_large_or_outside_a_pass_gets_nothing():
     with memory.forward([64]):
         memory.enter(0)
         assert memory.output(65) is None and memory.output(64).size == 64 and memory.output(1) is None
-    assert memory.kept and memory.output(1) is None
+    assert memory.intact and memory.output(1) is None
 
 
 def test_layers_run_one_by_one_have_gradients_of_their_own():
@@ -168,9 +168,9 @@ def test_layers_run_one_by_one_have_gradients_of_their_own():
 
 def test_memory_that_has_been_replaced_is_freed():
     model, rng = Sequential([Dense(8), ReLU(), Dense(8), ReLU(), Dense(3)]), np.random.default_rng(0)
-    model._forward(rng.normal(size=(2, 5)).astype(np.float32), training=True)
+    model.run(rng.normal(size=(2, 5)).astype(np.float32), training=True)
     model.backward(np.ones((2, 3), np.float32), input_grad=False)
-    old = weakref.ref(model._memory._stack)
+    old = weakref.ref(model._memory._room)
     for _ in range(2):
         model.predict(rng.normal(size=(64, 5)).astype(np.float32), 64)
     assert old() is None

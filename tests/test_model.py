@@ -10,6 +10,7 @@ from toys import Affine, Bend, Noise, Pair
 from tinycnn.layers.base import Layer
 from tinycnn.layers.conv import Conv2D
 from tinycnn.layers.pool import MaxPool2D
+from tinycnn.layers.steps import plan
 from tinycnn.model import Sequential
 
 
@@ -27,7 +28,7 @@ def test_layers_get_unique_names_indices_and_workspaces():
     model = small()
     assert [layer.name for layer in model.layers] == ["affine", "bend", "pair", "noise", "affine_1"]
     assert [layer.name for layer in model.get_layer("pair").sublayers()] == ["pair/affine", "pair/bend"]
-    assert [layer.index for layer in model.all_layers()] == [0, 1, 2, 2, 2, 3, 4]
+    assert [layer.index for layer in model.all_layers()] == [0, 1, 2, 2, 2, 3, 4, 4]
     assert all(layer._workspace is not None for layer in model.all_layers())
 
 
@@ -54,10 +55,10 @@ def test_results_belong_to_the_caller():
     kept = first.copy()
     model.forward(x + 1)
     np.testing.assert_array_equal(first, kept)
-    grad = model.backward(np.ones((4, 3), np.float32), logits=True)
+    grad = model.backward(np.ones((4, 3), np.float32))
     kept = grad.copy()
     model.forward(x)
-    model.backward(np.ones((4, 3), np.float32), logits=True)
+    model.backward(np.ones((4, 3), np.float32))
     np.testing.assert_array_equal(grad, kept)
 
 
@@ -99,10 +100,10 @@ def test_gradients_agree_with_finite_differences():
 def test_backward_without_input_gradient_gives_the_same_parameter_gradients():
     model, x, upstream = small(), batch(), np.random.default_rng(3).normal(size=(4, 3)).astype(np.float32)
     model.forward(x)
-    assert model.backward(upstream, logits=True).shape == x.shape
+    assert model.backward(upstream).shape == x.shape
     full = {key: grad.copy() for key, _, grad in model.parameters()}
     model.forward(x)
-    assert model.backward(upstream, logits=True, input_grad=False) is None
+    assert model.backward(upstream, input_grad=False) is None
     for key, _, grad in model.parameters():
         np.testing.assert_array_equal(grad, full[key])
 
@@ -113,7 +114,7 @@ def test_backward_stops_at_the_first_layer_that_trains():
     called = []
     model.layers[0].backward = lambda grad, **options: called.append("affine")
     model.forward(batch())
-    model.backward(np.ones((4, 3), np.float32), logits=True, input_grad=False)
+    model.backward(np.ones((4, 3), np.float32), input_grad=False)
     assert not called
 
 
@@ -121,9 +122,9 @@ def test_fused_steps_change_no_bits_and_know_what_they_train():
     def convolutional(fused):
         model = Sequential([Conv2D(16, 3, padding="same", activation="relu"), MaxPool2D(), Conv2D(16, 3), Affine(3)])
         model.build((8, 10, 3))
-        assert len(model._steps) == 3
+        assert len(model._body) == 3
         if not fused:
-            model._steps = model.layers
+            model._body, _ = plan(model.layers, fuse=False)
         return model
 
     x = np.random.default_rng(0).normal(size=(3, 8, 10, 3)).astype(np.float32)
@@ -140,7 +141,7 @@ def test_fused_steps_change_no_bits_and_know_what_they_train():
     model = convolutional(True)
     model.layers[0].trainable = False
     model.forward(x)
-    assert model._first_trainable() == 1 and model.backward(upstream, input_grad=False) is None
+    assert model.backward(upstream, input_grad=False) is None
     assert not model.layers[0].grads["kernel"].any() and model.layers[2].grads["kernel"].any()
 
 

@@ -65,7 +65,7 @@ def ours(model, x, labels, class_weight):
     loss = CrossEntropy(class_weight)
     logits = model.forward(x, training=True, logits=True)
     value = loss.forward(logits, labels)
-    model.backward(loss.backward(), logits=True, input_grad=False)
+    model.backward(loss.backward(), input_grad=False)
     return logits, value, {key: grad.copy() for key, _, grad in model.parameters()}
 
 
@@ -181,7 +181,7 @@ def test_three_steps_of_adam_are_those_of_keras(dtype, loss_tolerance, tolerance
         x, labels = films(4, 64, dtype, seed=step)
         logits = model.forward(x, training=True, logits=True)
         value = loss.forward(logits, labels)
-        model.backward(loss.backward(), logits=True, input_grad=False)
+        model.backward(loss.backward(), input_grad=False)
         optimizer.step(model.parameters())
         sample_weight = np.take(WEIGHTS, labels).astype(dtype)
         their_value = theirs.train_on_batch(x, labels, sample_weight=sample_weight)

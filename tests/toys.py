@@ -3,20 +3,19 @@
 import numpy as np
 
 from tinycnn.layers.base import Layer
+from tinycnn.layers.registry import describe
+from tinycnn.layers.weighted import Weighted
 
 
-class Affine(Layer):
+class Affine(Weighted):
     """``y = x W + b`` over flattened inputs."""
 
-    skips_input_grad = True
-
     def __init__(self, units, activation=None, name=None):
-        super().__init__(name)
+        super().__init__(activation, name=name)
         self.units = units
-        self.activation = activation
 
     def config(self):
-        return {"units": self.units, "activation": self.activation}
+        return {"units": self.units, "activation": describe(self.activation)}
 
     def output_shape_of(self, input_shape):
         return (self.units,)
@@ -25,18 +24,22 @@ class Affine(Layer):
         size = int(np.prod(input_shape))
         self.params["kernel"] = (self.rng.normal(size=(size, self.units)) / np.sqrt(size)).astype(self.dtype)
         self.params["bias"] = np.zeros(self.units, self.dtype)
+        if self.activation:
+            self.activation.build(self.output_shape, self.rng, self.dtype)
 
-    def forward(self, x, training=False, logits=False):
+    def forward(self, x, training=False):
+        z = self.forward_linear(x)
+        return self.activation.forward(z) if self.activation else z
+
+    def backward(self, grad_y, input_grad=True):
+        return self.backward_linear(self.activation.backward(grad_y) if self.activation else grad_y, input_grad)
+
+    def forward_linear(self, x, training=False):
         x = self._enter(x)
         self.x = x.reshape(len(x), -1)
-        y = self._buffer("y", (len(x), self.units))
-        np.add(np.einsum("ni,io->no", self.x, self.params["kernel"]), self.params["bias"], out=y)
-        if self.activation == "softmax" and not logits:
-            y[...] = np.exp(y - y.max(axis=1, keepdims=True))
-            y /= y.sum(axis=1, keepdims=True)
-        return y
+        return np.add(np.einsum("ni,io->no", self.x, self.params["kernel"]), self.params["bias"], out=self._output())
 
-    def backward(self, grad_y, input_grad=True, logits=False):
+    def backward_linear(self, grad_y, input_grad=True):
         grad_y = self._enter_backward(grad_y)
         self.grads["kernel"][...] = np.einsum("ni,no->io", self.x, grad_y)
         self.grads["bias"][...] = grad_y.sum(axis=0)
@@ -52,7 +55,7 @@ class Bend(Layer):
         self.y = np.tanh(self._enter(x))
         return self.y
 
-    def backward(self, grad_y):
+    def backward(self, grad_y, input_grad=True):
         return self._enter_backward(grad_y) * (1 - self.y**2)
 
 
@@ -64,7 +67,7 @@ class Noise(Layer):
         self.factor = self.rng.uniform(0.5, 1.5, x.shape).astype(self.dtype) if training else self.dtype.type(1)
         return x * self.factor
 
-    def backward(self, grad_y):
+    def backward(self, grad_y, input_grad=True):
         return self._enter_backward(grad_y) * self.factor
 
 
@@ -95,7 +98,7 @@ class Pair(Layer):
             x = layer.forward(x, training)
         return x
 
-    def backward(self, grad_y):
+    def backward(self, grad_y, input_grad=True):
         for layer in reversed(self.inner):
             grad_y = layer.backward(grad_y)
         return grad_y

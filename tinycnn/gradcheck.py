@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tinycnn.layers.base import Layer, snake_case
+from tinycnn.layers.base import Layer
+from tinycnn.layers.naming import snake_case
 
 STEP_SHRINK = 8  # a mismatch is looked at again with a step this many times smaller
 DRAWS = 5  # random directions per tensor in random mode

@@ -9,6 +9,9 @@ its largest batch, and lays it out by what is still to be read:
 - In a prediction an output is dead as soon as the next layer has read it: the two ends of the memory take turns.
 """
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
 import numpy as np
 
 from tinycnn.kernels.aligned import LINE, aligned_empty
@@ -19,8 +22,12 @@ class Memory:
 
     Attributes
     ----------
-    kept : bool
-        Whether the outputs of a whole forward pass are there, as a backward pass needs them.
+    running : int or None
+        Number of the pass that runs.
+    intact : int or None
+        Number of the last forward pass whose outputs are all still there, if there is one.
+    size : int
+        Bytes taken.
 
     Examples
     --------
@@ -35,82 +42,151 @@ class Memory:
     True
     """
 
-    def __init__(self):
-        self.kept = False
-        self._stack = np.empty(0, np.uint8)
-        self._spares = [self._stack, self._stack]
-        self._largest = 0  # bytes of the largest gradient: a spare that grew would leave a hole in the heap
-        self._pass = None  # or "keep", "alternate", "backward", "overwrite"
-        self._top = 0
-        self._heights = []  # of the stack, before each step of the forward pass and after the last
-        self._dead_from = 0
+    def __init__(self) -> None:
+        self.running: int | None = None
+        self.intact: int | None = None
+        self._passes = 0
+        self._room = np.empty(0, np.uint8)
+        self._spares = [self._room, self._room]
+        self._outputs = _Stacked(self._room)  # of the last forward pass
+        self._layout: _Stacked | _TwoEnds | _OverOutputs | _Spares | None = None
 
-    def forward(self, sizes, keep=True):
-        """A context for a forward pass with outputs of at most so many bytes, kept for a backward pass or not."""
+    @property
+    def size(self) -> int:
+        return self._room.size + sum(spare.size for spare in self._spares)
+
+    @contextmanager
+    def forward(self, sizes: Iterable[int], keep: bool = True) -> Iterator[None]:
+        """A forward pass with outputs of at most so many bytes, kept for a backward pass or not."""
         rounded = sorted(_in_lines(size) for size in sizes)
         needed = sum(rounded if keep else rounded[-2:])
-        if self._stack.size < needed:
-            self._stack = aligned_empty(needed, np.uint8)
-        self._pass = "keep" if keep else "alternate"
-        self.kept, self._top, self._heights = False, 0, []
-        return self
+        if self._room.size < needed:
+            self._room = aligned_empty(needed, np.uint8)
+            self._outputs = _Stacked(self._room)  # the old one would keep the old room alive
+        self.intact = None
+        if keep:
+            self._outputs = _Stacked(self._room)
+        with self._run(self._outputs if keep else _TwoEnds(self._room)):
+            yield
+            if keep:
+                self._outputs.enter(len(self._outputs.heights), False)  # the height after the last step
+                self.intact = self.running
 
-    def backward(self, largest, overwrite=False):
-        """A context for a backward pass with gradients of at most `largest` bytes; may it overwrite the outputs?"""
-        self._pass = "overwrite" if overwrite else "backward"
-        self.kept, self._largest = not overwrite, largest
-        return self
+    @contextmanager
+    def backward(self, largest: int, overwrite: bool = False) -> Iterator[None]:
+        """A backward pass with gradients of at most `largest` bytes; may it overwrite the outputs?"""
+        spares = _Spares(self._spares, largest)
+        if overwrite:
+            self.intact = None
+        with self._run(_OverOutputs(self._outputs, spares) if overwrite else spares):
+            yield
 
-    def __enter__(self):
-        return self
+    @contextmanager
+    def _run(self, layout: "_Stacked | _TwoEnds | _OverOutputs | _Spares") -> Iterator[None]:
+        """From the end on, layers that are run one by one use memory of their own."""
+        self._passes += 1
+        self._layout, self.running = layout, self._passes
+        try:
+            yield
+        finally:
+            self._layout = self.running = None
 
-    def __exit__(self, error, *_):
-        """From here on, layers that are run one by one use memory of their own."""
-        if self._pass == "keep" and error is None:
-            self._heights.append(self._top)
-            self.kept = True
-        self._pass = None
-
-    def enter(self, step, reads_output=True):
+    def enter(self, step: int, reads_output: bool = True) -> None:
         """A step begins; does its backward read its own output?"""
-        if self._pass == "keep":
-            self._heights.append(self._top)
-        elif self._pass == "overwrite":
-            self._dead_from = self._heights[step + reads_output]
+        if self._layout is not None:
+            self._layout.enter(step, reads_output)
 
-    def output(self, size):
-        """`size` bytes for the output of the running step, or None.
+    def output(self, size: int) -> np.ndarray | None:
+        """`size` bytes for the output of the running step, or None."""
+        return None if self._layout is None else self._layout.output(size)
 
-        Outside a pass there is none, and the layer that asks no longer is as this memory's forward pass left it.
-        """
-        room = _in_lines(size)
-        if self._pass is None:
-            self.kept = False
-        if self._pass == "keep" and self._top + room <= self._stack.size:
-            self._top += room
-            return self._stack[self._top - room :][:size]
-        if self._pass == "alternate" and abs(self._top) + room <= self._stack.size:
-            # Where the top is positive, the last output lies at the lower end, else at the upper.
-            self._top = -room if self._top > 0 else room
-            return self._stack[self._top if self._top < 0 else 0 :][:size]
+    def gradient(self, size: int, incoming: np.ndarray) -> np.ndarray | None:
+        """`size` bytes for the input gradient of the running step, which reads the gradient `incoming`, or None."""
+        return None if self._layout is None else self._layout.gradient(size, incoming)
+
+
+class _Stacked:
+    """Outputs one upon the other."""
+
+    def __init__(self, room: np.ndarray) -> None:
+        self.room, self.top = room, 0
+        self.heights: list[int] = []  # before each step, and after the last
+
+    def enter(self, step: int, reads_output: bool) -> None:
+        self.heights.append(self.top)
+
+    def output(self, size: int) -> np.ndarray | None:
+        start, top = self.top, self.top + _in_lines(size)
+        if top > self.room.size:
+            return None
+        self.top = top
+        return self.room[start : start + size]
+
+    def gradient(self, size: int, incoming: np.ndarray) -> None:
         return None
 
-    def gradient(self, size, incoming):
-        """`size` bytes for the input gradient of the running step, which reads the gradient `incoming`, or None."""
-        if self._pass is None:
+
+class _TwoEnds:
+    """Each output at the end of the memory at which its input does not lie."""
+
+    def __init__(self, room: np.ndarray) -> None:
+        self.room, self.taken, self.low = room, 0, False
+
+    def enter(self, step: int, reads_output: bool) -> None:
+        pass
+
+    def output(self, size: int) -> np.ndarray | None:
+        needed = _in_lines(size)
+        if self.taken + needed > self.room.size:
             return None
-        if self._pass == "overwrite":
-            for start in (self._top - _in_lines(size), self._dead_from):
-                place = self._stack[start : start + size]
-                if self._dead_from <= start <= self._top - size and not np.may_share_memory(place, incoming):
-                    return place
-        spare = int(np.may_share_memory(self._spares[0], incoming))
-        if self._spares[spare].size < size:
-            self._spares[spare] = aligned_empty(max(size, self._largest), np.uint8)
-        return self._spares[spare][:size]
+        self.taken, self.low = needed, not self.low
+        return self.room[0 if self.low else self.room.size - needed :][:size]
+
+    def gradient(self, size: int, incoming: np.ndarray) -> None:
+        return None
 
 
-def _in_lines(size):
+class _Spares:
+    """Gradients in two buffers that take turns."""
+
+    def __init__(self, spares: list[np.ndarray], largest: int) -> None:
+        self.spares, self.largest = spares, largest  # a spare that grew step by step would leave holes in the heap
+
+    def enter(self, step: int, reads_output: bool) -> None:
+        pass
+
+    def output(self, size: int) -> None:
+        return None
+
+    def gradient(self, size: int, incoming: np.ndarray) -> np.ndarray:
+        i = int(np.may_share_memory(self.spares[0], incoming))
+        if self.spares[i].size < size:
+            self.spares[i] = aligned_empty(max(size, self.largest), np.uint8)
+        return self.spares[i][:size]
+
+
+class _OverOutputs:
+    """Gradients on outputs that have been read for the last time, in spare buffers where those are too small."""
+
+    def __init__(self, outputs: _Stacked, spares: _Spares) -> None:
+        self.outputs, self.spares, self.dead_from = outputs, spares, 0
+
+    def enter(self, step: int, reads_output: bool) -> None:
+        self.dead_from = self.outputs.heights[step + reads_output]
+
+    def output(self, size: int) -> None:
+        return None
+
+    def gradient(self, size: int, incoming: np.ndarray) -> np.ndarray:
+        room, top = self.outputs.room, self.outputs.top
+        for start in (top - _in_lines(size), self.dead_from):
+            place = room[start : start + size]
+            if self.dead_from <= start <= top - size and not np.may_share_memory(place, incoming):
+                return place
+        return self.spares.gradient(size, incoming)
+
+
+def _in_lines(size: int) -> int:
     # One line more than it takes: where a layer's input and output lie a power of two apart, the first-level cache
     # takes one for the other (8 MB apart, dropout took four times as long on a Zen 3).
     return (-(-size // LINE) + 1) * LINE

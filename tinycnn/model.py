@@ -1,17 +1,31 @@
 """`Sequential`: layers in a row, built, run forward and backward, summed up, saved and loaded as one."""
 
 import math
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
 from tinycnn.kernels import runtime
 from tinycnn.kernels.elementwise import scale_u8
-from tinycnn.layers.base import Layer
-from tinycnn.layers.conv_pool import fuse
+from tinycnn.layers.activation import ACTIVATIONS
+from tinycnn.layers.base import Layer, Shape
+from tinycnn.layers.naming import name_layers
+from tinycnn.layers.steps import Step, plan
 from tinycnn.memory import Memory
 from tinycnn.serialization import describe_model, load_model, read_npz, write_npz
 from tinycnn.summary import summary_text
-from tinycnn.walk import copy_weights, ends_in, first_nonfinite, layers_of, name_layers, trainable, walk, weights_of
+from tinycnn.walk import NonFinite, copy_weights, first_nonfinite, trainable, walk, weights_of
+
+if TYPE_CHECKING:
+    from tinycnn.losses import Loss
+    from tinycnn.optimizers import Optimizer
+    from tinycnn.training.batches import Data
+    from tinycnn.training.callbacks import Callback
+    from tinycnn.training.history import History
+    from tinycnn.training.objective import ClassWeight
 
 
 class Sequential:
@@ -40,6 +54,10 @@ class Sequential:
         The one generator from which the layers draw, in their order.
     metadata : dict
         Yours, JSON-able, saved with the model: class names, preprocessing.
+    loss : Loss or None
+        That `fit` last trained with, class weights apart: `evaluate` takes it by default.
+    stop_training : bool
+        Set it, from a callback, to end `fit` after the running epoch.
 
     Raises
     ------
@@ -58,15 +76,23 @@ class Sequential:
     ['leaky_re_lu', 'leaky_re_lu_1']
     """
 
-    def __init__(self, layers, seed=0, name="sequential"):
+    def __init__(self, layers: Iterable[Layer], seed: int | None = 0, name: str = "sequential") -> None:
         self.layers = list(layers)
         self.seed = np.random.SeedSequence().entropy if seed is None else int(seed)
         self.name = name
-        self.metadata = {}
+        self.metadata: dict[str, Any] = {}
+        self.loss: Loss | None = None
+        self.stop_training = False
         self.rng = np.random.default_rng(self.seed)
-        self.input_shape = self.output_shape = self.dtype = None
-        self._steps = []
-        self._scaled = None
+        self.input_shape: Shape = None  # type: ignore[assignment]  # these three until the model is built
+        self.output_shape: Shape = None  # type: ignore[assignment]
+        self.dtype: np.dtype = None  # type: ignore[assignment]
+        self._body: list[Step] = []
+        self._head: list[Step] = []  # the softmax at the end, if there is one
+        self._memory = Memory()
+        self._ran: list[Step] = []  # of the last forward pass, if a backward pass may follow
+        self._runs: list[int] = []  # how often each layer had run by its end
+        self._scaled = np.empty(0)
         if not self.layers:
             raise ValueError("Sequential needs at least one layer")
         for i, layer in enumerate(self.layers):
@@ -76,7 +102,7 @@ class Sequential:
             raise ValueError("one layer object appears twice; each keeps what its backward needs, so make two")
         name_layers(self.layers)
 
-    def build(self, input_shape, dtype=np.float32):
+    def build(self, input_shape: Iterable[int], dtype: DTypeLike = np.float32) -> Shape:
         """Allocate every layer's parameters for inputs of `input_shape` and return the output shape.
 
         Parameters
@@ -92,7 +118,6 @@ class Sequential:
             From the first layer that its input does not fit, with its name and index.
         """
         self.rng = np.random.default_rng(self.seed)
-        self._scaled = None
         shape = tuple(int(n) for n in input_shape)
         self.input_shape = shape
         for layer in self.layers:
@@ -104,22 +129,19 @@ class Sequential:
                 shape = layer.build(shape, rng=self.rng, dtype=dtype)
         self.output_shape = tuple(shape)
         self.dtype = np.dtype(dtype)
-        name_layers(self.layers)  # again, for sublayers that exist only now
-        for layer in self.all_layers():
-            layer._workspace, layer._memory = {}, None
-        self._memory = Memory()
-        for layer in self.layers:  # not what they own: a residual block needs two of its layers' gradients at once
-            layer._memory = self._memory
-        self._steps = fuse(self.layers)
+        self._memory, self._ran, self._scaled = Memory(), [], np.empty(0, dtype)
+        for layer in self.layers:
+            layer.attach(self._memory)
+        self._body, self._head = plan(self.layers)
         return self.output_shape
 
     @property
-    def built(self):
+    def built(self) -> bool:
         """Whether shapes and parameters exist."""
         return self.output_shape is not None
 
     @runtime.locked  # two Python threads may predict with one model: its buffers are shared until the copy is made
-    def forward(self, x, training=False, logits=False):
+    def forward(self, x: ArrayLike, training: bool = False, logits: bool = False, keep: bool = True) -> np.ndarray:
         """Outputs for a batch, as an array of your own.
 
         Parameters
@@ -130,47 +152,71 @@ class Sequential:
             Dropout drops and batch normalisation uses the batch's statistics.
         logits : bool
             Leave out a softmax at the end, as `CrossEntropy` needs.
+        keep : bool
+            Whether a `backward` may follow; False, as for predictions, takes less memory.
 
         Returns
         -------
         ndarray, shape (images, *output_shape)
+
+        Raises
+        ------
+        ValueError
+            For another shape, or numbers that are neither uint8 nor float.
         """
-        return self._forward(x, training, logits).copy()
+        return self.run(x, training, logits, keep).copy()
 
-    @runtime.locked
-    def _infer(self, x, logits=False):
-        """`forward` for a prediction, in less memory: no backward may follow."""
-        return self._forward(x, logits=logits, keep=False).copy()
+    def run(self, x: ArrayLike, training: bool = False, logits: bool = False, keep: bool = True) -> np.ndarray:
+        """`forward` without the copy: the result lies in the model's memory, and the next call overwrites it.
 
-    def _forward(self, x, training=False, logits=False, keep=True):
-        """`forward` without the copy: the result is overwritten by the next call."""
-        x = np.asarray(x)
-        if not self.built:
-            self.build(x.shape[1:], np.float64 if x.dtype == np.float64 else np.float32)
-        if x.dtype == np.uint8:
-            x = self._scale(x)
-        if x.shape[1:] != self.input_shape:
-            self.layers[0]._enter(x)  # says what is wrong, before memory is taken for it
-        shapes = (layers_of(step)[-1].output_shape for step in self._steps)
-        with self._memory.forward([self._bytes(x, shape) for shape in shapes], keep):
-            for i, step in enumerate(self._steps):
+        For code that holds the lock of `tinycnn.kernels.runtime.locked`, if other threads use the model too.
+        """
+        x = self.prepare(x)
+        steps = self._body if logits else [*self._body, *self._head]
+        self._ran = []
+        with self._memory.forward([self._bytes(x, step.layers[-1].output_shape) for step in steps], keep):
+            for i, step in enumerate(steps):
                 self._memory.enter(i)
-                skip = logits and i == len(self._steps) - 1 and self.ends_in_softmax
-                x = step.forward(x, training=training, logits=True) if skip else step.forward(x, training=training)
+                x = step.forward(x, training)
+        if keep:
+            self._ran, self._runs = steps, [layer.runs for layer in self.all_layers()]
         return x
 
-    def _bytes(self, batch, shape):
+    def prepare(self, x: ArrayLike) -> np.ndarray:
+        """A batch as the first layer takes it: type and shape checked, bytes scaled by 1/255 in the model's memory.
+
+        Raises
+        ------
+        ValueError
+            As of `forward`.
+        """
+        x = np.asarray(x)
+        if x.dtype != np.uint8 and x.dtype.kind != "f":
+            raise ValueError(
+                f"model '{self.name}' takes uint8, which it scales by 1/255, or float, which it takes as it is; got "
+                f"{x.dtype}: use x.astype(np.uint8) for images of 0 to 255, x.astype(np.float32) for anything else"
+            )
+        if not self.built:
+            self.build(x.shape[1:], np.float64 if x.dtype == np.float64 else np.float32)
+        self.layers[0].check_input(x)  # before memory is taken for it
+        if x.dtype != np.uint8:
+            return x
+        if self._scaled.size < x.size:
+            self._scaled = np.empty(x.size, self.dtype)
+        out = self._scaled[: x.size].reshape(x.shape)
+        scale_u8(np.ascontiguousarray(x), out, 1 / 255)
+        return out
+
+    def _bytes(self, batch: np.ndarray, shape: Shape) -> int:
         return len(batch) * math.prod(shape) * self.dtype.itemsize
 
-    def backward(self, grad, logits=False, input_grad=True):
+    def backward(self, grad: ArrayLike, input_grad: bool = True) -> np.ndarray | None:
         """Fill every layer's ``grads`` from the loss's gradient and return the gradient to the input.
 
         Parameters
         ----------
         grad : ndarray, shape (images, *output_shape)
-            Derivative of the scalar loss by the output of the last `forward`.
-        logits : bool
-            As in that `forward`.
+            Derivative of the scalar loss by what the last `forward` returned, probabilities or logits.
         input_grad : bool
             False, as training asks, returns None and saves the work and the memory that only the input's gradient
             needs: it stops at the first layer that trains, so the ``grads`` of frozen layers before it are not
@@ -183,60 +229,53 @@ class Sequential:
         ValueError
             If `grad` does not have the output's shape.
         """
-        if not (self.built and self._memory.kept):
+        steps = self._ran
+        if not steps or self._runs != [layer.runs for layer in self.all_layers()]:
             raise RuntimeError(
                 f"model '{self.name}': backward was called before forward, or what forward kept for it has been "
-                "overwritten: by predict, by evaluate, or by an earlier backward(input_grad=False)"
+                "overwritten: by predict, by evaluate, by an earlier backward(input_grad=False), or because a layer "
+                "ran alone or in another model"
             )
-        grad = self.layers[-1]._enter_backward(grad)
-        first = 0 if input_grad else self._first_trainable()
-        through = (layers_of(step)[0].input_shape for step in self._steps[first if input_grad else first + 1 :])
+        grad = steps[-1].layers[-1].check_gradient(grad)
+        first = 0 if input_grad else _first_trainable(steps)
+        through = (step.layers[0].input_shape for step in steps[first if input_grad else first + 1 :])
         largest = max((self._bytes(grad, shape) for shape in through), default=0)
+        if not input_grad:
+            self._ran = []
         with self._memory.backward(largest, overwrite=not input_grad):
-            for i in range(len(self._steps) - 1, first - 1, -1):
-                step = self._steps[i]
-                self._memory.enter(i, step.reads_output)
-                options = {}
-                if logits and i == len(self._steps) - 1 and self.ends_in_softmax:
-                    options["logits"] = True
-                if not input_grad and i == first and getattr(step, "skips_input_grad", False):
-                    options["input_grad"] = False
-                grad = step.backward(grad, **options)
-                for layer in layers_of(step):
-                    layer._incoming = None  # or it would keep this memory alive after the model has taken larger
-        return grad.copy() if input_grad else None
+            for i in range(len(steps) - 1, first - 1, -1):
+                self._memory.enter(i, steps[i].reads_output)
+                wanted = {} if input_grad or i > first else {"input_grad": False}
+                grad = steps[i].backward(grad, **wanted)
+        return np.array(grad) if input_grad else None
 
     @property
-    def ends_in_softmax(self):
+    def ends_in_softmax(self) -> bool:
         """Whether the last layer is a softmax or a layer with one as its activation."""
-        return ends_in(self.layers[-1], "softmax")
+        return bool(plan(self.layers, fuse=False)[1])
 
     @property
-    def ends_in_sigmoid(self):
-        """Whether the last layer is a sigmoid or a layer with one as its activation."""
-        return ends_in(self.layers[-1], "sigmoid")
+    def last_activation(self) -> Layer | None:
+        """The activation that the last layer is or applies, if any."""
+        last = self.layers[-1]
+        return last if isinstance(last, ACTIVATIONS) else last.activation
 
-    def _first_trainable(self):
-        """Index of the first step with something to train: backward need not go below it."""
-        for i, step in enumerate(self._steps):
-            if any(True for layer in layers_of(step) for _ in trainable(layer)):
-                return i
-        return len(self._steps)
+    @property
+    def trainable(self) -> bool:
+        """Whether any layer trains; setting it sets it for every layer."""
+        return any(layer.trainable for layer in self.all_layers())
 
-    def _scale(self, images):
-        size = math.prod(images.shape)
-        if self._scaled is None or self._scaled.size < size:
-            self._scaled = np.empty(size, self.dtype)
-        out = self._scaled[:size].reshape(images.shape)
-        scale_u8(np.ascontiguousarray(images), out, 1 / 255)
-        return out
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        for layer in self.all_layers():
+            layer.trainable = bool(value)
 
-    def all_layers(self):
+    def all_layers(self) -> Iterator[Layer]:
         """Yield every layer, each followed by the layers inside it."""
         for layer in self.layers:
             yield from walk(layer)
 
-    def parameters(self):
+    def parameters(self) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         """Yield ``(key, parameter, gradient)`` for what the optimizer may change; keys are ``conv2d/kernel``.
 
         A layer with ``trainable = False`` is left out, with its sublayers.
@@ -245,11 +284,11 @@ class Sequential:
             yield from trainable(layer)
 
     @property
-    def count_params(self):
+    def count_params(self) -> int:
         """All saved scalars, trainable or not."""
         return sum(layer.count_params for layer in self.layers)
 
-    def get_layer(self, name):
+    def get_layer(self, name: str) -> Layer:
         """The layer called `name`; one inside another is called ``residual/conv2d``.
 
         Raises
@@ -262,7 +301,7 @@ class Sequential:
             raise ValueError(f"no layer {name!r} in model '{self.name}'; it has {', '.join(layers)}")
         return layers[name]
 
-    def generators(self):
+    def generators(self) -> dict[str, np.random.Generator]:
         """Every random generator the model draws from, by name, so that a checkpoint can keep their states."""
         found = {"model": self.rng}
         for layer in self.all_layers():
@@ -271,11 +310,11 @@ class Sequential:
                     found[f"{layer.name}/{key}"] = value
         return found
 
-    def get_weights(self):
+    def get_weights(self) -> dict[str, np.ndarray]:
         """Copies of all parameters and running statistics, ``{"conv2d/kernel": ndarray, ...}``."""
         return {key: array.copy() for key, array in self._weights().items()}
 
-    def set_weights(self, weights, source="the given weights"):
+    def set_weights(self, weights: Mapping[str, np.ndarray], source: str = "the given weights") -> None:
         """Copy `weights` (keys and shapes as `get_weights` gives) into the model; all or nothing.
 
         Raises
@@ -285,7 +324,7 @@ class Sequential:
         """
         copy_weights(weights, self._weights(), source)
 
-    def _weights(self):
+    def _weights(self) -> dict[str, np.ndarray]:
         self._need_build("its weights exist")
         return {
             f"{layer.name}/{key}": array
@@ -293,7 +332,7 @@ class Sequential:
             for key, array in (layer.params | layer.state).items()
         }
 
-    def first_nonfinite(self, x=None):
+    def first_nonfinite(self, x: ArrayLike | None = None) -> NonFinite | None:
         """The first layer with NaN or infinity in a parameter or, for inputs `x`, in its output; None if all is well.
 
         Returns
@@ -302,11 +341,9 @@ class Sequential:
             ``index`` is -1 if `x` itself is not finite.
         """
         self._need_build("it can be searched")
-        if x is not None and x.dtype == np.uint8:
-            x = self._scale(x)
-        return first_nonfinite(self.layers, x)
+        return first_nonfinite(self.layers, None if x is None else self.prepare(x))
 
-    def summary(self, print_fn=print, line_length=None):
+    def summary(self, print_fn: Callable[[str], Any] = print, line_length: int | None = None) -> None:
         """Print the layers, their output shapes and parameter counts, as Keras does.
 
         Parameters
@@ -325,15 +362,15 @@ class Sequential:
         text = summary_text(self, line_length)
         print_fn(text[:-1] if print_fn is print else text)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Sequential([{', '.join(map(repr, self.layers))}], seed={self.seed}, name={self.name!r})"
 
-    def architecture(self):
+    def architecture(self) -> dict[str, Any]:
         """What it takes to make this model again, weights aside, as a JSON-able dict."""
         self._need_build("it can be saved")
         return describe_model(self)
 
-    def save(self, path):
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write architecture, `metadata`, parameters and running statistics to one ``.npz`` at `path`, atomically.
 
         Raises
@@ -343,13 +380,13 @@ class Sequential:
         """
         write_npz(path, *self.contents())
 
-    def contents(self):
+    def contents(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """What `save` writes: a JSON-able header, and the arrays by name (the model's own, not copies)."""
         header = {"architecture": self.architecture(), "metadata": self.metadata}
         return header, {f"weights/{key}": array for key, array in self._weights().items()}
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: str | os.PathLike[str]) -> "Sequential":
         """The model saved at `path`, built and with its weights; a checkpoint's file serves too.
 
         Raises
@@ -360,7 +397,7 @@ class Sequential:
         """
         return load_model(cls, path)
 
-    def load_weights(self, path):
+    def load_weights(self, path: str | os.PathLike[str]) -> None:
         """Copy the weights saved at `path` into this model of the same layers.
 
         Raises
@@ -371,24 +408,63 @@ class Sequential:
         """
         self.set_weights(weights_of(read_npz(path)[1]), source=str(path))
 
-    def _need_build(self, until):
+    def _need_build(self, until: str) -> None:
         if not self.built:
             raise ValueError(f"model '{self.name}' must be built before {until}: call build(input_shape) or forward(x)")
 
-    def fit(self, train, validation=None, **options):
+    def fit(
+        self,
+        train: "Data",
+        validation: "Data | None" = None,
+        *,
+        epochs: int = 10,
+        batch_size: int = 16,
+        class_weight: "ClassWeight" = None,
+        optimizer: "Optimizer | str | None" = None,
+        loss: "Loss | str | None" = None,
+        callbacks: "Sequence[Callback]" = (),
+        augment: "Callable[[np.ndarray, np.random.Generator], np.ndarray] | None" = None,
+        shuffle: bool = True,
+        seed: int | None = None,
+        verbose: int = 1,
+        resume: "str | os.PathLike[str] | None" = None,
+    ) -> "History":
         """Train; see `tinycnn.fit` for every option.  Returns a `History`."""
-        from tinycnn.training.loop import fit
+        from tinycnn.training import fit
 
-        return fit(self, train, validation, **options)
+        return fit(
+            self,
+            train,
+            validation,
+            epochs=epochs,
+            batch_size=batch_size,
+            class_weight=class_weight,
+            optimizer=optimizer,
+            loss=loss,
+            callbacks=callbacks,
+            augment=augment,
+            shuffle=shuffle,
+            seed=seed,
+            verbose=verbose,
+            resume=resume,
+        )
 
-    def evaluate(self, data, batch_size=16, loss=None):
+    def evaluate(self, data: "Data", batch_size: int = 16, loss: "Loss | str | None" = None) -> dict[str, float]:
         """``{"loss": ..., "accuracy": ...}`` on `data`; see `tinycnn.evaluate`."""
-        from tinycnn.training.loop import evaluate
+        from tinycnn.training import evaluate
 
         return evaluate(self, data, batch_size, loss)
 
-    def predict(self, data, batch_size=16):
+    def predict(self, data: "Data | ArrayLike", batch_size: int = 16) -> np.ndarray:
         """Outputs for all of `data`, probabilities if the model ends in a softmax; see `tinycnn.predict`."""
-        from tinycnn.training.loop import predict
+        from tinycnn.training import predict
 
         return predict(self, data, batch_size)
+
+
+def _first_trainable(steps: Sequence[Step]) -> int:
+    """Index of the first step with something to train: backward need not go below it."""
+    for i, step in enumerate(steps):
+        if any(True for layer in step.layers for _ in trainable(layer)):
+            return i
+    return len(steps)

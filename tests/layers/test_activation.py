@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from tinycnn.gradcheck import gradcheck
-from tinycnn.layers.activation import LeakyReLU, ReLU, Sigmoid, Softmax, Tanh, describe, get, restore
+from tinycnn.layers.activation import LeakyReLU, ReLU, Sigmoid, Softmax, Tanh, get
+from tinycnn.layers.dropout import Dropout
+from tinycnn.layers.registry import describe, restore
 
 LAYERS = [ReLU, LeakyReLU, lambda: LeakyReLU(1.7), lambda: LeakyReLU(0.0), Sigmoid, Tanh, Softmax]
 SHAPES = [(3, 5), (2, 3, 4, 5), (1, 1)]
@@ -79,15 +81,10 @@ def test_softmax_rows_add_up_and_ignore_a_shift():
     assert Softmax().forward(np.log([[1.0, 2.0, 5.0]])) == pytest.approx(np.array([[0.125, 0.25, 0.625]]))
 
 
-def test_softmax_on_logits_is_the_identity():
-    softmax, x = Softmax(), random((4, 3))
-    assert np.array_equal(softmax.forward(x, logits=True), x)
-    assert np.array_equal(softmax.backward(x, logits=True), x)
-    with pytest.raises(RuntimeError, match="backward needs logits=True, as forward had"):
-        softmax.backward(x)
-    softmax.forward(x)
-    with pytest.raises(RuntimeError, match="backward needs logits=False, as forward had"):
-        softmax.backward(x, logits=True)
+@pytest.mark.parametrize("make", [ReLU, LeakyReLU, Sigmoid, Tanh, Softmax, lambda: Dropout(0.5)])
+def test_a_vector_is_told_to_become_a_batch(make):
+    with pytest.raises(ValueError, match=r"takes a batch.*got shape \(3,\).*x\[None\]"):
+        make().forward(np.float32([1, 2, 3]))
 
 
 @pytest.mark.parametrize("slope", [-0.1, np.inf, np.nan])
@@ -158,7 +155,7 @@ def test_restore_says_what_is_wrong():
 
 def test_restore_imports_layers_on_demand():
     program = (
-        "import sys; from tinycnn.layers.activation import restore\n"
+        "import sys; from tinycnn.layers.registry import restore\n"
         "assert 'tinycnn.layers.reshape' not in sys.modules\n"
         "print(restore({'class': 'Flatten', 'config': {}}))"
     )

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from tinycnn.layers.base import Layer, pair, snake_case
+from tinycnn.layers.base import Layer, pair
+from tinycnn.layers.naming import snake_case
 
 
 class Scale(Layer):

@@ -3,8 +3,9 @@ import pytest
 
 from tinycnn.gradcheck import gradcheck
 from tinycnn.kernels.conv import set_winograd
-from tinycnn.layers.activation import LeakyReLU, describe, restore
+from tinycnn.layers.activation import LeakyReLU
 from tinycnn.layers.conv import Conv2D, Conv2DTranspose
+from tinycnn.layers.registry import describe, restore
 from tinycnn.layers.residual import Residual
 
 
@@ -317,7 +318,7 @@ def test_errors_say_what_to_do():
         layer.forward(np.zeros((2, 4, 5, 3)))
         with pytest.raises(ValueError, match=r"gradient of shape \(2, 9, 9, 2\) does not fit"):
             layer.backward(np.zeros((2, 9, 9, 2)))
-    with pytest.raises(ValueError, match="groups must be a positive int that divides filters=4, got 3"):
+    with pytest.raises(ValueError, match="groups=3 must divide filters=4"):
         Conv2D(4, 3, groups=3)
     with pytest.raises(ValueError, match="5 input channels do not divide into 2 groups"):
         Conv2D(4, 3, groups=2).build((6, 6, 5))

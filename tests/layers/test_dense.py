@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from tinycnn.gradcheck import gradcheck
-from tinycnn.layers.activation import LeakyReLU, describe, restore
+from tinycnn.layers.activation import LeakyReLU
 from tinycnn.layers.dense import Dense
+from tinycnn.layers.registry import describe, restore
 
 
 def normal(*shape, seed=0, dtype=np.float64):
@@ -64,12 +65,13 @@ def test_equals_keras():
     assert np.allclose(y, keras.ops.convert_to_numpy(theirs(x)), atol=1e-6)
 
 
-def test_logits_leave_out_the_softmax_and_nothing_else():
+@pytest.mark.parametrize("activation", ["softmax", "relu", None])
+def test_the_linear_part_leaves_out_the_activation_and_nothing_else(activation):
     x, grad_y = normal(3, 4), normal(3, 5, seed=1)
-    for activation, plain in (("softmax", None), ("relu", "relu"), (None, None)):
-        layer, other = Dense(5, activation), Dense(5, plain)
-        assert np.array_equal(layer.forward(x, logits=True), other.forward(x))
-        assert np.array_equal(layer.backward(grad_y, logits=True), other.backward(grad_y))
+    layer, other = Dense(5, activation), Dense(5)
+    for _ in range(2):
+        assert np.array_equal(layer.forward_linear(x), other.forward(x))
+        assert np.array_equal(layer.backward_linear(grad_y), other.backward(grad_y))
         assert np.array_equal(layer.grads["kernel"], other.grads["kernel"])
     probabilities = Dense(5, "softmax").forward(x)
     assert np.allclose(probabilities.sum(axis=1), 1)

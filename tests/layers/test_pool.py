@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from tinycnn.gradcheck import gradcheck
-from tinycnn.layers.activation import describe, restore
 from tinycnn.layers.pool import AveragePool2D, GlobalAveragePool2D, MaxPool2D
+from tinycnn.layers.registry import describe, restore
 
 # arguments, input shape, output shape: Keras's rules
 SHAPES = [
@@ -132,7 +132,7 @@ def test_configurations_come_back():
 
 @pytest.mark.parametrize("kind", WINDOWS)
 def test_errors_name_the_sizes(kind):
-    with pytest.raises(ValueError, match='padding must be "valid" or "same", got \'full\''):
+    with pytest.raises(ValueError, match='padding must be "same", "valid", an int .* got \'full\''):
         kind(2, padding="full")
     with pytest.raises(ValueError, match="pool_size must be a positive int"):
         kind(0)

@@ -4,12 +4,15 @@ import numpy as np
 import pytest
 
 from tinycnn.gradcheck import gradcheck
-from tinycnn.layers.activation import LeakyReLU, ReLU, Sigmoid, Tanh, describe, restore
+from tinycnn.layers.activation import LeakyReLU, ReLU, Sigmoid, Tanh
+from tinycnn.layers.conv import Conv2D
 from tinycnn.layers.dropout import Dropout
 from tinycnn.layers.norm import BatchNorm
+from tinycnn.layers.registry import describe, restore
 from tinycnn.layers.reshape import Flatten, Reshape
 from tinycnn.layers.residual import Residual
 from tinycnn.layers.upsample import UpSample2D
+from tinycnn.model import Sequential
 
 
 def random(shape, seed=0, dtype=np.float64):
@@ -82,24 +85,24 @@ def test_sublayers_and_counts():
 
 def test_names_are_unique_and_lead_with_the_block():
     layer = Residual(
-        [BatchNorm(), BatchNorm(name="batch_norm_1"), BatchNorm()], [BatchNorm()], "relu", name="residual_4"
+        [BatchNorm(), BatchNorm(name="batch_normalization_1"), BatchNorm()], [BatchNorm()], "relu", name="residual_4"
     )
     layer.index = 6
     layer.build((3,))
     assert [part.name.removeprefix("residual_4/") for part in layer.sublayers()] == [
-        "batch_norm",
-        "batch_norm_1",
-        "batch_norm_2",
-        "batch_norm_3",
+        "batch_normalization",
+        "batch_normalization_1",
+        "batch_normalization_2",
+        "batch_normalization_3",
         "re_lu",
     ]
     assert all(part.name.startswith("residual_4/") and part.index == 6 for part in layer.sublayers())
     layer.name = "other"
     layer.build((3,))
     assert [part.name for part in layer.sublayers()][:3] == [
-        "other/batch_norm",
-        "other/batch_norm_1",
-        "other/batch_norm_2",
+        "other/batch_normalization",
+        "other/batch_normalization_1",
+        "other/batch_normalization_2",
     ]
 
 
@@ -109,11 +112,13 @@ def test_names_within_a_nested_block():
     assert (inner.name, inner.layers[0].name) == ("outer/residual", "outer/residual/tanh")
 
 
-def test_names_that_a_model_gave_are_kept():
-    layer = Residual([Tanh(), Tanh()], name="block")
-    layer.layers[0].name = "block/mine"
+def test_names_that_the_user_gave_are_kept_with_what_follows_from_them():
+    layer = Residual([Tanh(name="mine"), Tanh()], name="block")
     layer.build((3,))
     assert [part.name for part in layer.layers] == ["block/mine", "block/tanh"]
+    model = Sequential([Residual([Conv2D(3, 3, padding="same", activation="relu", name="first")])])
+    model.build((5, 5, 3))
+    assert [part.name for part in model.all_layers()] == ["residual", "residual/first", "residual/first/re_lu"]
 
 
 def test_architecture_survives_json():

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from tinycnn.layers.steps import plan
 from tinycnn.losses import CrossEntropy
 from tinycnn.models import report_cnn
 from tinycnn.optimizers import Adam
@@ -52,7 +53,7 @@ def test_parameters_and_summary():
 def test_every_convolution_runs_with_its_pool():
     model = report_cnn()
     model.build((32, 48, 3))
-    assert [type(step).__name__ for step in model._steps[:4]] == ["ConvPool"] * 3 + ["Dropout"]
+    assert [len(step.layers) for step in plan(model.layers)[0][:4]] == [2, 2, 2, 1]
 
 
 def test_classes_and_seed():
@@ -73,7 +74,7 @@ def test_every_parameter_moves_in_one_step():
     logits = model.forward(x, training=True, logits=True)
     before = model.get_weights()
     loss.forward(logits, [0, 1, 2, 1])
-    model.backward(loss.backward(), logits=True, input_grad=False)
+    model.backward(loss.backward(), input_grad=False)
     Adam().step(model.parameters())
     after = model.get_weights()
     assert len(after) == 12

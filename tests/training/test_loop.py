@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 from toys import Affine, Bend, Noise, Pair, spots
 
+from tinycnn.layers.activation import Softmax
 from tinycnn.layers.dense import Dense
 from tinycnn.layers.reshape import Flatten
 from tinycnn.layers.residual import Residual
 from tinycnn.losses import BinaryCrossEntropy, CrossEntropy, MeanSquaredError
 from tinycnn.model import Sequential
 from tinycnn.optimizers import SGD, Adam
+from tinycnn.training import evaluate, fit, predict
 from tinycnn.training.callbacks import Callback
-from tinycnn.training.loop import evaluate, fit, predict
 
 
 def network(seed=0, outputs=3):
@@ -190,7 +191,9 @@ def test_yes_or_no_labels():
         assert history["accuracy"][-1] > 0.9
         right = (model.predict(images)[:, 0] > 0) == labels
         assert evaluate(model, (images, targets), loss=BinaryCrossEntropy())["accuracy"] == right.mean()
-    with pytest.raises(ValueError, match="ends in a softmax or sigmoid"):
+    with pytest.raises(
+        ValueError, match="works on logits.*ends in Softmax.*apply it to the predictions"
+    ):
         fit(network(outputs=1), (images, labels), loss=BinaryCrossEntropy(), verbose=0)
     with pytest.raises(ValueError, match=r"labels outside \[0, 1\]: from 0 to 2"):
         fit(Sequential([Affine(1)]), spots(9), loss=BinaryCrossEntropy(), verbose=0)
@@ -261,10 +264,12 @@ def test_models_that_give_maps_need_another_loss():
         fit(Sequential([Bend()]), (IMAGES, LABELS), verbose=0)
 
 
-def test_a_softmax_that_cannot_be_left_out_is_refused():
-    model = Sequential([Flatten(), Residual([Dense(16), Dense(16)], activation="softmax")])
-    with pytest.raises(ValueError, match=r"Residual 'residual' \(layer 1 of the model\) applies its softmax itself"):
-        fit(model, (IMAGES, LABELS), verbose=0)
+def test_a_softmax_is_left_out_whatever_layer_applies_it():
+    results = []
+    for last in ([Residual([Dense(16)], activation="softmax")], [Residual([Dense(16)]), Softmax()]):
+        model = Sequential([Flatten(), *last])
+        results.append(fit(model, (IMAGES, LABELS), epochs=2, verbose=0)["loss"])
+    assert results[0] == results[1]
 
 
 def test_exploding_training_names_epoch_batch_and_layer():

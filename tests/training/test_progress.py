@@ -1,9 +1,11 @@
 """Progress: one refreshing line on a terminal, few plain ones elsewhere."""
 
 import io
+from types import SimpleNamespace
 
 import numpy as np
 
+from tinycnn.training.objective import Totals
 from tinycnn.training.progress import Progress
 
 
@@ -15,11 +17,14 @@ class Terminal(io.StringIO):
 def run_progress(stream, verbose=1, seconds=4.0):
     """Two epochs of three batches of 10 images, `seconds` per batch."""
     now = iter(np.arange(1000) * seconds)
-    progress = Progress(2, 30, 3, verbose, stream, clock=lambda: next(now))
+    progress = Progress(verbose, stream, clock=lambda: next(now))
+    progress.training = run = SimpleNamespace(epochs=2, images=30, batch_size=10, epoch=0, totals=Totals())
     for epoch in range(2):
-        for batch in range(1, 4):
-            progress.batch(epoch, batch, 10 * batch, {"loss": 0.5, "accuracy": 0.25})
-        progress.epoch(epoch, {"loss": 0.5, "accuracy": 0.25, "seconds": 16.0, "learning_rate": 1}, seconds * 3)
+        for batch in range(3):
+            run.totals = Totals(seen=10 * (batch + 1), seconds=seconds * (batch + 1))
+            progress.on_train_batch_end(batch, {"loss": 0.5, "accuracy": 0.25})
+        run.epoch += 1
+        progress.on_epoch_end(epoch, {"loss": 0.5, "accuracy": 0.25, "seconds": 16.0, "learning_rate": 1})
     return stream.getvalue()
 
 

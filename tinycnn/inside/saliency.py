@@ -7,9 +7,11 @@ A heat map is a hint, not an explanation.  It can look convincing and yet not de
 
 import numpy as np
 
-from tinycnn.layers.activation import describe, restore
+from tinycnn.data.dataset import Dataset
 from tinycnn.layers.base import Layer
 from tinycnn.layers.conv import Conv2D
+from tinycnn.layers.registry import describe, restore
+from tinycnn.layers.steps import plan
 from tinycnn.walk import walk
 
 
@@ -94,9 +96,10 @@ def feature_maps(model, images, layer=None):
     >>> feature_maps(report_cnn(), np.zeros((16, 16, 3), np.uint8), layer="conv2d_1").shape
     (8, 8, 64)
     """
-    single = np.ndim(getattr(images, "images", images)) == 3
+    single = not isinstance(images, Dataset) and np.ndim(images) == 3
     images = _images(model, np.asarray(images)[None] if single else images)
-    features = _run(model.layers[: _position(model, layer) + 1], _floats(model, images)).copy()
+    steps = [step for part in plan(model.layers[: _position(model, layer) + 1], fuse=False) for step in part]
+    features = _run(steps, model.prepare(images)).copy()
     return features[0] if single else features
 
 
@@ -249,24 +252,21 @@ def resize(maps, size):
     return maps
 
 
-# -- running the layers one by one -------------------------------------------------------------------------------
-
-
 def _coarse_maps(model, images, position, classes, batch_size):
     """Yield rows, Grad-CAM maps at the layer's resolution scaled to a maximum of 1, and the classes explained."""
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-    below, above = model.layers[: position + 1], model.layers[position + 1 :]
-    options = {"logits": True} if above and model.ends_in_softmax else {}
+    below = [step for part in plan(model.layers[: position + 1], fuse=False) for step in part]
+    above, _ = plan(model.layers[position + 1 :], fuse=False)  # scores: before a softmax
     for start in range(0, len(images), batch_size):
         rows = slice(start, start + batch_size)
-        features = _run(below, _floats(model, images[rows])).copy()  # (n, rows, columns, channels)
-        scores = _run(above, features, options)
+        features = _run(below, model.prepare(images[rows])).copy()  # (n, rows, columns, channels)
+        scores = _run(above, features)
         chosen = scores.argmax(axis=1) if classes is None else classes[rows]
         grad = np.zeros_like(scores)
         grad[np.arange(len(grad)), chosen] = 1
-        for i, part in reversed(list(enumerate(above))):
-            grad = part.backward(grad, **(options if i == len(above) - 1 else {}))
+        for step in reversed(above):
+            grad = step.backward(grad)
         weights = grad.mean(axis=(1, 2), dtype=np.float64)  # (n, channels)
         maps = np.maximum(np.einsum("nijk,nk->nij", features, weights), 0)
         peak = maps.max(axis=(1, 2), keepdims=True)
@@ -278,15 +278,14 @@ def _all_maps(model, images, position, classes, batch_size):
     return np.concatenate([maps for _, maps, _ in found]), np.concatenate([chosen for _, _, chosen in found])
 
 
-def _run(layers, x, options=None):
-    """`x` through `layers`, one by one: a model's own steps may fuse a convolution with its pooling."""
-    for i, layer in enumerate(layers):
-        x = layer.forward(x, **(options or {} if i == len(layers) - 1 else {}))
+def _run(steps, x):
+    for step in steps:
+        x = step.forward(x)
     return x
 
 
 def _images(model, images):
-    images = np.asarray(getattr(images, "images", images))
+    images = images.images if isinstance(images, Dataset) else np.asarray(images)
     if images.ndim != 4 or len(images) == 0:
         raise ValueError(f"images of shape (images, height, width, channels) are needed, got {images.shape}")
     if not model.built:
@@ -294,10 +293,6 @@ def _images(model, images):
     if images.shape[1:] != tuple(model.input_shape):
         raise ValueError(f"images of shape {images.shape[1:]}, but model '{model.name}' takes {model.input_shape}")
     return images
-
-
-def _floats(model, images):
-    return images.astype(model.dtype) * model.dtype.type(1 / 255) if images.dtype == np.uint8 else images
 
 
 def _classes(model, class_index, n):

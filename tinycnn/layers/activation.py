@@ -1,11 +1,14 @@
 """Element-wise activations and softmax, and how a layer's ``activation=`` argument becomes one of them."""
 
-import importlib
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tinycnn.kernels.elementwise import relu_backward
 from tinycnn.layers.base import Layer
+from tinycnn.layers.registry import restore
 
 
 class ReLU(Layer):
@@ -29,16 +32,15 @@ class ReLU(Layer):
     (array([[0., 2.]], dtype=float32), array([[0., 5.]], dtype=float32))
     """
 
-    def forward(self, x, training=False):
+    def forward(self, x: ArrayLike, training: bool = False) -> np.ndarray:
         """``y = max(x, 0)``; a NaN stays a NaN."""
         x = self._enter(x)
-        self._y = np.maximum(x, 0, out=self._buffer("y", x.shape))
-        return self._y
+        return np.maximum(x, 0, out=self._output())
 
-    def backward(self, grad_y):
+    def backward(self, grad_y: ArrayLike, input_grad: bool = True) -> np.ndarray:
         """``grad_y`` where the output was positive, else 0."""
         grad_y = self._enter_backward(grad_y)
-        grad_x = self._buffer("grad_x", grad_y.shape)
+        grad_x = self._input_gradient(grad_y)
         relu_backward(grad_y, self._y, grad_x)
         return grad_x
 
@@ -72,27 +74,27 @@ class LeakyReLU(Layer):
     array([[-1.,  2.]], dtype=float32)
     """
 
-    def __init__(self, negative_slope=0.3, name=None):
+    def __init__(self, negative_slope: float = 0.3, name: str | None = None) -> None:
         super().__init__(name)
         if not 0 <= negative_slope < np.inf:
             raise ValueError(f"LeakyReLU: negative_slope must be a finite number >= 0, got {negative_slope!r}")
         self.negative_slope = float(negative_slope)
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         return {"negative_slope": self.negative_slope}
 
-    def forward(self, x, training=False):
+    def forward(self, x: ArrayLike, training: bool = False) -> np.ndarray:
         """``y = x`` where positive, ``negative_slope * x`` elsewhere."""
         x = self._enter(x)
         self._positive = np.greater(x, 0, out=self._buffer("positive", x.shape, bool))
-        y = np.multiply(x, self.negative_slope, out=self._buffer("y", x.shape))
+        y = np.multiply(x, self.negative_slope, out=self._output())
         np.copyto(y, x, where=self._positive)
         return y
 
-    def backward(self, grad_y):
+    def backward(self, grad_y: ArrayLike, input_grad: bool = True) -> np.ndarray:
         """``grad_y`` where the input was positive, ``negative_slope * grad_y`` elsewhere."""
         grad_y = self._enter_backward(grad_y)
-        grad_x = np.multiply(grad_y, self.negative_slope, out=self._buffer("grad_x", grad_y.shape))
+        grad_x = np.multiply(grad_y, self.negative_slope, out=self._input_gradient(grad_y))
         np.copyto(grad_x, grad_y, where=self._positive)
         return grad_x
 
@@ -115,21 +117,20 @@ class Sigmoid(Layer):
     array([[0. , 0.5, 1. ]], dtype=float32)
     """
 
-    def forward(self, x, training=False):
+    def forward(self, x: ArrayLike, training: bool = False) -> np.ndarray:
         """``y = 1 / (1 + exp(-x))``."""
         x = self._enter(x)
         e = np.abs(x, out=self._buffer("e", x.shape))
         np.exp(np.negative(e, out=e), out=e)
-        y = self._buffer("y", x.shape)
+        y = self._output()
         np.copyto(y, e)
         np.copyto(y, 1, where=np.greater_equal(x, 0, out=self._buffer("positive", x.shape, bool)))
-        self._y = np.divide(y, np.add(e, 1, out=e), out=y)
-        return y
+        return np.divide(y, np.add(e, 1, out=e), out=y)
 
-    def backward(self, grad_y):
+    def backward(self, grad_y: ArrayLike, input_grad: bool = True) -> np.ndarray:
         """``grad_y * y * (1 - y)``."""
         grad_y = self._enter_backward(grad_y)
-        grad_x = np.subtract(1, self._y, out=self._buffer("grad_x", grad_y.shape))
+        grad_x = np.subtract(1, self._y, out=self._input_gradient(grad_y))
         grad_x *= self._y
         grad_x *= grad_y
         return grad_x
@@ -153,16 +154,15 @@ class Tanh(Layer):
     array([[-1.,  0.,  1.]], dtype=float32)
     """
 
-    def forward(self, x, training=False):
+    def forward(self, x: ArrayLike, training: bool = False) -> np.ndarray:
         """``y = tanh(x)``."""
         x = self._enter(x)
-        self._y = np.tanh(x, out=self._buffer("y", x.shape))
-        return self._y
+        return np.tanh(x, out=self._output())
 
-    def backward(self, grad_y):
+    def backward(self, grad_y: ArrayLike, input_grad: bool = True) -> np.ndarray:
         """``grad_y * (1 - y**2)``."""
         grad_y = self._enter_backward(grad_y)
-        grad_x = np.multiply(self._y, self._y, out=self._buffer("grad_x", grad_y.shape))
+        grad_x = np.multiply(self._y, self._y, out=self._input_gradient(grad_y))
         np.subtract(1, grad_x, out=grad_x)
         grad_x *= grad_y
         return grad_x
@@ -177,8 +177,8 @@ class Softmax(Layer):
         backward   dL/dx_i = y_i * (dL/dy_i - sum_j dL/dy_j * y_j)
 
     Subtracting the row's maximum changes nothing in exact arithmetic and keeps every exponential at most 1.
-    With ``logits=True`` both directions are the identity: a loss on logits takes softmax and logarithm
-    together, which is more exact than their product.
+    A model that ends in a softmax leaves it out in training: a loss on logits takes softmax and logarithm together,
+    which is more exact than their product.
 
     References
     ----------
@@ -186,45 +186,29 @@ class Softmax(Layer):
 
     Examples
     --------
-    >>> softmax = Softmax()
-    >>> softmax.forward(np.float32([[1000, 1000]]))
+    >>> Softmax().forward(np.float32([[1000, 1000]]))
     array([[0.5, 0.5]], dtype=float32)
-    >>> softmax.forward(np.float32([[1000, 1000]]), logits=True)
-    array([[1000., 1000.]], dtype=float32)
     """
 
-    def forward(self, x, training=False, logits=False):
-        """Probabilities along the last axis, or `x` itself with ``logits=True``."""
+    def forward(self, x: ArrayLike, training: bool = False) -> np.ndarray:
+        """Probabilities along the last axis."""
         x = self._enter(x)
-        if logits:
-            self._y = None
-            return x
-        y = np.subtract(x, x.max(axis=-1, keepdims=True), out=self._buffer("y", x.shape))
+        y = np.subtract(x, x.max(axis=-1, keepdims=True), out=self._output())
         np.exp(y, out=y)
         y /= y.sum(axis=-1, keepdims=True)
-        self._y = y
         return y
 
-    def backward(self, grad_y, logits=False):
-        """``y * (grad_y - sum(grad_y * y))``, or `grad_y` itself with ``logits=True``.
-
-        Raises
-        ------
-        RuntimeError
-            If only one of the last forward and this backward runs with ``logits=True``.
-        """
+    def backward(self, grad_y: ArrayLike, input_grad: bool = True) -> np.ndarray:
+        """``y * (grad_y - sum(grad_y * y))``."""
         grad_y = self._enter_backward(grad_y)
-        if logits != (self._y is None):
-            raise RuntimeError(f"{self.where()}: backward needs logits={not logits}, as forward had")
-        if logits:
-            return grad_y
-        grad_x = np.multiply(grad_y, self._y, out=self._buffer("grad_x", grad_y.shape))
+        grad_x = np.multiply(grad_y, self._y, out=self._input_gradient(grad_y))
         np.subtract(grad_y, grad_x.sum(axis=-1, keepdims=True), out=grad_x)
         grad_x *= self._y
         return grad_x
 
 
-_BY_NAME = {
+ACTIVATIONS = (LeakyReLU, ReLU, Sigmoid, Softmax, Tanh)
+_BY_NAME: dict[str, Callable[[], Layer | None]] = {
     "linear": lambda: None,
     "relu": ReLU,
     "leaky_relu": lambda: LeakyReLU(0.2),
@@ -234,14 +218,14 @@ _BY_NAME = {
 }
 
 
-def get(activation):
+def get(activation: str | Layer | dict[str, Any] | None) -> Layer | None:
     """The layer that an ``activation=`` argument stands for.
 
     Parameters
     ----------
     activation : None, str, Layer or dict
         ``None`` or ``"linear"``: no activation; ``"relu"``, ``"leaky_relu"`` (slope 0.2), ``"sigmoid"``,
-        ``"tanh"``, ``"softmax"``; a layer is returned as it is; a dict is what `describe` made of one.
+        ``"tanh"``, ``"softmax"``; a layer is returned as it is; a dict is what `registry.describe` made of one.
 
     Returns
     -------
@@ -254,7 +238,7 @@ def get(activation):
 
     Examples
     --------
-    >>> get("relu"), get(None), get(describe(LeakyReLU(0.1)))
+    >>> get("relu"), get(None), get(LeakyReLU(0.1))
     (ReLU(), None, LeakyReLU(negative_slope=0.1))
     """
     if activation is None:
@@ -266,53 +250,3 @@ def get(activation):
             f"unknown activation {activation!r}: use None, one of {', '.join(sorted(_BY_NAME))}, or a layer"
         )
     return _BY_NAME[activation]()
-
-
-def describe(layer):
-    """A layer's architecture as a JSON-able dict ``{"class": ..., "config": {...}}``; None stays None.
-
-    A name that the layer carries is kept under ``"name"``; weights are not part of it.
-
-    >>> describe(LeakyReLU(0.1))
-    {'class': 'LeakyReLU', 'config': {'negative_slope': 0.1}}
-    """
-    if layer is None:
-        return None
-    spec = {"class": type(layer).__name__, "config": layer.config()}
-    return spec if layer.name is None else {**spec, "name": layer.name}
-
-
-def restore(spec):
-    """A new, unbuilt layer from what `describe` returned; a layer is returned as it is.
-
-    Raises
-    ------
-    ValueError
-        If `spec` is neither, or names a class that no imported module defines.
-
-    Examples
-    --------
-    >>> restore({"class": "LeakyReLU", "config": {"negative_slope": 0.1}})
-    LeakyReLU(negative_slope=0.1)
-    """
-    if isinstance(spec, Layer):
-        return spec
-    if not isinstance(spec, dict) or not {"class", "config"} <= spec.keys():
-        raise ValueError(f'expected a layer or a dict {{"class": ..., "config": {{...}}}}, got {spec!r}')
-    if spec["class"] not in Layer.registry:
-        _import_all_layers()
-    if spec["class"] not in Layer.registry:
-        raise ValueError(
-            f"unknown layer class {spec['class']!r}: import the module that defines it first; "
-            f"known are {', '.join(sorted(Layer.registry))}"
-        )
-    layer = Layer.registry[spec["class"]](**spec["config"])
-    layer.name = spec.get("name")
-    return layer
-
-
-def _import_all_layers():
-    # A class registers itself when its module is imported, and a saved architecture may name any of them.
-    package = importlib.import_module("tinycnn.layers")
-    for name in package.__all__:
-        getattr(package, name)

@@ -1,11 +1,17 @@
-"""What every layer shares: building, parameters and gradients, error messages, reusable buffers."""
+"""What every layer shares: building, parameters and gradients, error messages, reusable memory."""
 
 import math
-import re
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
 from tinycnn.kernels.aligned import aligned_zeros_like
+from tinycnn.layers.naming import name_layers
+from tinycnn.memory import Memory
+
+Shape = tuple[int, ...]
 
 
 class Layer:
@@ -18,12 +24,16 @@ class Layer:
 
     A subclass writes four methods::
 
-        output_shape_of(input_shape)      shape in -> shape out; raises ValueError for a bad shape
-        create(input_shape)               fills self.params / self.state          (only if it has any)
-        forward(x, training=False)        starts with  x = self._enter(x)
-        backward(grad_y)                  starts with  grad_y = self._enter_backward(grad_y)
+        output_shape_of(input_shape)          shape in -> shape out; raises ValueError for a bad shape
+        create(input_shape)                   fills self.params / self.state          (only if it has any)
+        forward(x, training=False)            starts with  x = self._enter(x)
+        backward(grad_y, input_grad=True)     starts with  grad_y = self._enter_backward(grad_y)
 
     and keeps its constructor arguments as attributes of the same names, so that `config` can list them.
+    ``input_grad=False`` says that nobody asks for the gradient to ``x``: a layer that saves work by it returns None,
+    any other may ignore it.  ``_enter`` keeps ``x`` as ``self._x``; ``self._output(shape)`` and
+    ``self._input_gradient(grad_y)`` give memory for the results, which a model uses again at every step, and the
+    former keeps it as ``self._y``.
 
     Attributes
     ----------
@@ -34,50 +44,76 @@ class Layer:
         What is saved but not trained: ``moving_mean``, ``moving_variance``.
     trainable : bool
         False freezes the layer: the optimizer skips its parameters.
+    activation : Layer or None
+        Applied by the layer itself to what it computes; also among its `sublayers`.
+    initialize : bool
+        False while a saved model is loaded: `create` then leaves weights at 0, for the file to fill, and draws nothing.
+    runs : int
+        How often `forward` was called: what it kept for `backward` is of the last time.
     reads_output : bool
         Of a class: False if `backward` does not need what `forward` returned, so that a model may reuse its memory.
     """
 
-    reads_output = True
-    registry = {}  # class name -> class, so that a saved architecture can be rebuilt
+    reads_output: ClassVar[bool] = True
+    registry: ClassVar[
+        dict[str, type["Layer"]]
+    ] = {}  # class name -> class, so that a saved architecture can be rebuilt
+    activation: "Layer | None" = None
 
-    def __init_subclass__(cls, **kwargs):
+    def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         Layer.registry[cls.__name__] = cls
 
-    def __init__(self, name=None):
-        self.name = name
-        self.index = None  # position in the model, for error messages
-        self.trainable = True
-        self.input_shape = self.output_shape = None
-        self.dtype = None
-        self.rng = None
-        self.params, self.grads, self.state = {}, {}, {}
-        self._workspace = None  # a dict once a model owns the layer: buffers are then reused between steps
-        self._memory = None  # the model's, for outputs and input gradients, once a model owns the layer
-        self._images = None  # size of the batch of the last forward
-        self._incoming = None  # the gradient that a running backward reads
+    def __init__(self, name: str | None = None) -> None:
+        self.name = self.given_name = name  # the former becomes unique in a model, and has the owners' in front
+        self.index: int | None = None  # position in the model, for error messages
+        self.trainable = self.initialize = True
+        self.input_shape: Shape = None  # type: ignore[assignment]  # these three until the layer is built
+        self.output_shape: Shape = None  # type: ignore[assignment]
+        self.dtype: np.dtype = None  # type: ignore[assignment]
+        self.rng: np.random.Generator = np.random.default_rng(0)
+        self.params: dict[str, np.ndarray] = {}
+        self.grads: dict[str, np.ndarray] = {}
+        self.state: dict[str, np.ndarray] = {}
+        self.runs = 0
+        self._x: Any = None  # array that the last forward saw, and the one that it gave
+        self._y: Any = None
+        self._images: int | None = None  # size of that batch
+        self._memory: Memory | None = None  # once a model owns the layer
+        self._workspace: dict[str, np.ndarray] | None = None  # likewise: buffers that serve every step
+        self._shares = False  # whether outputs and input gradients lie in that memory
+        self._pass: int | None = None  # of the memory, during which the last forward ran
 
-    # -- what a subclass provides -------------------------------------------------------------------------
+    # What a subclass provides.
 
-    def output_shape_of(self, input_shape):
+    def output_shape_of(self, input_shape: Shape) -> Shape:
         """Shape of one output for one input of `input_shape` (both without the batch axis)."""
         return tuple(input_shape)
 
-    def create(self, input_shape):
+    def create(self, input_shape: Shape) -> None:
         """Allocate `params` and `state` for `input_shape`, drawing from `self.rng`, in `self.dtype`."""
 
-    def config(self):
+    def forward(self, x: ArrayLike, training: bool = False) -> np.ndarray:
+        """The layer's function of a batch; `training` tells dropout and batch normalisation what to do."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward")
+
+    def backward(self, grad_y: ArrayLike, input_grad: bool = True) -> np.ndarray | None:
+        """Fill `grads` and return the gradient to the last forward's input."""
+        raise NotImplementedError(f"{type(self).__name__} has no backward")
+
+    def config(self) -> dict[str, Any]:
         """Constructor arguments as a JSON-able dict, enough to make this layer again."""
         return {}
 
-    def sublayers(self):
+    def sublayers(self) -> Sequence["Layer"]:
         """Layers that this one owns (a residual block's branch, for instance)."""
         return []
 
-    # -- what a subclass inherits -------------------------------------------------------------------------
+    # What a subclass inherits.
 
-    def build(self, input_shape, rng=None, dtype=np.float32):
+    def build(
+        self, input_shape: Iterable[int], rng: np.random.Generator | None = None, dtype: DTypeLike = np.float32
+    ) -> Shape:
         """Allocate parameters for inputs of `input_shape` and return the output shape.
 
         Parameters
@@ -88,29 +124,86 @@ class Layer:
             Source of the initial weights and of a dropout layer's masks; ``default_rng(0)`` if absent.
         dtype : numpy dtype
             float32 to train, float64 to check gradients.
+
+        Returns
+        -------
+        tuple of int
+
+        Raises
+        ------
+        ValueError
+            For another dtype, or a shape that the layer cannot take.
         """
         dtype = np.dtype(dtype)
         if dtype not in (np.float32, np.float64):
             raise ValueError(f"{self.where()}: dtype must be float32 or float64, got {dtype}")
-        input_shape = tuple(int(n) for n in input_shape)
-        if min(input_shape, default=0) < 1:
-            raise ValueError(f"{self.where()}: input shape {input_shape} has an axis smaller than 1")
+        shape = tuple(int(n) for n in input_shape)
+        if min(shape, default=0) < 1:
+            raise ValueError(f"{self.where()}: input shape {shape} has an axis smaller than 1, or none")
         self.dtype = dtype
         self.rng = np.random.default_rng(0) if rng is None else rng
-        self.input_shape = input_shape
-        self.output_shape = tuple(self.output_shape_of(input_shape))
+        self.input_shape = shape
+        name_layers(self.sublayers(), self)  # before anything can fail, so that errors name the layer
+        self.output_shape = tuple(self.output_shape_of(shape))
         self.params, self.grads, self.state = {}, {}, {}
-        self.create(input_shape)
+        self.create(shape)
         self.grads = {key: aligned_zeros_like(value) for key, value in self.params.items()}
         return self.output_shape
 
+    def attach(self, memory: Memory, outputs: bool = True) -> None:
+        """Reuse memory between steps, as a model asks: arrays that the layer returns are then overwritten by the next.
+
+        Parameters
+        ----------
+        memory : Memory
+            The model's.
+        outputs : bool
+            Whether outputs and input gradients lie in it.  Those of a layer inside another do not: a residual block
+            needs two of its layers' gradients at once.
+        """
+        self._memory, self._workspace = memory, {}
+        self._shares = outputs
+        for part in self.sublayers():
+            part.attach(memory, outputs=False)
+
     @property
-    def count_params(self):
+    def count_params(self) -> int:
         """Trainable and saved scalars of this layer, sublayers included (Keras's ``count_params``)."""
         own = sum(a.size for a in self.params.values()) + sum(a.size for a in self.state.values())
         return own + sum(layer.count_params for layer in self.sublayers())
 
-    def where(self):
+    @property
+    def last_input(self) -> np.ndarray:
+        """What the last `forward` saw, the very array.
+
+        Raises
+        ------
+        RuntimeError
+            Saying why, where it is not there any more: training and prediction reuse a model's memory.
+        """
+        return self._still_there(self._x)
+
+    @property
+    def last_output(self) -> np.ndarray:
+        """What the last `forward` gave, the very array; errors as of `last_input`."""
+        return self._still_there(self._y)
+
+    def _still_there(self, array: np.ndarray | None) -> np.ndarray:
+        if self._memory is not None and self._pass is not None and self._memory.intact != self._pass:
+            raise RuntimeError(
+                f"{self.where()}: what it last saw and gave has been overwritten, to save memory, by a backward pass "
+                "or a prediction; call the model's forward(x) and ask then"
+            )
+        if array is None and self.runs == 0:
+            raise RuntimeError(f"{self.where()} has not run yet")
+        if array is None:
+            raise RuntimeError(
+                f"{self.where()} ran in one step with its neighbour, so that what lies between the two was never "
+                "stored; call this layer's own forward(x)"
+            )
+        return array
+
+    def where(self) -> str:
         """How error messages call this layer: its class, name and index in the model."""
         text = type(self).__name__
         if self.name:
@@ -119,29 +212,60 @@ class Layer:
             text += f" (layer {self.index} of the model)"
         return text
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         arguments = ", ".join(f"{key}={value!r}" for key, value in self.config().items())
         return f"{type(self).__name__}({arguments})"
 
-    def _enter(self, x):
+    def _enter(self, x: ArrayLike) -> np.ndarray:
         """Check and convert an input; build the layer on its first forward."""
         x = np.asarray(x)
+        if x.ndim < 2:
+            raise ValueError(
+                f"{self.where()} takes a batch, images (or vectors) along the first axis, got shape {x.shape}; of a "
+                "single one make a batch with x[None]"
+            )
         if x.dtype not in (np.float32, np.float64):
             x = x.astype(np.float32 if self.dtype is None else self.dtype)
         if self.output_shape is None:
             self.build(x.shape[1:], dtype=x.dtype)
-        if x.shape[1:] != self.input_shape:
+        self.check_input(x)
+        self._x = x = np.ascontiguousarray(x, dtype=self.dtype)
+        self._y, self._images = None, len(x)
+        self.runs += 1
+        self._pass = None if self._memory is None else self._memory.running
+        return x
+
+    def check_input(self, x: np.ndarray) -> None:
+        """Refuse a batch of a shape that the built layer does not take.
+
+        Raises
+        ------
+        ValueError
+            With both shapes.
+        """
+        if x.shape[1:] != self.input_shape or x.ndim < 2:
             raise ValueError(
                 f"{self.where()} was built for inputs of shape (images, {', '.join(map(str, self.input_shape))}), "
                 f"got {x.shape}; build a new layer for another size"
             )
         if x.shape[0] == 0:
             raise ValueError(f"{self.where()} got a batch of no images: shape {x.shape}")
-        self._images = x.shape[0]
-        return np.ascontiguousarray(x, dtype=self.dtype)
 
-    def _enter_backward(self, grad_y):
+    def _enter_backward(self, grad_y: ArrayLike) -> np.ndarray:
         """Check and convert an upstream gradient."""
+        grad_y = self.check_gradient(grad_y)
+        return np.ascontiguousarray(grad_y, dtype=self.dtype)
+
+    def check_gradient(self, grad_y: ArrayLike) -> np.ndarray:
+        """`grad_y` as an array, if it has the shape of the last forward's output.
+
+        Raises
+        ------
+        RuntimeError
+            Before any forward.
+        ValueError
+            With both shapes.
+        """
         if self._images is None:
             raise RuntimeError(f"{self.where()}: backward was called before forward")
         grad_y = np.asarray(grad_y)
@@ -150,10 +274,25 @@ class Layer:
                 f"{self.where()}: gradient of shape {grad_y.shape} does not fit the output "
                 f"{(self._images, *self.output_shape)} of its last forward, on {self._images} images"
             )
-        self._incoming = np.ascontiguousarray(grad_y, dtype=self.dtype)
-        return self._incoming
+        return grad_y
 
-    def _buffer(self, key, shape, dtype=None):
+    def _output(self, shape: Shape | None = None) -> np.ndarray:
+        """Uninitialised memory for the output of this forward, by default ``(images, *output_shape)``."""
+        shape = (len(self._x), *self.output_shape) if shape is None else shape
+        place = self._memory.output(self._bytes(shape)) if self._memory is not None and self._shares else None
+        self._y = self._buffer("y", shape) if place is None else place.view(self.dtype).reshape(shape)
+        return self._y
+
+    def _input_gradient(self, grad: np.ndarray) -> np.ndarray:
+        """Uninitialised memory for the gradient to the input, apart from `grad`, which is still to be read."""
+        shape = (len(grad), *self.input_shape)
+        place = self._memory.gradient(self._bytes(shape), grad) if self._memory is not None and self._shares else None
+        return self._buffer("grad_x", shape) if place is None else place.view(self.dtype).reshape(shape)
+
+    def _bytes(self, shape: Shape) -> int:
+        return math.prod(shape) * np.dtype(self.dtype).itemsize
+
+    def _buffer(self, key: str, shape: Shape, dtype: DTypeLike = None) -> np.ndarray:
         """An uninitialised array.  Inside a model the same memory serves every step; alone, each call is fresh.
 
         A fresh array of a hundred megabytes costs more in page faults than the arithmetic done on it.
@@ -162,18 +301,13 @@ class Layer:
         if self._workspace is None:
             return np.empty(shape, dtype)
         size = math.prod(shape)
-        if self._memory is not None and key in ("y", "grad_x"):
-            room = size * dtype.itemsize
-            place = self._memory.output(room) if key == "y" else self._memory.gradient(room, self._incoming)
-            if place is not None:
-                return place.view(dtype).reshape(shape)
         flat = self._workspace.get(key)
         if flat is None or flat.size < size or flat.dtype != dtype:
             flat = self._workspace[key] = np.empty(size, dtype)
         return flat[:size].reshape(shape)
 
 
-def pair(value, what):
+def pair(value: Any, what: str) -> tuple[int, int]:
     """``3 -> (3, 3)``; a pair of positive ints stays as it is."""
     values = tuple(value) if isinstance(value, (tuple, list, np.ndarray)) else (value, value)
     if len(values) != 2 or any(isinstance(v, bool) or not isinstance(v, (int, np.integer)) or v < 1 for v in values):
@@ -181,11 +315,8 @@ def pair(value, what):
     return int(values[0]), int(values[1])
 
 
-def snake_case(class_name):
-    """Keras's default layer names: ``Conv2D -> conv2d``, ``MaxPool2D -> max_pool2d``.
-
-    >>> snake_case("Conv2D"), snake_case("MaxPool2D"), snake_case("BatchNorm")
-    ('conv2d', 'max_pool2d', 'batch_norm')
-    """
-    name = re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", class_name)
-    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
+def positive_int(value: Any, what: str) -> int:
+    """`value` as an int, if it is a whole number above 0."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise ValueError(f"{what} must be a positive int, got {value!r}")
+    return int(value)

@@ -1,14 +1,16 @@
 """The fully connected layer."""
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 
-from tinycnn import initializers
 from tinycnn.kernels.dense import dense_backward, dense_forward
-from tinycnn.layers import activation as activations
-from tinycnn.layers.base import Layer
+from tinycnn.layers.base import Layer, Shape, positive_int
+from tinycnn.layers.weighted import Weighted
 
 
-class Dense(Layer):
+class Dense(Weighted):
     """Every output is a weighted sum of every input.
 
     ::
@@ -48,38 +50,22 @@ class Dense(Layer):
     ([[1.0, 10.0], [2.0, 20.0], [3.0, 30.0]], [1.0, 10.0])
     """
 
-    skips_input_grad = True
-
     def __init__(
         self,
-        units,
-        activation=None,
-        use_bias=True,
-        kernel_initializer="glorot_uniform",
-        bias_initializer="zeros",
-        name=None,
-    ):
-        super().__init__(name)
-        if not isinstance(units, (int, np.integer)) or units < 1:
-            raise ValueError(f"Dense: units must be a positive int, got {units!r}")
-        self.units = int(units)
-        self.activation = activations.get(activation)
-        self.use_bias = bool(use_bias)
-        self.kernel_initializer, self.bias_initializer = kernel_initializer, bias_initializer
+        units: int,
+        activation: str | Layer | None = None,
+        use_bias: bool = True,
+        kernel_initializer: str = "glorot_uniform",
+        bias_initializer: str = "zeros",
+        name: str | None = None,
+    ) -> None:
+        super().__init__(activation, use_bias, kernel_initializer, bias_initializer, name)
+        self.units = positive_int(units, "Dense: units")
 
-    def config(self):
-        return {
-            "units": self.units,
-            "activation": activations.describe(self.activation),
-            "use_bias": self.use_bias,
-            "kernel_initializer": self.kernel_initializer,
-            "bias_initializer": self.bias_initializer,
-        }
+    def config(self) -> dict[str, Any]:
+        return {"units": self.units, **super().config()}
 
-    def sublayers(self):
-        return [] if self.activation is None else [self.activation]
-
-    def output_shape_of(self, input_shape):
+    def output_shape_of(self, input_shape: Shape) -> Shape:
         if len(input_shape) != 1:
             raise ValueError(
                 f"{self.where()} needs one vector per image, shape (inputs,), got {tuple(input_shape)}; "
@@ -87,36 +73,31 @@ class Dense(Layer):
             )
         return (self.units,)
 
-    def create(self, input_shape):
-        kernel_shape = (input_shape[0], self.units)
-        self.params["kernel"] = initializers.get(self.kernel_initializer)(kernel_shape, self.rng, self.dtype)
-        if self.use_bias:
-            self.params["bias"] = initializers.get(self.bias_initializer)((self.units,), self.rng, self.dtype)
-        if self.activation is not None:
-            self.activation.build(self.output_shape, self.rng, self.dtype)
+    def create(self, input_shape: Shape) -> None:
+        self.create_weights((input_shape[0], self.units), self.units)
 
-    def forward(self, x, training=False, logits=False):
-        """``activation(x @ kernel + bias)``, shape ``(images, units)``; with ``logits=True`` without a softmax."""
-        self._x = x = self._enter(x)
-        y = self._buffer("y", (len(x), self.units))
-        dense_forward(x, self.params["kernel"], self.params.get("bias"), y)
-        if self.activation is None:
-            return y
-        return self.activation.forward(y, training, **self._options(logits))
+    def forward(self, x: ArrayLike, training: bool = False) -> np.ndarray:
+        """``activation(x @ kernel + bias)``, shape ``(images, units)``."""
+        z = self.forward_linear(x)
+        return z if self.activation is None else self.activation.forward(z, training)
 
-    def backward(self, grad_y, logits=False, input_grad=True):
-        """Fill ``grads``; return the input's gradient, or None if `input_grad` is False (a network's first layer).
+    def forward_linear(self, x: ArrayLike, training: bool = False) -> np.ndarray:
+        """``x @ kernel + bias``."""
+        x = self._enter(x)
+        z = self._output()
+        dense_forward(x, self.params["kernel"], self.params.get("bias"), z)
+        return z
 
-        `logits` as in the forward before.
-        """
-        grad = self._enter_backward(grad_y)
-        if self.activation is not None:
-            grad = self.activation.backward(grad, **self._options(logits))
-        grad_x = self._buffer("grad_x", self._x.shape) if input_grad else None
+    def backward(self, grad_y: ArrayLike, input_grad: bool = True) -> np.ndarray | None:
+        """Fill ``grads``; return the input's gradient, or None if `input_grad` is False (a network's first layer)."""
+        grad_y = self._enter_backward(grad_y)
+        return self.backward_linear(grad_y if self.activation is None else self.activation.backward(grad_y), input_grad)
+
+    def backward_linear(self, grad: ArrayLike, input_grad: bool = True) -> np.ndarray | None:
+        """The same, from the gradient before the activation."""
+        grad = self._enter_backward(grad)
+        grad_x = self._input_gradient(grad) if input_grad else None
         dense_backward(self._x, self.params["kernel"], grad, grad_x, self.grads["kernel"])
         if self.use_bias:
             np.sum(grad, axis=0, out=self.grads["bias"])
         return grad_x
-
-    def _options(self, logits):
-        return {"logits": logits} if isinstance(self.activation, activations.Softmax) else {}

@@ -1,8 +1,10 @@
 """Dropout: random zeros in training, nothing at all at inference."""
 
 import numbers
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tinycnn.kernels.elementwise import dropout_mask_apply
 from tinycnn.layers.base import Layer
@@ -53,35 +55,38 @@ class Dropout(Layer):
 
     reads_output = False
 
-    def __init__(self, rate, name=None):
+    def __init__(self, rate: float, name: str | None = None) -> None:
         super().__init__(name)
-        if not isinstance(rate, numbers.Real) or not 0 <= rate < 1:
+        if not isinstance(rate, numbers.Real):
+            raise ValueError(f"Dropout: rate must be a number such as 0.3, got {rate!r} of type {type(rate).__name__}")
+        if not 0 <= rate < 1:
             raise ValueError(f"Dropout: rate is the probability of dropping, 0 <= rate < 1, got {rate!r}")
         self.rate = float(rate)
         self.frozen = False
         self._key = None
         self._dropped = False
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         return {"rate": self.rate}
 
-    def forward(self, x, training=False):
+    def forward(self, x: ArrayLike, training: bool = False) -> np.ndarray:
         """``x * mask / (1 - rate)`` in training, `x` itself at inference."""
         x = self._enter(x)
         self._dropped = training and self.rate > 0
         if not self._dropped:
+            self._y = x
             return x
         if self._key is None or not self.frozen:
             self._key = self.rng.integers(0, 2**64, dtype=np.uint64)
-        y = self._buffer("y", x.shape)
+        y = self._output()
         dropout_mask_apply(x, y, self._key, self.rate)
         return y
 
-    def backward(self, grad_y):
+    def backward(self, grad_y: ArrayLike, input_grad: bool = True) -> np.ndarray:
         """``grad_y * mask / (1 - rate)`` with the mask of the last forward."""
         grad_y = self._enter_backward(grad_y)
         if not self._dropped:
             return grad_y
-        grad_x = self._buffer("grad_x", grad_y.shape)
+        grad_x = self._input_gradient(grad_y)
         dropout_mask_apply(grad_y, grad_x, self._key, self.rate)
         return grad_x

@@ -1,9 +1,12 @@
 """Batch normalisation."""
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tinycnn.kernels import norm as kernels
-from tinycnn.layers.base import Layer
+from tinycnn.layers.base import Layer, Shape
 
 
 class BatchNorm(Layer):
@@ -54,7 +57,7 @@ class BatchNorm(Layer):
 
     reads_output = False
 
-    def __init__(self, momentum=0.99, epsilon=1e-3, name=None):
+    def __init__(self, momentum: float = 0.99, epsilon: float = 1e-3, name: str | None = None) -> None:
         super().__init__(name)
         if not 0 <= momentum <= 1:
             raise ValueError(f"BatchNorm: momentum must lie in [0, 1], got {momentum!r}")
@@ -62,10 +65,10 @@ class BatchNorm(Layer):
             raise ValueError(f"BatchNorm: epsilon must be positive, got {epsilon!r}")
         self.momentum, self.epsilon = float(momentum), float(epsilon)
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         return {"momentum": self.momentum, "epsilon": self.epsilon}
 
-    def create(self, input_shape):
+    def create(self, input_shape: Shape) -> None:
         channels = input_shape[-1]
         self.params = {"gamma": np.ones(channels, self.dtype), "beta": np.zeros(channels, self.dtype)}
         self.state = {
@@ -73,40 +76,41 @@ class BatchNorm(Layer):
             "moving_variance": np.ones(channels, self.dtype),
         }
 
-    def forward(self, x, training=False):
+    def forward(self, x: ArrayLike, training: bool = False) -> np.ndarray:
         """``gamma * (x - mu) / sqrt(var + epsilon) + beta`` with the batch's moments or the moving ones."""
         x = self._enter(x)
-        self._x = x.reshape(-1, x.shape[-1])  # (N, channels)
+        rows = x.reshape(-1, x.shape[-1])  # (N, channels)
         self._batch_moments = training and self.trainable
         if self._batch_moments:
-            mean, variance = kernels.moments(self._x)
+            mean, variance = kernels.moments(rows)
             for key, batch in (("moving_mean", mean), ("moving_variance", variance)):
                 self.state[key][...] = self.momentum * self.state[key] + (1 - self.momentum) * batch
         else:
             mean, variance = self.state["moving_mean"], self.state["moving_variance"]
         self._mean = mean.astype(self.dtype)
         self._inverse_std = (1 / np.sqrt(variance + self.epsilon)).astype(self.dtype)
-        y = self._buffer("y", self._x.shape)
-        kernels.normalize(self._x, self._mean, self.params["gamma"] * self._inverse_std, self.params["beta"], y)
-        return y.reshape(x.shape)
+        y = self._output()
+        scale = self.params["gamma"] * self._inverse_std
+        kernels.normalize(rows, self._mean, scale, self.params["beta"], y.reshape(rows.shape))
+        return y
 
-    def backward(self, grad_y):
+    def backward(self, grad_y: ArrayLike, input_grad: bool = True) -> np.ndarray:
         """The gradient through the moments too, where forward took them from the batch."""
         grad_y = self._enter_backward(grad_y)
-        shape, grad_y = grad_y.shape, grad_y.reshape(self._x.shape)
-        grad_gamma, grad_beta = kernels.gradient_sums(self._x, grad_y, self._mean, self._inverse_std)
+        rows, grad_rows = (a.reshape(-1, a.shape[-1]) for a in (self._x, grad_y))  # (N, channels)
+        grad_gamma, grad_beta = kernels.gradient_sums(rows, grad_rows, self._mean, self._inverse_std)
         self.grads["gamma"][...], self.grads["beta"][...] = grad_gamma, grad_beta
         # Moving moments are constants: nothing flows through them.
-        share = 1 / len(self._x) if self._batch_moments else 0
-        grad_x = self._buffer("grad_x", grad_y.shape)
+        share = 1 / len(rows) if self._batch_moments else 0
+        grad_x = self._input_gradient(grad_y)
         kernels.input_gradient(
-            self._x,
-            grad_y,
+            rows,
+            grad_rows,
             self._mean,
             self._inverse_std,
             self.params["gamma"],
             (share * grad_beta).astype(self.dtype),
             (share * grad_gamma).astype(self.dtype),
-            grad_x,
+            grad_x.reshape(rows.shape),
         )
-        return grad_x.reshape(shape)
+        return grad_x

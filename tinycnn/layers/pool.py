@@ -1,10 +1,13 @@
 """Pooling: the maximum or the mean of small windows, or of whole images."""
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tinycnn.kernels import pool
-from tinycnn.layers.base import Layer, pair
-from tinycnn.layers.conv import resolve_padding
+from tinycnn.layers.base import Layer, Shape, pair
+from tinycnn.layers.padding import Padding, check_image, check_padding, resolve_padding
 
 
 class _Pooling(Layer):
@@ -12,43 +15,52 @@ class _Pooling(Layer):
 
     reads_output = False
 
-    def __init__(self, pool_size=2, strides=None, padding="valid", name=None):
+    def __init__(
+        self,
+        pool_size: int | tuple[int, int] = 2,
+        strides: int | tuple[int, int] | None = None,
+        padding: Padding = "valid",
+        name: str | None = None,
+    ) -> None:
         super().__init__(name)
         kind = type(self).__name__
         self.pool_size = pair(pool_size, f"{kind}: pool_size")
         self.strides = self.pool_size if strides is None else pair(strides, f"{kind}: strides")
-        if padding not in ("valid", "same"):
-            raise ValueError(f'{kind}: padding must be "valid" or "same", got {padding!r}')
         self.padding = padding
+        self._axes = check_padding(padding, kind)
+        for axis, window in zip(self._axes, self.pool_size, strict=True):
+            if not isinstance(axis, str) and max(axis) >= window:
+                raise ValueError(
+                    f"{kind}: padding {padding!r} is as wide as the window {self.pool_size}, so that a window would "
+                    "hold no pixel of the image; pad by less"
+                )
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         return {"pool_size": self.pool_size, "strides": self.strides, "padding": self.padding}
 
-    def output_shape_of(self, input_shape):
-        _check_image(self, input_shape)
+    def output_shape_of(self, input_shape: Shape) -> Shape:
+        check_image(self, input_shape)
         *size, channels = input_shape
-        if self.padding == "same":
-            return *(-(-n // stride) for n, stride in zip(size, self.strides, strict=True)), channels
-        if any(n < window for n, window in zip(size, self.pool_size, strict=True)):
+        axes = list(zip(size, self._axes, self.pool_size, self.strides, strict=True))
+        padded = [n + sum(resolve_padding(axis, n, window, stride)) for n, axis, window, stride in axes]
+        if any(n < window for n, window in zip(padded, self.pool_size, strict=True)):
             raise ValueError(
                 f"{self.where()}: a window of {self.pool_size} does not fit an image of {tuple(size)}; "
                 'make the window smaller or use padding="same"'
             )
-        return *(
-            (n - window) // stride + 1 for n, window, stride in zip(size, self.pool_size, self.strides, strict=True)
-        ), channels
+        rows, columns = ((n - window) // stride + 1 for n, (_, _, window, stride) in zip(padded, axes, strict=True))
+        return rows, columns, channels
 
-    def create(self, input_shape):
-        (top, _), (left, _) = (
-            resolve_padding(self.padding, size, window, stride, 1, self.where())
-            for size, window, stride in zip(input_shape[:2], self.pool_size, self.strides, strict=True)
-        )
+    def create(self, input_shape: Shape) -> None:
+        axes = zip(self._axes, input_shape[:2], self.pool_size, self.strides, strict=True)
+        top, left = (resolve_padding(*axis)[0] for axis in axes)
         self._geometry = (*self.pool_size, *self.strides, top, left)
 
-
-def _check_image(layer, input_shape):
-    if len(input_shape) != 3:
-        raise ValueError(f"{layer.where()} needs inputs of shape (height, width, channels), got {tuple(input_shape)}")
+    @property
+    def halves(self) -> bool:
+        """Whether the windows are 2x2, side by side, none over an edge: then the convolution before may pool itself."""
+        halving = self.pool_size == self.strides == (2, 2) and self._geometry[4:] == (0, 0)
+        return halving and all(2 * out <= n for out, n in zip(self.output_shape[:2], self.input_shape[:2], strict=True))
 
 
 class MaxPool2D(_Pooling):
@@ -68,10 +80,11 @@ class MaxPool2D(_Pooling):
         Window; at most 255 cells, since its winner is kept in one byte.
     strides : int or (rows, columns), optional
         Step from window to window; by default `pool_size`.
-    padding : "valid" or "same"
+    padding : "valid", "same", int, (rows, columns) or ((top, bottom), (left, right))
         "valid": ``floor((size - window) / stride) + 1`` windows, all inside the image; what is left over at the end is
         ignored.  "same": ``ceil(size / stride)`` windows, reaching over the edges as in TensorFlow (by the odd cell
-        more at the end).
+        more at the end).  Numbers: windows may reach so many cells over the edges, as in PyTorch, by less than a
+        window.
 
     Input shape ``(images, height, width, channels)``; output shape ``(images, rows, columns, channels)``.
 
@@ -97,7 +110,13 @@ class MaxPool2D(_Pooling):
            [0., 0., 4.]], dtype=float32))
     """
 
-    def __init__(self, pool_size=2, strides=None, padding="valid", name=None):
+    def __init__(
+        self,
+        pool_size: int | tuple[int, int] = 2,
+        strides: int | tuple[int, int] | None = None,
+        padding: Padding = "valid",
+        name: str | None = None,
+    ) -> None:
         super().__init__(pool_size, strides, padding, name)
         rows, columns = self.pool_size
         if rows * columns > 255:
@@ -106,19 +125,35 @@ class MaxPool2D(_Pooling):
                 "is kept in one byte: at most 255; pool in two steps"
             )
 
-    def forward(self, x, training=False):
+    def forward(self, x: ArrayLike, training: bool = False) -> np.ndarray:
         """Maxima of the windows; remembers where they were."""
         x = self._enter(x)
-        shape = (len(x), *self.output_shape)
-        y = self._buffer("y", shape)
-        self._codes = self._buffer("codes", shape, np.uint8)
-        pool.maxpool_forward(x, self._geometry, y, self._codes)
+        y, codes = self._output(), self._winners()
+        pool.maxpool_forward(x, self._geometry, y, codes)
         return y
 
-    def backward(self, grad_y):
+    def _winners(self) -> np.ndarray:
+        self._codes = self._buffer("codes", self._y.shape, np.uint8)
+        return self._codes
+
+    def receive(self, images: int) -> tuple[np.ndarray, np.ndarray]:
+        """Memory for outputs and winners of `images` images, which the convolution before this layer will fill.
+
+        `backward` then gives the gradient of that convolution's output, which was never there.
+        """
+        self.runs += 1
+        self._x, self._images = None, images
+        self._pass = None if self._memory is None else self._memory.running
+        return self._output((images, *self.output_shape)), self._winners()
+
+    def received(self, grad_y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+        """The gradient of the outputs given by `receive`, checked, and the winners."""
+        return self._enter_backward(grad_y), self._codes
+
+    def backward(self, grad_y: ArrayLike, input_grad: bool = True) -> np.ndarray:
         """`grad_y` at the maxima, 0 elsewhere."""
         grad_y = self._enter_backward(grad_y)
-        grad_x = self._buffer("grad_x", (len(grad_y), *self.input_shape))
+        grad_x = self._input_gradient(grad_y)
         pool.maxpool_backward(grad_y, self._codes, self._geometry, grad_x)
         return grad_x
 
@@ -133,7 +168,7 @@ class AveragePool2D(_Pooling):
         backward   dL/dx[n, i, c] = sum over windows o that cover i  dL/dy[n, o, c] / cells[o]
 
     Padded cells are left out of the mean, as in Keras (PyTorch counts them as zeros unless told
-    ``count_include_pad=False``).  Sums run in float64.
+    ```count_include_pad=False```).  Sums run in float64.
 
     Parameters, shapes and errors as in `MaxPool2D`, but the window may have any size.
 
@@ -149,17 +184,17 @@ class AveragePool2D(_Pooling):
     (array([2., 5.], dtype=float32), array([2., 2., 1.], dtype=float32))
     """
 
-    def forward(self, x, training=False):
+    def forward(self, x: ArrayLike, training: bool = False) -> np.ndarray:
         """Means of the windows."""
         x = self._enter(x)
-        y = self._buffer("y", (len(x), *self.output_shape))
+        y = self._output()
         pool.avgpool_forward(x, self._geometry, y)
         return y
 
-    def backward(self, grad_y):
+    def backward(self, grad_y: ArrayLike, input_grad: bool = True) -> np.ndarray:
         """`grad_y`, shared out among the cells of each window."""
         grad_y = self._enter_backward(grad_y)
-        grad_x = self._buffer("grad_x", (len(grad_y), *self.input_shape))
+        grad_x = self._input_gradient(grad_y)
         pool.avgpool_backward(grad_y, self._geometry, grad_x)
         return grad_x
 
@@ -197,30 +232,30 @@ class GlobalAveragePool2D(Layer):
 
     reads_output = False
 
-    def __init__(self, keepdims=False, name=None):
+    def __init__(self, keepdims: bool = False, name: str | None = None) -> None:
         super().__init__(name)
         self.keepdims = bool(keepdims)
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         return {"keepdims": self.keepdims}
 
-    def output_shape_of(self, input_shape):
-        _check_image(self, input_shape)
+    def output_shape_of(self, input_shape: Shape) -> Shape:
+        check_image(self, input_shape)
         return (1, 1, input_shape[2]) if self.keepdims else (input_shape[2],)
 
-    def create(self, input_shape):
+    def create(self, input_shape: Shape) -> None:
         self._geometry = (*input_shape[:2], 1, 1, 0, 0)  # one window, the whole image
 
-    def forward(self, x, training=False):
+    def forward(self, x: ArrayLike, training: bool = False) -> np.ndarray:
         """Means of the channels."""
         x = self._enter(x)
-        y = self._buffer("y", (len(x), *self.output_shape))
+        y = self._output()
         pool.avgpool_forward(x, self._geometry, y.reshape(len(x), 1, 1, -1))
         return y
 
-    def backward(self, grad_y):
+    def backward(self, grad_y: ArrayLike, input_grad: bool = True) -> np.ndarray:
         """`grad_y`, shared out among all pixels."""
         grad_y = self._enter_backward(grad_y)
-        grad_x = self._buffer("grad_x", (len(grad_y), *self.input_shape))
+        grad_x = self._input_gradient(grad_y)
         pool.avgpool_backward(grad_y.reshape(len(grad_y), 1, 1, -1), self._geometry, grad_x)
         return grad_x

@@ -1,13 +1,33 @@
 """Flatten and Reshape: the same numbers in the same order, seen in another shape."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from tinycnn.layers.base import Layer
+from tinycnn.layers.base import Layer, Shape
 
 
-class Reshape(Layer):
+class _View(Layer):
+    """The same numbers in the same order, seen in another shape; nothing is copied."""
+
+    reads_output = False
+
+    def forward(self, x: ArrayLike, training: bool = False) -> np.ndarray:
+        """A view of `x` in the output's shape."""
+        x = self._enter(x)
+        self._y = x.reshape(x.shape[0], *self.output_shape)
+        return self._y
+
+    def backward(self, grad_y: ArrayLike, input_grad: bool = True) -> np.ndarray:
+        """A view of `grad_y` in the input's shape."""
+        grad_y = self._enter_backward(grad_y)
+        return grad_y.reshape(grad_y.shape[0], *self.input_shape)
+
+
+class Reshape(_View):
     """Each image's numbers in another shape, in row-major order.
 
     ::
@@ -35,13 +55,12 @@ class Reshape(Layer):
     (5, 3, 4)
     """
 
-    reads_output = False
-
-    def __init__(self, target_shape, name=None):
+    def __init__(self, target_shape: Sequence[int], name: str | None = None) -> None:
         super().__init__(name)
         whole = (int, np.integer)
         if not isinstance(target_shape, (tuple, list)) or not all(isinstance(n, whole) for n in target_shape):
-            raise ValueError(f"Reshape: target_shape must be a tuple of whole numbers, got {target_shape!r}")
+            hint = f"; write Reshape(({target_shape},))" if isinstance(target_shape, whole) else ""
+            raise ValueError(f"Reshape: target_shape must be a tuple of whole numbers, got {target_shape!r}{hint}")
         self.target_shape = tuple(int(n) for n in target_shape)
         known = [n for n in self.target_shape if n != -1]
         if len(self.target_shape) - len(known) > 1 or min(known, default=1) < 1 or not self.target_shape:
@@ -49,10 +68,10 @@ class Reshape(Layer):
                 f"Reshape: target_shape must have entries >= 1, of which one may be -1, got {target_shape!r}"
             )
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         return {"target_shape": list(self.target_shape)}
 
-    def output_shape_of(self, input_shape):
+    def output_shape_of(self, input_shape: Shape) -> Shape:
         size = math.prod(input_shape)
         known = math.prod(n for n in self.target_shape if n != -1)
         if size % known or (size != known and -1 not in self.target_shape):
@@ -62,18 +81,8 @@ class Reshape(Layer):
             )
         return tuple(size // known if n == -1 else n for n in self.target_shape)
 
-    def forward(self, x, training=False):
-        """A view of `x` in the target shape."""
-        x = self._enter(x)
-        return x.reshape(x.shape[0], *self.output_shape)
 
-    def backward(self, grad_y):
-        """A view of `grad_y` in the input's shape."""
-        grad_y = self._enter_backward(grad_y)
-        return grad_y.reshape(grad_y.shape[0], *self.input_shape)
-
-
-class Flatten(Layer):
+class Flatten(_View):
     """Each image as one row: ``(images, h, w, c) -> (images, h * w * c)``, channels fastest, as in Keras.
 
     ::
@@ -90,17 +99,5 @@ class Flatten(Layer):
     (5, 24)
     """
 
-    reads_output = False
-
-    def output_shape_of(self, input_shape):
+    def output_shape_of(self, input_shape: Shape) -> Shape:
         return (math.prod(input_shape),)
-
-    def forward(self, x, training=False):
-        """A view of `x` with one row per image."""
-        x = self._enter(x)
-        return x.reshape(x.shape[0], *self.output_shape)
-
-    def backward(self, grad_y):
-        """A view of `grad_y` in the input's shape."""
-        grad_y = self._enter_backward(grad_y)
-        return grad_y.reshape(grad_y.shape[0], *self.input_shape)

@@ -1,11 +1,14 @@
 """Residual block: a branch of layers added to a shortcut around it."""
 
-import itertools
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from tinycnn.layers.activation import describe, get, restore
-from tinycnn.layers.base import Layer, snake_case
+from tinycnn.layers.activation import get
+from tinycnn.layers.base import Layer, Shape
+from tinycnn.layers.registry import describe, restore
 
 
 class Residual(Layer):
@@ -28,8 +31,8 @@ class Residual(Layer):
     activation : str or Layer, optional
         Applied to the sum.
 
-    On building, each layer gets a name with the block's in front (``residual/conv2d``, ``residual/conv2d_1``,
-    ...), so that names are unique in a model whose blocks have unique names.  Setting ``trainable``
+    Each layer gets a name with the block's in front (``residual/conv2d``, ``residual/conv2d_1``, ...), so that names
+    are unique in a model whose blocks have unique names.  Setting ``trainable``
     sets it for every layer of the block.  A layer can also be given as the dict that `config` nests,
     ``{"class": name, "config": {...}}``.
 
@@ -52,74 +55,60 @@ class Residual(Layer):
     array([[0., 2.]], dtype=float32)
     """
 
-    def __init__(self, layers, shortcut=None, activation=None, name=None):
-        self.layers, self.shortcut, self.activation = [], None, None
+    def __init__(
+        self,
+        layers: Sequence[Layer | dict[str, Any]],
+        shortcut: Sequence[Layer | dict[str, Any]] | None = None,
+        activation: str | Layer | dict[str, Any] | None = None,
+        name: str | None = None,
+    ) -> None:
+        self.layers: list[Layer] = []
+        self.shortcut: list[Layer] = []
         super().__init__(name)
         self.layers = [restore(layer) for layer in layers]
-        self.shortcut = [restore(layer) for layer in shortcut] if shortcut else None
+        self.shortcut = [restore(layer) for layer in shortcut or []]
         self.activation = get(activation)
         if not self.layers:
             raise ValueError("Residual: the branch needs at least one layer")
         every = self.sublayers()
         if len({id(layer) for layer in every}) < len(every):
             raise ValueError("Residual: a layer appears twice; each place needs a layer of its own")
-        self._given_names = [layer.name for layer in every]
 
-    def sublayers(self):
-        return [*self.layers, *(self.shortcut or []), *([self.activation] if self.activation else [])]
+    def sublayers(self) -> list[Layer]:
+        return [*self.layers, *self.shortcut, *([self.activation] if self.activation else [])]
 
     @property
-    def trainable(self):
+    def trainable(self) -> bool:  # type: ignore[override]
         """False freezes every layer of the block."""
         return self._trainable
 
     @trainable.setter
-    def trainable(self, value):
+    def trainable(self, value: bool) -> None:
         self._trainable = value
         for layer in self.sublayers():
             layer.trainable = value
 
-    def config(self):
-        # Only names given by the caller: those made by build follow from the block's.
-        specs = [
-            {**describe(layer), "name": given} for layer, given in zip(self.sublayers(), self._given_names, strict=True)
-        ]
-        for spec in specs:
-            if spec["name"] is None:
-                del spec["name"]
-        split = len(self.layers)
+    def config(self) -> dict[str, Any]:
+        def spec(layer: Layer | None) -> dict[str, Any] | None:
+            """Only a name given by the user: others follow from the block's."""
+            found = describe(layer)
+            if layer is not None and found is not None:
+                found.pop("name", None)
+                found |= {"name": layer.given_name} if layer.given_name else {}
+            return found
+
+        shortcut = [spec(layer) for layer in self.shortcut] or None
         return {
-            "layers": specs[:split],
-            "shortcut": specs[split : split + len(self.shortcut)] if self.shortcut else None,
-            "activation": specs[-1] if self.activation else None,
+            "layers": [spec(layer) for layer in self.layers],
+            "shortcut": shortcut,
+            "activation": spec(self.activation),
         }
 
-    def build(self, input_shape, rng=None, dtype=np.float32):
-        # Before anything can fail, so that errors name the layer.
-        self._name_sublayers()
-        return super().build(input_shape, rng, dtype)
-
-    def _name_sublayers(self):
-        prefix = f"{self.name}/" if self.name else ""
-        every = list(zip(self.sublayers(), self._given_names, strict=True))
-        for layer, given in every:
-            layer.index = self.index
-            if given:
-                layer.name = prefix + given
-            elif layer.name and not layer.name.startswith(prefix):
-                layer.name = None  # from an earlier build under another name
-        taken = {layer.name for layer, _ in every}
-        for layer, _ in every:
-            stem = prefix + snake_case(type(layer).__name__)
-            candidates = itertools.chain([stem], (f"{stem}_{number}" for number in itertools.count(1)))
-            layer.name = layer.name or next(name for name in candidates if name not in taken)
-            taken.add(layer.name)
-
-    def output_shape_of(self, input_shape):
+    def output_shape_of(self, input_shape: Shape) -> Shape:
         branch = through = tuple(input_shape)
         for layer in self.layers:
             branch = tuple(layer.output_shape_of(branch))
-        for layer in self.shortcut or []:
+        for layer in self.shortcut:
             through = tuple(layer.output_shape_of(through))
         if branch != through:
             raise ValueError(
@@ -128,32 +117,45 @@ class Residual(Layer):
             )
         return branch if self.activation is None else tuple(self.activation.output_shape_of(branch))
 
-    def create(self, input_shape):
-        for path in (self.layers, self.shortcut or []):
+    def create(self, input_shape: Shape) -> None:
+        for path in (self.layers, self.shortcut):
             shape = input_shape
             for layer in path:
                 shape = layer.build(shape, self.rng, self.dtype)
         if self.activation:
             self.activation.build(shape, self.rng, self.dtype)
 
-    def forward(self, x, training=False):
+    @property
+    def last_output(self) -> np.ndarray:
+        return self._still_there(self._y) if self.activation is None else self.activation.last_output
+
+    def forward(self, x: ArrayLike, training: bool = False) -> np.ndarray:
         """``act(S(x) + F(x))``."""
+        z = self.forward_linear(x, training)
+        return z if self.activation is None else self.activation.forward(z, training)
+
+    def forward_linear(self, x: ArrayLike, training: bool = False) -> np.ndarray:
+        """``S(x) + F(x)``."""
         branch = shortcut = self._enter(x)
         for layer in self.layers:
             branch = layer.forward(branch, training)
-        for layer in self.shortcut or []:
+        for layer in self.shortcut:
             shortcut = layer.forward(shortcut, training)
-        y = np.add(shortcut, branch, out=self._buffer("y", branch.shape))
-        return self.activation.forward(y, training) if self.activation else y
+        return np.add(shortcut, branch, out=self._output())
 
-    def backward(self, grad_y):
+    def backward(self, grad_y: ArrayLike, input_grad: bool = True) -> np.ndarray | None:
         """``S'(g) + F'(g)`` with ``g = act'(grad_y)``; fills the grads of every layer."""
-        grad = self._enter_backward(grad_y)
-        if self.activation:
-            grad = self.activation.backward(grad)
-        branch = shortcut = grad
-        for layer in reversed(self.layers):
-            branch = layer.backward(branch)
-        for layer in reversed(self.shortcut or []):
-            shortcut = layer.backward(shortcut)
-        return np.add(shortcut, branch, out=self._buffer("grad_x", branch.shape))
+        grad_y = self._enter_backward(grad_y)
+        return self.backward_linear(grad_y if self.activation is None else self.activation.backward(grad_y), input_grad)
+
+    def backward_linear(self, grad: ArrayLike, input_grad: bool = True) -> np.ndarray | None:
+        """``S'(grad) + F'(grad)``; None where nobody asks for it."""
+        grad = self._enter_backward(grad)
+        branch, shortcut = (_back(path, grad, input_grad) for path in (self.layers, self.shortcut))
+        return np.add(shortcut, branch, out=self._input_gradient(grad)) if input_grad else None
+
+
+def _back(path: list[Layer], grad: np.ndarray, input_grad: bool) -> Any:
+    for i, layer in reversed(list(enumerate(path))):
+        grad = layer.backward(grad, input_grad or i > 0)  # type: ignore[assignment]
+    return grad

@@ -1,8 +1,11 @@
 """Upsampling by whole factors: nearest neighbour and bilinear."""
 
-import numpy as np
+from typing import Any
 
-from tinycnn.layers.base import Layer, pair
+import numpy as np
+from numpy.typing import ArrayLike
+
+from tinycnn.layers.base import Layer, Shape, pair
 
 
 class UpSample2D(Layer):
@@ -53,21 +56,21 @@ class UpSample2D(Layer):
             raise ValueError(f'UpSample2D: interpolation must be "nearest" or "bilinear", got {interpolation!r}')
         self.interpolation = interpolation
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         return {"size": list(self.size), "interpolation": self.interpolation}
 
-    def output_shape_of(self, input_shape):
+    def output_shape_of(self, input_shape: Shape) -> Shape:
         if len(input_shape) != 3:
             raise ValueError(f"{self.where()} needs images of shape (h, w, c), got {tuple(input_shape)}")
         h, w, c = input_shape
         return h * self.size[0], w * self.size[1], c
 
-    def forward(self, x, training=False):
+    def forward(self, x: ArrayLike, training: bool = False) -> np.ndarray:
         """The enlarged images."""
         x = self._enter(x)
         n, h, w, c = x.shape
         sh, sw = self.size
-        y = self._buffer("y", (n, h * sh, w * sw, c))
+        y = self._output()
         if self.interpolation == "nearest":
             y.reshape(n, h, sh, w, sw, c)[...] = x[:, :, None, :, None, :]
             return y
@@ -76,12 +79,12 @@ class UpSample2D(Layer):
         _interpolate(rows.reshape(n * h * sh, w, c), sw, y.reshape(n * h * sh, w * sw, c))
         return y
 
-    def backward(self, grad_y):
+    def backward(self, grad_y: ArrayLike, input_grad: bool = True) -> np.ndarray:
         """The gradient gathered back to the pixels that each output was made of."""
         grad_y = self._enter_backward(grad_y)
         h, w, c = self.input_shape
         n, (sh, sw) = grad_y.shape[0], self.size
-        grad_x = self._buffer("grad_x", (n, h, w, c))
+        grad_x = self._input_gradient(grad_y)
         if self.interpolation == "nearest":
             grad_x[...] = grad_y[:, ::sh, ::sw]
             for row, column in list(np.ndindex(sh, sw))[1:]:

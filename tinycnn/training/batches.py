@@ -1,9 +1,20 @@
 """From what the user passes as data to batches: checks that fail before training starts, and gathering."""
 
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
+from numpy.typing import ArrayLike
+
+from tinycnn.data.dataset import Dataset
+
+if TYPE_CHECKING:
+    from tinycnn.model import Sequential
+
+Data = Dataset | tuple[ArrayLike, ArrayLike]
 
 
-def split_pair(data, what):
+def split_pair(data: Data, what: str) -> tuple[np.ndarray, np.ndarray]:
     """``(images, targets)`` of a `Dataset` or of a pair of arrays.
 
     Raises
@@ -11,7 +22,7 @@ def split_pair(data, what):
     ValueError
         If it is neither, is empty, or the two differ in length.
     """
-    if hasattr(data, "images") and hasattr(data, "labels"):
+    if isinstance(data, Dataset):
         images, targets = data.images, data.labels
     elif isinstance(data, tuple | list) and len(data) == 2:
         images, targets = data
@@ -25,7 +36,7 @@ def split_pair(data, what):
     return images, targets
 
 
-def check_images(images, model, what):
+def check_images(images: np.ndarray, model: "Sequential", what: str) -> None:
     """Refuse images that `model` cannot take.
 
     Raises
@@ -42,7 +53,7 @@ def check_images(images, model, what):
     _check_finite(images, f"{what}: image")
 
 
-def check_labels(labels, classes, what):
+def check_labels(labels: np.ndarray, classes: int, what: str) -> None:
     """Refuse anything but one integer in ``0 .. classes - 1`` per image.
 
     Raises
@@ -63,7 +74,7 @@ def check_labels(labels, classes, what):
         )
 
 
-def check_targets(targets, model, what):
+def check_targets(targets: np.ndarray, model: "Sequential", what: str) -> None:
     """Refuse target arrays that do not look like the model's outputs.
 
     Raises
@@ -80,7 +91,7 @@ def check_targets(targets, model, what):
     _check_finite(targets, f"{what}: target")
 
 
-def _check_finite(arrays, what):
+def _check_finite(arrays: np.ndarray, what: str) -> None:
     if arrays.dtype.kind == "f":
         for i, array in enumerate(arrays):  # one by one: a mask of the whole set would be as large as a quarter of it
             if not np.isfinite(array).all():
@@ -95,18 +106,20 @@ class Gatherer:
     [[4, 5], [0, 1]]
     """
 
-    def __init__(self, array):
+    def __init__(self, array: np.ndarray) -> None:
         self.array = array
-        self._buffer = None
+        self._buffer: np.ndarray | None = None
 
-    def __call__(self, indices):
+    def __call__(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         if self._buffer is None or len(self._buffer) < len(indices):
             self._buffer = np.empty((len(indices), *self.array.shape[1:]), self.array.dtype)
         # mode="clip" lets take write straight into the buffer; the indices are known to be in range
         return np.take(self.array, indices, axis=0, out=self._buffer[: len(indices)], mode="clip")
 
 
-def augmented(augment, batch, rng):
+def augmented(
+    augment: Callable[[np.ndarray, np.random.Generator], np.ndarray], batch: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
     """`augment(batch, rng)`, checked: a change of type would change what scaling by 1/255 means.
 
     Raises

@@ -2,9 +2,18 @@
 
 import csv
 import math
+import os
+import string
+from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from tinycnn.training.checkpoint import save_checkpoint
+
+if TYPE_CHECKING:
+    from tinycnn.model import Sequential
+    from tinycnn.training.loop import Training
 
 
 class Callback:
@@ -14,7 +23,7 @@ class Callback:
     ----------
     training : Training
         The run: ``training.model``, ``.optimizer``, ``.history``, ``.epoch`` (finished ones);
-        ``training.stop = True`` ends it after the running epoch.
+        ``training.stop = True``, or ``model.stop_training = True``, ends it after the running epoch.
     runs_last : bool
         True for callbacks that must see the others' work of an epoch done, such as `Checkpoint`.
 
@@ -27,39 +36,53 @@ class Callback:
     epoch 0 has a loss of 0.5
     """
 
-    training = None
+    training: "Training"
     runs_last = False
 
     @property
-    def model(self):
+    def model(self) -> "Sequential":
         """The model in training."""
         return self.training.model
 
-    def on_train_begin(self):
+    def on_train_begin(self) -> None:
         """Before the first epoch of this call of `fit`."""
 
-    def on_epoch_begin(self, epoch):
+    def on_epoch_begin(self, epoch: int) -> None:
         """Before `epoch`, counted from 0."""
 
-    def on_batch_end(self, batch, logs):
-        """After `batch`, counted from 0; `logs` holds the epoch's metrics so far."""
+    def on_train_batch_begin(self, batch: int) -> None:
+        """Before `batch`, counted from 0."""
+        self.on_batch_begin(batch)
 
-    def on_epoch_end(self, epoch, logs):
+    def on_train_batch_end(self, batch: int, logs: dict[str, float]) -> None:
+        """After `batch`, counted from 0; `logs` holds the epoch's metrics so far."""
+        self.on_batch_end(batch, logs)
+
+    def on_batch_begin(self, batch: int) -> None:
+        """Keras's older name of `on_train_batch_begin`, which calls it."""
+
+    def on_batch_end(self, batch: int, logs: dict[str, float]) -> None:
+        """Keras's older name of `on_train_batch_end`, which calls it."""
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         """After `epoch` and its validation; `logs` is its row of the history."""
 
-    def on_train_end(self):
+    def on_train_end(self) -> None:
         """At the end, also one by an error or Ctrl-C."""
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, Any]:
         """What a checkpoint must keep for this callback to continue: arrays and JSON-able values by name."""
         return {}
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take back what `state_dict` gave; called after `on_train_begin` of a resumed run."""
 
-    def _check_monitor(self, monitor):
+    def _check_monitor(self, monitor: str) -> None:
         if monitor not in self.training.metrics:
-            hint = "; give fit validation data" if monitor.startswith("val_") else ""
+            near = get_close_matches(monitor, self.training.metrics, 1)
+            hint = f"; do you mean {near[0]!r}?" if near else ""
+            if monitor.startswith("val_") and self.training.validation is None:
+                hint = "; give fit validation data"
             raise ValueError(
                 f"{type(self).__name__}: no metric {monitor!r} to monitor; there are "
                 f"{', '.join(self.training.metrics)}{hint}"
@@ -83,14 +106,14 @@ class Best:
     (True, False, True)
     """
 
-    def __init__(self, monitor, mode="auto", min_delta=0.0):
+    def __init__(self, monitor: str, mode: str = "auto", min_delta: float = 0.0) -> None:
         if mode not in ("auto", "min", "max"):
             raise ValueError(f"mode must be 'auto', 'min' or 'max', got {mode!r}")
         self.sign = 1 if mode == "min" or (mode == "auto" and "acc" not in monitor) else -1
         self.min_delta = abs(min_delta)
-        self.value = None
+        self.value: float | None = None
 
-    def update(self, value):
+    def update(self, value: float) -> bool:
         """Whether `value` is the best; then it is kept."""
         value = float(value)
         if math.isnan(value) or (self.value is not None and self.sign * (value - self.value) >= -self.min_delta):
@@ -138,24 +161,32 @@ class EarlyStopping(Callback):
     3
     """
 
-    def __init__(self, monitor="val_loss", patience=0, min_delta=0.0, mode="auto", restore_best=False):
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        patience: int = 0,
+        min_delta: float = 0.0,
+        mode: str = "auto",
+        restore_best: bool = False,
+    ) -> None:
         if patience < 0:
             raise ValueError(f"EarlyStopping: patience must be 0 or more epochs, got {patience}")
         self.monitor, self.patience, self.min_delta, self.mode = monitor, patience, min_delta, mode
         self.restore_best = restore_best
         self._reset()
 
-    def _reset(self):
+    def _reset(self) -> None:
         self.best = Best(self.monitor, self.mode, self.min_delta)
         self.wait = 0
-        self.best_epoch = self.stopped_epoch = None
-        self.best_weights = None
+        self.best_epoch: int | None = None
+        self.stopped_epoch: int | None = None
+        self.best_weights: dict[str, Any] | None = None
 
-    def on_train_begin(self):
+    def on_train_begin(self) -> None:
         self._check_monitor(self.monitor)
         self._reset()
 
-    def on_epoch_end(self, epoch, logs):
+    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         if self.best.update(logs[self.monitor]):
             self.wait = 0
             self.best_epoch = epoch
@@ -167,11 +198,11 @@ class EarlyStopping(Callback):
             self.stopped_epoch = epoch
             self.training.stop = True
 
-    def on_train_end(self):
+    def on_train_end(self) -> None:
         if self.best_weights is not None:
             self.model.set_weights(self.best_weights, source="EarlyStopping")
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, Any]:
         weights = {f"weights/{key}": array for key, array in (self.best_weights or {}).items()}
         return {
             "best": self.best.value,
@@ -181,7 +212,7 @@ class EarlyStopping(Callback):
             **weights,
         }
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.best.value, self.wait = state["best"], state["wait"]
         self.best_epoch, self.stopped_epoch = state["best_epoch"], state["stopped_epoch"]
         weights = {key.removeprefix("weights/"): a for key, a in state.items() if key.startswith("weights/")}
@@ -199,7 +230,8 @@ class Checkpoint(Callback):
     Parameters
     ----------
     path : path-like
-        A ``.npz``.
+        A ``.npz``.  With ``{epoch}`` (from 1), or a metric such as ``{loss:.3f}``, in it, as in Keras, every write
+        makes a file of its own.
     every : int
         Epochs between writes; the last epoch is always written.
     monitor : str, optional
@@ -222,33 +254,45 @@ class Checkpoint(Callback):
 
     runs_last = True
 
-    def __init__(self, path, every=1, monitor=None, mode="auto"):
+    def __init__(
+        self, path: str | os.PathLike[str], every: int = 1, monitor: str | None = None, mode: str = "auto"
+    ) -> None:
         if every < 1:
             raise ValueError(f"Checkpoint: every must be at least 1 epoch, got {every}")
         self.path, self.every, self.monitor, self.mode = Path(path), every, monitor, mode
         self.best = Best(monitor or "", mode)
 
-    def on_train_begin(self):
+    def on_train_begin(self) -> None:
         self.best.value = None
+        known = {"epoch", *self.training.metrics}
+        unknown = {name for _, name, _, _ in string.Formatter().parse(str(self.path)) if name is not None} - known
+        if unknown:
+            raise ValueError(
+                f"Checkpoint: {self.path} has {{{'}, {'.join(unknown)}}} in it; there are {', '.join(known)}"
+            )
         if self.monitor:
             self._check_monitor(self.monitor)
 
-    def on_epoch_end(self, epoch, logs):
+    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         if self.monitor:
             due = self.best.update(logs[self.monitor])
         else:
             due = (epoch + 1) % self.every == 0 or epoch + 1 == self.training.epochs or self.training.stop
         if due:
-            save_checkpoint(self.path, self.training)
+            self._save(epoch + 1, logs)
 
-    def on_train_end(self):
+    def on_train_end(self) -> None:
         if self.training.interrupted and self.training.between_batches and not self.monitor:
-            save_checkpoint(self.path, self.training)
+            unknown = dict.fromkeys(self.training.metrics, math.nan)
+            self._save(self.training.epoch + 1, unknown | self.training.totals.means())
 
-    def state_dict(self):
+    def _save(self, epoch: int, logs: Mapping[str, float]) -> None:
+        save_checkpoint(str(self.path).format(epoch=epoch, **logs), self.training)
+
+    def state_dict(self) -> dict[str, Any]:
         return {"best": self.best.value}
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.best.value = state["best"]
 
 
@@ -272,10 +316,10 @@ class CSVLogger(Callback):
     'log.csv'
     """
 
-    def __init__(self, path, append=False):
+    def __init__(self, path: str | os.PathLike[str], append: bool = False) -> None:
         self.path, self.append = Path(path), append
 
-    def on_train_begin(self):
+    def on_train_begin(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if self.append and self.path.exists() and self.path.stat().st_size:
             return
@@ -284,10 +328,10 @@ class CSVLogger(Callback):
             for epoch, row in enumerate(zip(*self.training.history.values(), strict=True)):
                 self._write("a", [epoch, *row])
 
-    def on_epoch_end(self, epoch, logs):
+    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         self._write("a", [epoch, *(logs[key] for key in self.training.metrics)])
 
-    def _write(self, mode, row):
+    def _write(self, mode: str, row: list[Any]) -> None:
         # Opened for each row, so that nothing waits in a buffer when the process dies.
         try:
             with open(self.path, mode, newline="", encoding="utf-8") as file:

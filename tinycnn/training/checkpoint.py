@@ -1,14 +1,21 @@
 """All of a training run in one file, so that a killed run continues to the very bits of an uninterrupted one."""
 
 import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinycnn.serialization import read_npz, write_npz
+from tinycnn.serialization import Path, read_npz, write_npz
+from tinycnn.training.objective import Totals
 from tinycnn.walk import weights_of
 
+if TYPE_CHECKING:
+    from tinycnn.training.callbacks import Callback
+    from tinycnn.training.loop import Training
 
-def save_checkpoint(path, training):
+
+def save_checkpoint(path: Path, training: "Training") -> None:
     """Write model, optimizer, generator states, callbacks, history and position of `training` to `path`, atomically.
 
     `Sequential.load` and `load_weights` read the model out of such a file too.
@@ -41,7 +48,7 @@ def save_checkpoint(path, training):
         **_same_run(training),
         "epoch": training.epoch,
         "batch": training.batch,
-        "totals": training.totals,
+        "totals": vars(training.totals),
         "history": dict(training.history),
         "generators": {name: rng.bit_generator.state for name, rng in _generators(training).items()},
         "state": scalars,
@@ -49,7 +56,7 @@ def save_checkpoint(path, training):
     write_npz(path, header, arrays)
 
 
-def load_checkpoint(path, training):
+def load_checkpoint(path: Path, training: "Training") -> Callable[[], None]:
     """Bring `training` to the point at which `path` was written.
 
     Returns
@@ -84,9 +91,9 @@ def load_checkpoint(path, training):
         rng.bit_generator.state = stored["generators"][name]
     training.history.update(stored["history"])
     training.epoch, training.batch = stored["epoch"], stored["batch"]
-    training.totals, training.order = stored["totals"], arrays.get("order")
+    training.totals, training.order = Totals(**stored["totals"]), arrays.get("order")
 
-    def restore_callbacks():
+    def restore_callbacks() -> None:
         for key, callback in _keyed(training.callbacks):
             state = _state(f"callbacks/{key}", stored["state"], arrays)
             if state:
@@ -95,7 +102,7 @@ def load_checkpoint(path, training):
     return restore_callbacks
 
 
-def _same_run(training):
+def _same_run(training: "Training") -> dict[str, Any]:
     """What must not change between a run and its continuation, besides the layers."""
     return {
         "number of images": training.images,
@@ -106,20 +113,20 @@ def _same_run(training):
     }
 
 
-def _generators(training):
+def _generators(training: "Training") -> dict[str, np.random.Generator]:
     return {"training": training.rng, **training.model.generators()}
 
 
-def _keyed(callbacks):
+def _keyed(callbacks: Sequence["Callback"]) -> Iterator[tuple[str, "Callback"]]:
     """Callbacks with keys that survive adding one of another class: class name and number within the class."""
-    seen = {}
+    seen: dict[str, int] = {}
     for callback in callbacks:
         name = type(callback).__name__
         seen[name] = seen.get(name, -1) + 1
         yield f"{name}{seen[name]}", callback
 
 
-def _state(owner, scalars, arrays):
+def _state(owner: str, scalars: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     prefix = f"{owner}/"
     found = {key.removeprefix(prefix): value for key, value in scalars.items() if key.startswith(prefix)}
     for key, array in arrays.items():
@@ -128,7 +135,7 @@ def _state(owner, scalars, arrays):
     return found
 
 
-def _compare_architectures(path, theirs, ours):
+def _compare_architectures(path: Path, theirs: dict[str, Any], ours: dict[str, Any]) -> None:
     ours = json.loads(json.dumps(ours))  # tuples become lists, as in the file
     for key in ("input_shape", "dtype", "frozen"):
         if theirs[key] != ours[key]:

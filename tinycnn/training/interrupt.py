@@ -2,21 +2,34 @@
 
 import signal
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
+
+from tinycnn.training.callbacks import Callback
+
+
+class Interruption(Callback):
+    """Ends training between two batches, once `asked` is set, after all other callbacks had their say."""
+
+    def __init__(self, asked: threading.Event) -> None:
+        self.asked = asked
+
+    def on_batch_end(self, batch: int, logs: dict[str, float]) -> None:
+        if self.asked.is_set():
+            raise KeyboardInterrupt
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+        self.on_batch_end(0, logs)
 
 
 @contextmanager
-def gentle_interrupt():
-    """Yield an event that the first Ctrl-C sets, so that no optimizer step is cut in half; a second one raises.
+def gentle_interrupt(asked: threading.Event) -> Iterator[None]:
+    """The first Ctrl-C sets `asked`, so that no optimizer step is cut in half; a second one raises.
 
-    Yields
-    ------
-    threading.Event
-        To be looked at between batches.  Never set outside the main thread or where SIGINT has another handler.
+    Outside the main thread, or where SIGINT has another handler, it does nothing.
     """
-    asked = threading.Event()
 
-    def handle(signum, frame):
+    def handle(signum: int, frame: object) -> None:
         if asked.is_set():
             raise KeyboardInterrupt
         asked.set()
@@ -29,7 +42,7 @@ def gentle_interrupt():
     if ours:
         signal.signal(signal.SIGINT, handle)
     try:
-        yield asked
+        yield
     finally:
         if ours:
             signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,107 +1,210 @@
-"""`fit`, `evaluate` and `predict`: batches through a model, and everything that surrounds that."""
+"""`fit`: batches through a model, forward and backward, and a step of the optimizer after each."""
 
 import math
+import os
+import threading
 import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinycnn.losses import CrossEntropy
-from tinycnn.training.batches import Gatherer, augmented, check_images, split_pair
+from tinycnn.kernels import runtime
+from tinycnn.layers.base import positive_int
+from tinycnn.losses import Loss
+from tinycnn.optimizers import Adam, Optimizer
+from tinycnn.training.batches import Data, Gatherer, augmented, check_images, split_pair
+from tinycnn.training.callbacks import Callback
 from tinycnn.training.checkpoint import load_checkpoint
-from tinycnn.training.interrupt import gentle_interrupt
-from tinycnn.training.objective import Objective, Totals
+from tinycnn.training.history import History
+from tinycnn.training.interrupt import Interruption, gentle_interrupt
+from tinycnn.training.objective import ClassWeight, Objective, Totals, as_loss, weighted
+from tinycnn.training.prediction import mean_loss
 from tinycnn.training.progress import Progress
 
+if TYPE_CHECKING:
+    from tinycnn.model import Sequential
 
-class History(dict):
-    """What each epoch gave: a list per metric, by name.
-
-    ``loss`` and ``accuracy`` are means over the training images as they were met, dropout and all;
-    ``val_loss`` and ``val_accuracy`` come from the model after the epoch; ``seconds`` is the epoch's time with its
-    validation; ``learning_rate`` is the rate at its end.
-
-    >>> history = History(loss=[0.9, 0.5])
-    >>> history["loss"], history.epochs, history.history is history
-    ([0.9, 0.5], 2, True)
-    """
-
-    @property
-    def history(self):
-        """Itself, for code written for Keras."""
-        return self
-
-    @property
-    def epochs(self):
-        """Number of epochs recorded."""
-        return len(self.get("loss", ()))
+Augmentation = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
 @dataclass
 class Training:
-    """A run in progress: what callbacks see and checkpoints keep.
+    """A run in progress: what callbacks see, checkpoints keep, and how an epoch goes.
 
     Attributes
     ----------
-    model, optimizer, loss : objects in use
-    images : int
-        Training images.
-    epochs : int
-        Where the run ends.
+    model, optimizer : objects in use
+    objective : Objective
+        The loss, and what is counted beside it.
+    train, validation : (images, targets), or None
+    batch_size, epochs : int
+        The latter is where the run ends.
     metrics : list of str
         Keys of an epoch's row in `history`.
     rng : numpy.random.Generator
         Of shuffling and augmentation.
+    callbacks : list of Callback
+        Progress and interruption among them.
     epoch, batch : int
         Epochs finished, and batches of the running one.
     order : ndarray of int or None
         The running epoch's order of images; None between epochs.
-    totals : dict
+    totals : Totals
         Sums of the running epoch.
-    stop : bool
-        Set it to end after the running epoch.
     interrupted, between_batches : bool
         Whether Ctrl-C ended the run, and whether no batch was cut short by it.
     """
 
-    model: object
-    optimizer: object
-    loss: object
-    images: int
+    model: "Sequential"
+    optimizer: Optimizer
+    objective: Objective
+    train: tuple[np.ndarray, np.ndarray]
+    validation: tuple[np.ndarray, np.ndarray] | None
+    validator: Objective
     batch_size: int
-    shuffle: bool
     epochs: int
-    metrics: list
+    shuffle: bool
+    augment: Augmentation | None
     rng: np.random.Generator
-    callbacks: list
+    metrics: list[str] = field(default_factory=list)
+    callbacks: list[Callback] = field(default_factory=list)
     history: History = field(default_factory=History)
     epoch: int = 0
     batch: int = 0
     order: np.ndarray | None = None
-    totals: dict = field(default_factory=dict)
-    stop: bool = False
+    totals: Totals = field(default_factory=Totals)
     interrupted: bool = False
     between_batches: bool = True
 
+    def __post_init__(self) -> None:
+        self._images, self._targets = Gatherer(self.train[0]), Gatherer(self.train[1])
+        validation = [f"val_{key}" for key in self.validator.metrics] if self.validation is not None else []
+        self.metrics = [*self.objective.metrics, *validation, "seconds", "learning_rate"]
+        self.history.update({key: [] for key in self.metrics})
+
+    @runtime.locked  # whoever predicts in another thread waits for the end of the step
+    def step(self, rows: np.ndarray) -> None:
+        """One step of gradient descent, on the training images at `rows`."""
+        x, y = self.gather(rows)
+        outputs = self.model.run(x, training=True, logits=self.objective.logits)
+        loss, right = self.need_finite(x, *self.objective.forward(outputs, y))
+        self.model.backward(self.objective.backward(), input_grad=False)
+        self.optimizer.step(self.model.parameters())
+        self.totals.add(len(rows), loss, right)
+
+    def gather(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Images, augmented, and targets of a batch, in buffers that serve every batch."""
+        x, y = self._images(rows), self._targets(rows)
+        return (x if self.augment is None else augmented(self.augment, x, self.rng)), y
+
+    def run_epoch(self) -> None:
+        """Train for one epoch, or the rest of one, and record it."""
+        began, before = time.perf_counter(), self.totals.seconds
+        self.tell("on_epoch_begin", self.epoch)
+        for rows in self.batches():
+            self.tell("on_train_batch_begin", self.batch)
+            self.between_batches = False
+            self.step(rows)
+            self.totals.seconds = before + time.perf_counter() - began
+            self.batch += 1
+            self.between_batches = True
+            self.tell("on_train_batch_end", self.batch - 1, self.totals.means())
+        if self.model.first_nonfinite():
+            self.not_finite(f"a parameter is NaN or infinite after epoch {self.epoch + 1}")
+        logs = self.totals.means() | self.validate()
+        logs |= {"seconds": before + time.perf_counter() - began, "learning_rate": self.learning_rate}
+        for key, value in logs.items():
+            self.history[key].append(value)
+        self.epoch, self.batch, self.order, self.totals = self.epoch + 1, 0, None, Totals()
+        self.tell("on_epoch_end", self.epoch - 1, logs)
+
+    def batches(self) -> Iterator[np.ndarray]:
+        """Indices of the images of each batch that is left of the running epoch."""
+        if self.order is None:
+            self.order = self.rng.permutation(self.images) if self.shuffle else np.arange(self.images)
+        for start in range(self.batch * self.batch_size, self.images, self.batch_size):
+            yield self.order[start : start + self.batch_size]
+
+    def tell(self, event: str, *values: Any) -> None:
+        """Call that method of every callback."""
+        for callback in self.callbacks:
+            getattr(callback, event)(*values)
+
+    def validate(self) -> dict[str, float]:
+        """``val_loss`` and ``val_accuracy``, if there are validation data."""
+        if self.validation is None:
+            return {}
+        means = mean_loss(self.model, *self.validation, self.batch_size, self.validator)
+        if not math.isfinite(means["loss"]):
+            self.not_finite(f"validation loss is {means['loss']} after epoch {self.epoch + 1}")
+        return {f"val_{key}": value for key, value in means.items()}
+
+    def need_finite(self, x: np.ndarray, loss: float, right: float | None) -> tuple[float, float | None]:
+        """The loss and the number of right answers of a batch `x`, if the loss is a number."""
+        if not math.isfinite(loss):
+            self.not_finite(f"loss is {loss} in epoch {self.epoch + 1}, batch {self.batch + 1}", x)
+        return loss, right
+
+    def not_finite(self, what: str, x: np.ndarray | None = None) -> None:
+        """Raise FloatingPointError, naming the layer in which it began."""
+        found = self.model.first_nonfinite(x)
+        if found is None:
+            where = "every parameter and layer output is finite, so it arose in training mode or in the loss itself"
+        elif found.index < 0:
+            where = f"{found.what} are not finite"
+        else:
+            where = f"it is first seen in {found.what} of layer {found.index} '{found.name}'"
+        raise FloatingPointError(
+            f"{what}: {where}; try a learning rate below {self.learning_rate:g}, global_clipnorm in the optimizer, or "
+            "images scaled to 0..1"
+        )
+
+    @property
+    def images(self) -> int:
+        """Number of training images."""
+        return len(self.train[0])
+
+    @property
+    def loss(self) -> Loss:
+        """What training minimises, class weights and all."""
+        return self.objective.loss
+
+    @property
+    def learning_rate(self) -> float:
+        """That of the optimizer's next step."""
+        rate = self.optimizer.learning_rate
+        return float(rate(self.optimizer.iterations) if callable(rate) else rate)
+
+    @property
+    def stop(self) -> bool:
+        """Set it to end after the running epoch; Keras's ``model.stop_training``."""
+        return self.model.stop_training
+
+    @stop.setter
+    def stop(self, value: bool) -> None:
+        self.model.stop_training = value
+
 
 def fit(
-    model,
-    train,
-    validation=None,
+    model: "Sequential",
+    train: Data,
+    validation: Data | None = None,
     *,
-    epochs=10,
-    batch_size=16,
-    class_weight=None,
-    optimizer=None,
-    loss=None,
-    callbacks=(),
-    augment=None,
-    shuffle=True,
-    seed=None,
-    verbose=1,
-    resume=None,
-):
+    epochs: int = 10,
+    batch_size: int = 16,
+    class_weight: ClassWeight = None,
+    optimizer: Optimizer | str | None = None,
+    loss: Loss | str | None = None,
+    callbacks: Sequence[Callback] = (),
+    augment: Augmentation | None = None,
+    shuffle: bool = True,
+    seed: int | None = None,
+    verbose: int = 1,
+    resume: str | os.PathLike[str] | None = None,
+) -> History:
     """Train `model` by stochastic gradient descent.
 
     For each batch: gather, scale bytes by 1/255, ``forward``, ``loss``, ``backward``, ``optimizer.step``:
@@ -164,41 +267,25 @@ def fit(
     >>> history.epochs, history["loss"][1] < history["loss"][0]
     (2, True)
     """
-    epochs, batch_size = _positive(epochs, "epochs"), _positive(batch_size, "batch_size")
-    images, targets = split_pair(train, "train")
+    epochs, batch_size = positive_int(epochs, "epochs"), positive_int(batch_size, "batch_size")
+    data = split_pair(train, "train")
     if not model.built:
-        model.build(images.shape[1:])
-    if loss is not None and not hasattr(loss, "backward"):
-        raise ValueError(f"loss must be an object such as CrossEntropy(), got {loss!r}")
-    if optimizer is not None and not hasattr(optimizer, "step"):
-        raise ValueError(f"optimizer must be an object such as Adam(1e-3), got {optimizer!r}")
-    loss, objective, validator = _objectives(loss, class_weight, targets, model)
-    check_images(images, model, "train")
-    objective.check(targets, model, "train")
-    if validation is not None:
-        validation = split_pair(validation, "validation")
-        check_images(validation[0], model, "validation")
-        validator.check(validation[1], model, "validation")
-    if optimizer is None:
-        from tinycnn.optimizers import Adam
-
-        optimizer = Adam()
-    metrics = [*objective.metrics, *(f"val_{key}" for key in validator.metrics if validation is not None)]
+        model.build(data[0].shape[1:])
+    plain = as_loss(loss)
+    objective, validator = Objective(weighted(plain, class_weight, data[1], model)), Objective(plain)
+    held_out = None if validation is None else split_pair(validation, "validation")
+    for pair, what, by in ((data, "train", objective), (held_out, "validation", validator)):
+        if pair is not None:
+            check_images(pair[0], model, what)
+            by.check(pair[1], model, what)
+    rng = np.random.default_rng(int(model.rng.integers(2**63)) if seed is None else seed)
     training = Training(
-        model=model,
-        optimizer=optimizer,
-        loss=loss,
-        images=len(images),
-        batch_size=batch_size,
-        shuffle=bool(shuffle),
-        epochs=epochs,
-        metrics=[*metrics, "seconds", "learning_rate"],
-        rng=np.random.default_rng(int(model.rng.integers(2**63)) if seed is None else seed),
-        callbacks=sorted(callbacks, key=lambda callback: callback.runs_last),
+        model, as_optimizer(optimizer), objective, data, held_out, validator, batch_size, epochs, shuffle, augment, rng
     )
-    training.history.update({key: [] for key in training.metrics})
-    restore_callbacks = load_checkpoint(resume, training) if resume is not None else None
-    progress = Progress(epochs, len(images), -(-len(images) // batch_size), verbose)
+    model.loss, model.stop_training = plain, False
+    progress, asked = Progress(verbose), threading.Event()
+    training.callbacks = [progress, *sorted(callbacks, key=lambda callback: callback.runs_last), Interruption(asked)]
+    restore_callbacks = None if resume is None else load_checkpoint(resume, training)
     with ExitStack() as ends:
         for callback in training.callbacks:
             callback.training = training
@@ -208,189 +295,19 @@ def fit(
         if restore_callbacks:
             restore_callbacks()
         try:
-            with gentle_interrupt() as interrupted:
+            with gentle_interrupt(asked):
                 while training.epoch < epochs and not training.stop:
-                    _epoch(training, objective, validator, images, targets, validation, augment, progress, interrupted)
+                    training.run_epoch()
         except KeyboardInterrupt:
             training.interrupted = True
             progress.note(f"interrupted in epoch {training.epoch + 1} after {training.batch} batches")
     return training.history
 
 
-def _epoch(training, objective, validator, images, targets, validation, augment, progress, interrupted):
-    """Train for one epoch, or the rest of one, and record it."""
-    model, optimizer, size = training.model, training.optimizer, training.batch_size
-    began = time.perf_counter()
-    for callback in training.callbacks:
-        callback.on_epoch_begin(training.epoch)
-    if training.order is None:
-        n = training.images
-        training.order = training.rng.permutation(n) if training.shuffle else np.arange(n)
-        training.batch, training.totals = 0, {}
-    totals = Totals(**training.totals)
-    before = totals.seconds
-    gather_images, gather_targets = Gatherer(images), Gatherer(targets)
-    for start in range(training.batch * size, training.images, size):
-        training.between_batches = False
-        rows = training.order[start : start + size]
-        x, y = gather_images(rows), gather_targets(rows)
-        if augment is not None:
-            x = augmented(augment, x, training.rng)
-        outputs = model._forward(x, training=True, logits=objective.logits)
-        value, right = objective.forward(outputs, y)
-        if not math.isfinite(value):
-            _not_finite(training, f"loss is {value} in epoch {training.epoch + 1}, batch {training.batch + 1}", x)
-        model.backward(objective.loss.backward(), logits=objective.logits, input_grad=False)
-        optimizer.step(model.parameters())
-        totals.add(len(rows), value, right)
-        totals.seconds = before + time.perf_counter() - began
-        training.totals = dict(vars(totals))
-        training.batch += 1
-        training.between_batches = True
-        logs = totals.means()
-        progress.batch(training.epoch, training.batch, totals.seen, logs)
-        for callback in training.callbacks:
-            callback.on_batch_end(training.batch - 1, logs)
-        if interrupted.is_set():
-            raise KeyboardInterrupt
-    if model.first_nonfinite():
-        _not_finite(training, f"a parameter is NaN or infinite after epoch {training.epoch + 1}")
-    logs = totals.means()
-    if validation is not None:
-        means = _evaluate(model, *validation, size, validator)
-        if not math.isfinite(means["loss"]):
-            _not_finite(training, f"validation loss is {means['loss']} after epoch {training.epoch + 1}")
-        logs |= {f"val_{key}": value for key, value in means.items()}
-    logs |= {
-        "seconds": before + time.perf_counter() - began,
-        "learning_rate": _learning_rate(optimizer),
-    }
-    for key, value in logs.items():
-        training.history[key].append(value)
-    epoch, training.epoch = training.epoch, training.epoch + 1
-    training.batch, training.order, training.totals = 0, None, {}
-    progress.epoch(epoch, logs, totals.seconds)
-    for callback in training.callbacks:
-        callback.on_epoch_end(epoch, logs)
-    if interrupted.is_set():
-        raise KeyboardInterrupt
-
-
-def evaluate(model, data, batch_size=16, loss=None):
-    """Mean loss and accuracy of `model` on `data`, in inference mode.
-
-    Parameters
-    ----------
-    model : Sequential
-    data : Dataset or (images, labels)
-        As for `fit`.
-    batch_size : int
-        Images at a time; the result does not depend on it beyond rounding.
-    loss : Loss, optional
-        ``CrossEntropy()`` by default.
-
-    Returns
-    -------
-    dict
-        ``loss``, and ``accuracy`` if the loss is one of classes.
-
-    Raises
-    ------
-    ValueError
-        If the data do not fit the model or the loss.
-    """
-    images, targets = split_pair(data, "data")
-    if not model.built:
-        model.build(images.shape[1:])
-    objective = Objective(CrossEntropy() if loss is None else loss)
-    check_images(images, model, "data")
-    objective.check(targets, model, "data")
-    return _evaluate(model, images, targets, _positive(batch_size, "batch_size"), objective)
-
-
-def _evaluate(model, images, targets, size, objective):
-    totals = Totals()
-    for start in range(0, len(images), size):
-        x, y = images[start : start + size], targets[start : start + size]
-        totals.add(len(x), *objective.forward(model._infer(x, objective.logits), y))
-    return totals.means()
-
-
-def predict(model, data, batch_size=16):
-    """Outputs of `model` for every image, in inference mode.
-
-    Parameters
-    ----------
-    model : Sequential
-    data : Dataset, (images, labels) or ndarray of images
-        As for `fit`; labels are not looked at.
-    batch_size : int
-        Images at a time.
-
-    Returns
-    -------
-    ndarray, shape (images, *output_shape)
-        Probabilities if the model ends in a softmax.
-
-    Raises
-    ------
-    ValueError
-        If the images do not fit the model.
-    """
-    size = _positive(batch_size, "batch_size")
-    images = split_pair(data, "data")[0] if isinstance(data, tuple) else np.asarray(getattr(data, "images", data))
-    if images.ndim < 2 or len(images) == 0:
-        raise ValueError(f"data holds no images: array of shape {images.shape}")
-    if not model.built:
-        model.build(images.shape[1:])
-    check_images(images, model, "data")
-    outputs = np.empty((len(images), *model.output_shape), model.dtype)
-    for start in range(0, len(images), size):
-        outputs[start : start + size] = model._infer(images[start : start + size])
-    return outputs
-
-
-def _positive(value, what):
-    if not isinstance(value, int | np.integer) or value < 1:
-        raise ValueError(f"{what} must be a positive int, got {value!r}")
-    return int(value)
-
-
-def _objectives(loss, class_weight, labels, model):
-    """The loss to train with, its objective, and the objective of validation, which knows no class weights."""
-    if class_weight is None:
-        loss = CrossEntropy() if loss is None else loss
-        return loss, Objective(loss), Objective(loss)
-    plain = CrossEntropy() if loss is None else loss
-    if not isinstance(plain, CrossEntropy) or plain.class_weight is not None:
-        raise ValueError(f"class_weight needs a CrossEntropy without weights of its own, got {plain!r}")
-    if isinstance(class_weight, str):
-        if class_weight != "balanced":
-            raise ValueError(f"class_weight must be None, weights or 'balanced', got {class_weight!r}")
-        from tinycnn.losses import balanced_class_weights
-
-        Objective(plain).check(labels, model, "train")
-        class_weight = balanced_class_weights(labels)
-    loss = CrossEntropy(class_weight, plain.label_smoothing)
-    if len(model.output_shape) == 1:
-        loss.weights(model.output_shape[0])  # raises if the number of weights and of classes differ
-    return loss, Objective(loss), Objective(plain)
-
-
-def _learning_rate(optimizer):
-    rate = optimizer.learning_rate
-    return float(rate(optimizer.iterations) if callable(rate) else rate)
-
-
-def _not_finite(training, what, x=None):
-    found = training.model.first_nonfinite(x)
-    if found is None:
-        where = "every parameter and layer output is finite, so it arose in training mode or in the loss itself"
-    elif found.index < 0:
-        where = f"{found.what} are not finite"
-    else:
-        where = f"it is first seen in {found.what} of layer {found.index} '{found.name}'"
-    raise FloatingPointError(
-        f"{what}: {where}; try a learning rate below {_learning_rate(training.optimizer):g}, global_clipnorm in the "
-        "optimizer, or images scaled to 0..1"
-    )
+def as_optimizer(optimizer: Optimizer | str | None) -> Optimizer:
+    """The optimizer that `fit` was given, `Adam` if none."""
+    if optimizer is None:
+        return Adam()
+    if not isinstance(optimizer, Optimizer):
+        raise ValueError(f"optimizer must be an object such as Adam(1e-3), got {optimizer!r}")
+    return optimizer

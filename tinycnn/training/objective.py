@@ -1,11 +1,17 @@
 """What a loss asks of the model and of the labels, and which accuracy goes with it."""
 
-import inspect
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tinycnn.losses import BinaryCrossEntropy, CrossEntropy
+from tinycnn.losses import BinaryCrossEntropy, CrossEntropy, Loss, balanced_class_weights
 from tinycnn.training.batches import check_labels, check_targets
+
+if TYPE_CHECKING:
+    from tinycnn.model import Sequential
+
+ClassWeight = Mapping[int, float] | Sequence[float] | np.ndarray | str | None
 
 
 class Objective:
@@ -27,13 +33,13 @@ class Objective:
         ``["loss", "accuracy"]`` or ``["loss"]``.
     """
 
-    def __init__(self, loss):
+    def __init__(self, loss: Loss) -> None:
         self.loss = loss
         self.binary = isinstance(loss, BinaryCrossEntropy)
         self.logits = self.binary or isinstance(loss, CrossEntropy)
         self.metrics = ["loss", "accuracy"] if self.logits else ["loss"]
 
-    def check(self, targets, model, what):
+    def check(self, targets: np.ndarray, model: "Sequential", what: str) -> None:
         """Refuse a model or targets that this loss cannot use.
 
         Raises
@@ -42,33 +48,35 @@ class Objective:
             Naming what does not fit.
         """
         outputs = model.output_shape
+        if not self.logits:
+            check_targets(targets, model, what)
+            return
+        name, last = type(self.loss).__name__, model.last_activation
+        if last is not None and (self.binary or not model.ends_in_softmax):
+            raise ValueError(
+                f"{name} works on logits, which may be any numbers, but model '{model.name}' ends in "
+                f"{type(last).__name__}; leave that activation out"
+                + (" and apply it to the predictions" if self.binary else " or put a softmax in its place")
+            )
         if self.binary:
-            if model.ends_in_softmax or model.ends_in_sigmoid:
-                raise ValueError(
-                    f"BinaryCrossEntropy works on logits, but model '{model.name}' ends in a softmax or sigmoid; "
-                    "leave that activation out and apply it to the predictions"
-                )
             if targets.shape[1:] != outputs and (targets.ndim != 1 or outputs != (1,)):
                 raise ValueError(f"{what} has labels of shape {targets.shape[1:]}, but the model gives {outputs}")
             if not ((targets >= 0) & (targets <= 1)).all():
                 raise ValueError(f"{what} has labels outside [0, 1]: from {targets.min()} to {targets.max()}")
-        elif self.logits:
-            if len(outputs) != 1:
-                raise ValueError(
-                    f"CrossEntropy needs one row of class scores per image, but model '{model.name}' gives {outputs}; "
-                    "end it with Flatten and Dense"
-                )
-            last = model.layers[-1]
-            if model.ends_in_softmax and "logits" not in inspect.signature(last.forward).parameters:
-                raise ValueError(
-                    f"CrossEntropy works on logits, but {last.where()} applies its softmax itself; give it no "
-                    "activation and put a Softmax layer behind it"
-                )
-            check_labels(targets, outputs[0], what)
-        else:
-            check_targets(targets, model, what)
+            return
+        if len(outputs) != 1:
+            raise ValueError(
+                f"CrossEntropy needs one row of class scores per image, but model '{model.name}' gives {outputs}; "
+                "end it with Flatten and Dense"
+            )
+        if outputs == (1,):
+            raise ValueError(
+                f"CrossEntropy of one class is always 0, and model '{model.name}' gives one output; end it with "
+                "Dense(2) for two classes, or train Dense(1) with loss=BinaryCrossEntropy()"
+            )
+        check_labels(targets, outputs[0], what)
 
-    def forward(self, outputs, targets):
+    def forward(self, outputs: np.ndarray, targets: np.ndarray) -> tuple[float, float | None]:
         """The batch's mean loss, and the number of images answered right (None without an accuracy).
 
         Parameters
@@ -77,16 +85,51 @@ class Objective:
         targets : ndarray
             As `check` accepts them; uint8 target arrays are scaled by 1/255, as images are.
         """
+        right = None
         if self.binary:
             targets = targets.reshape(outputs.shape)
-            right = ((outputs > 0) == (targets > 0.5)).mean() * len(outputs)
+            right = float(((outputs > 0) == (targets > 0.5)).mean() * len(outputs))
         elif self.logits:
-            right = np.count_nonzero(outputs.argmax(axis=1) == targets)
-        else:
-            right = None
-            if targets.dtype == np.uint8:
-                targets = np.multiply(targets, outputs.dtype.type(1 / 255))
-        return self.loss.forward(outputs, targets), right if right is None else float(right)
+            right = float(np.count_nonzero(outputs.argmax(axis=1) == targets))
+        elif targets.dtype == np.uint8:
+            targets = np.multiply(targets, outputs.dtype.type(1 / 255))
+        return self.loss.forward(outputs, targets), right
+
+    def backward(self) -> np.ndarray:
+        """The loss's gradient with respect to the outputs of the last `forward`."""
+        return self.loss.backward()
+
+
+def as_loss(loss: Loss | str | None) -> Loss:
+    """The loss that `fit` or `evaluate` was given, `CrossEntropy` if none."""
+    if loss is None:
+        return CrossEntropy()
+    if not isinstance(loss, Loss):
+        raise ValueError(f"loss must be an object such as CrossEntropy(), got {loss!r}")
+    return loss
+
+
+def weighted(loss: Loss, class_weight: ClassWeight, labels: np.ndarray, model: "Sequential") -> Loss:
+    """`loss` with a weight for each class; "balanced" takes them from the labels.
+
+    Raises
+    ------
+    ValueError
+        If it is no cross-entropy, has weights already, or the number of weights is not that of the classes.
+    """
+    if class_weight is None:
+        return loss
+    if not isinstance(loss, CrossEntropy) or loss.class_weight is not None:
+        raise ValueError(f"class_weight needs a CrossEntropy without weights of its own, got {loss!r}")
+    if isinstance(class_weight, str):
+        if class_weight != "balanced":
+            raise ValueError(f"class_weight must be None, weights or 'balanced', got {class_weight!r}")
+        Objective(loss).check(labels, model, "train")
+        class_weight = balanced_class_weights(labels)
+    loss = CrossEntropy(class_weight, loss.label_smoothing)
+    if len(model.output_shape) == 1:
+        loss.weights(model.output_shape[0])  # raises if the number of weights and of classes differ
+    return loss
 
 
 class Totals:
@@ -99,16 +142,16 @@ class Totals:
     {'loss': 1.0, 'accuracy': 0.6666666666666666}
     """
 
-    def __init__(self, seen=0, loss=0.0, right=0.0, seconds=0.0):
+    def __init__(self, seen: int = 0, loss: float = 0.0, right: float | None = 0.0, seconds: float = 0.0) -> None:
         self.seen, self.loss, self.right, self.seconds = seen, loss, right, seconds
 
-    def add(self, images, loss, right):
+    def add(self, images: int, loss: float, right: float | None) -> None:
         """Count a batch: its size, its mean loss and its right answers (None: no accuracy)."""
         self.seen += images
         self.loss += loss * images
-        self.right = None if right is None else self.right + right
+        self.right = None if right is None or self.right is None else self.right + right
 
-    def means(self):
+    def means(self) -> dict[str, float]:
         """``{"loss": ..., "accuracy": ...}`` so far."""
         means = {"loss": self.loss / self.seen}
         return means if self.right is None else means | {"accuracy": self.right / self.seen}

@@ -2,19 +2,17 @@
 
 import sys
 import time
+from collections.abc import Callable
+from typing import TextIO
+
+from tinycnn.training.callbacks import Callback
 
 
-class Progress:
+class Progress(Callback):
     """Prints epoch, batch, running loss and accuracy, speed and time left.
 
     Parameters
     ----------
-    epochs : int
-        Where the run ends.
-    images : int
-        Training images per epoch.
-    batches : int
-        Batches per epoch.
     verbose : int
         0 prints nothing, 1 also within an epoch, 2 only at its end.
     stream : file, optional
@@ -26,62 +24,68 @@ class Progress:
         Seconds, monotonic.
     """
 
-    def __init__(self, epochs, images, batches, verbose=1, stream=None, every=10.0, clock=time.perf_counter):
-        self.epochs, self.images, self.batches = epochs, images, batches
+    def __init__(
+        self,
+        verbose: int = 1,
+        stream: TextIO | None = None,
+        every: float = 10.0,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
         self.verbose = verbose
         self.stream = sys.stdout if stream is None else stream
         self.terminal = verbose == 1 and self.stream.isatty()
         self.every = 0.1 if self.terminal else every
         self.clock = clock
         self._shown = clock()
-        self._start = None  # (time, images done): set after the first batch, which may compile kernels
+        self._start: tuple[float, int] | None = None  # (time, images done) after the first batch, which may compile
         self._width = 0
 
-    def batch(self, epoch, batch, seen, logs):
-        """After `batch` (from 1) of `epoch` (from 0), when `seen` images of the epoch are done."""
-        now = self.clock()
-        done = epoch * self.images + seen
+    def on_batch_end(self, batch: int, logs: dict[str, float]) -> None:
+        now, run = self.clock(), self.training
+        done = run.epoch * run.images + run.totals.seen
+        self._trained = run.totals.seconds
         if self._start is None:
             self._start = (now, done)
-        if self.verbose == 1 and batch < self.batches and now - self._shown >= self.every:
+        if self.verbose == 1 and run.totals.seen < run.images and now - self._shown >= self.every:
             self._shown = now
             speed, left = self._pace(now, done)
-            text = f"{self._epoch(epoch)}  batch {batch}/{self.batches}  {_metrics(logs)}{speed}{left}"
+            batches = -(-run.images // run.batch_size)
+            text = f"{self._epoch(run.epoch)}  batch {batch + 1}/{batches}  {_metrics(logs)}{speed}{left}"
             self._print(text, stays=not self.terminal)
 
-    def epoch(self, epoch, logs, seconds):
-        """After all of `epoch`; `seconds` went into its training batches."""
+    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         self._shown = self.clock()
         if self.verbose:
-            left = self._pace(self._shown, (epoch + 1) * self.images)[1]
-            speed = f"  {self.images / seconds:.1f} images/s" if seconds > 0 else ""
+            left = self._pace(self._shown, (epoch + 1) * self.training.images)[1]
+            speed = f"  {self.training.images / self._trained:.1f} images/s" if self._trained > 0 else ""
             metrics = {key: value for key, value in logs.items() if key not in ("seconds", "learning_rate")}
             self._print(f"{self._epoch(epoch)}  {_metrics(metrics)}  {logs['seconds']:.1f} s{speed}{left}")
 
-    def note(self, text):
+    def note(self, text: str) -> None:
         """A line of its own."""
         if self.verbose:
             self._print(text)
 
-    def _epoch(self, epoch):
-        return f"epoch {epoch + 1:{len(str(self.epochs))}}/{self.epochs}"
+    def _epoch(self, epoch: int) -> str:
+        epochs = self.training.epochs
+        return f"epoch {epoch + 1:{len(str(epochs))}}/{epochs}"
 
-    def _pace(self, now, done):
+    def _pace(self, now: float, done: int) -> tuple[str, str]:
         """Images per second and the time left of the whole run, validation included, as text."""
         if self._start is None or now <= self._start[0] or done <= self._start[1]:
             return "", ""
         speed = (done - self._start[1]) / (now - self._start[0])
-        left = (self.epochs * self.images - done) / speed
+        left = (self.training.epochs * self.training.images - done) / speed
         return f"  {speed:.1f} images/s", f"  {duration(left)} left" if left > 0 else ""
 
-    def _print(self, text, stays=True):
+    def _print(self, text: str, stays: bool = True) -> None:
         if self.terminal:
             text = "\r" + text.ljust(self._width) if self._width else text
             self._width = 0 if stays else len(text.strip("\r").rstrip())
         print(text, end="\n" if stays else "", file=self.stream, flush=True)
 
 
-def duration(seconds):
+def duration(seconds: float) -> str:
     """Seconds as a clock shows them.
 
     >>> duration(59.6), duration(3723)
@@ -92,5 +96,5 @@ def duration(seconds):
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
-def _metrics(logs):
+def _metrics(logs: dict[str, float]) -> str:
     return "  ".join(f"{key} {value:.4f}" for key, value in logs.items())

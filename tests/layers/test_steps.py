@@ -5,12 +5,14 @@ import pytest
 
 from tinycnn.kernels.conv import set_winograd
 from tinycnn.kernels.simd import LANES, NR
-from tinycnn.layers.activation import LeakyReLU
+from tinycnn.layers.activation import LeakyReLU, Softmax
 from tinycnn.layers.conv import Conv2D, Conv2DTranspose
-from tinycnn.layers.conv_pool import ConvPool, fuse, fusible
+from tinycnn.layers.dense import Dense
 from tinycnn.layers.dropout import Dropout
 from tinycnn.layers.norm import BatchNorm
 from tinycnn.layers.pool import AveragePool2D, MaxPool2D
+from tinycnn.layers.residual import Residual
+from tinycnn.layers.steps import plan
 from tinycnn.model import Sequential
 
 
@@ -32,7 +34,8 @@ def pairs(input_shape, dtype, *args, pool=None, **options):
         conv, pooling = Conv2D(*args, bias_initializer="he_normal", **options), MaxPool2D(**(pool or {}))
         pooling.build(conv.build(input_shape, dtype=dtype), dtype=dtype)
         result.append((conv, pooling))
-    return result[0], ConvPool(*result[1])
+    (step,), _ = plan(result[1])
+    return result[0], step
 
 
 def assert_same_bits(layers, step, x, grad_y=None):
@@ -46,7 +49,7 @@ def assert_same_bits(layers, step, x, grad_y=None):
     assert np.array_equal(step.backward(grad_y), grad_x)
     assert np.array_equal(grad_y, kept)
     for key in conv.grads:
-        assert np.array_equal(step.conv.grads[key], conv.grads[key]), key
+        assert np.array_equal(step.layers[0].grads[key], conv.grads[key]), key
     return y, grad_x
 
 
@@ -59,7 +62,7 @@ SIZES = [(8, 6), (9, 7), (2, 2), (3, 2), (5, 12), (13, 18)]
 @pytest.mark.parametrize("size", SIZES)
 def test_same_bits(size, channels, filters, activation, dtype, winograd):
     layers, step = pairs((*size, channels), dtype, filters, 3, padding="same", activation=activation)
-    assert fusible(*layers)
+    assert len(step.layers) == 2
     assert_same_bits(layers, step, normal(3, *size, channels, dtype=dtype))
 
 
@@ -78,7 +81,7 @@ def test_same_bits(size, channels, filters, activation, dtype, winograd):
 def test_same_bits_for_every_kind_of_convolution(options, activation, winograd):
     options = {"filters": 2 * NR, **options, "activation": activation}
     layers, step = pairs((11, 14, NR), np.float32, **options)
-    assert fusible(*layers)
+    assert len(step.layers) == 2
     assert_same_bits(layers, step, normal(2, 11, 14, NR))
 
 
@@ -88,7 +91,7 @@ def test_ties_go_to_the_first(activation, channels, winograd):
     """All outputs are equal, so every window is a tie, and the first of its four pixels gets the gradient."""
     for bias in (0.5, 0.0, -0.5):
         layers, step = pairs((5, 6, channels), np.float32, NR, 1, activation=activation)
-        for conv in (layers[0], step.conv):
+        for conv in (layers[0], step.layers[0]):
             conv.params["kernel"][...] = 0
             conv.params["bias"][...] = bias
         x = normal(2, 5, 6, channels)
@@ -96,7 +99,7 @@ def test_ties_go_to_the_first(activation, channels, winograd):
         assert_same_bits(layers, step, x, grad_y)
         dead = activation == "relu" and bias <= 0
         first = np.einsum("nijc,nijf->cf", x[:, :4:2, ::2], grad_y) * (not dead)
-        assert np.allclose(step.conv.grads["kernel"][0, 0], first, atol=1e-5)
+        assert np.allclose(step.layers[0].grads["kernel"][0, 0], first, atol=1e-5)
 
 
 @pytest.mark.parametrize("activation", [None, "relu"])
@@ -105,7 +108,7 @@ def test_integers_with_many_ties(activation, winograd):
     layers, step = pairs((9, 10, NR), np.float64, NR, 3, padding="same", activation=activation)
     rng = np.random.default_rng(0)
     kernel = rng.integers(-1, 2, layers[0].params["kernel"].shape)
-    for conv in (layers[0], step.conv):
+    for conv in (layers[0], step.layers[0]):
         conv.params["kernel"][...] = kernel
         conv.params["bias"][...] = 0
     x = (rng.random((3, 9, 10, NR)) < 0.05).astype(float)
@@ -128,7 +131,7 @@ def test_input_gradient_can_be_left_out(winograd):
     assert_same_bits(layers, step, normal(2, 7, 8, NR))
     assert step.backward(normal(2, 3, 4, NR, seed=1), input_grad=False) is None
     for key in layers[0].grads:
-        assert np.array_equal(step.conv.grads[key], layers[0].grads[key])
+        assert np.array_equal(step.layers[0].grads[key], layers[0].grads[key])
 
 
 @pytest.mark.parametrize("activation", [None, "relu"])
@@ -140,7 +143,7 @@ def test_every_tile_of_winograd_agrees_with_the_direct_sum(activation):
         try:
             layers, step = pairs((11, 9, NR), np.float64, 2 * NR, 3, padding="same", activation=activation)
             y, grad_x = assert_same_bits(layers, step, normal(2, 11, 9, NR, dtype=np.float64))
-            results.append((y, grad_x, *step.conv.grads.values()))
+            results.append((y, grad_x, *step.layers[0].grads.values()))
         finally:
             set_winograd("auto")
     for four, two, direct in zip(*results, strict=True):
@@ -154,17 +157,23 @@ def built(layers, input_shape=(8, 6, 3)):
 
 
 def steps_of(layers, input_shape=(8, 6, 3)):
-    return [type(step).__name__ for step in fuse(built(layers, input_shape))]
+    body, head = plan(built(layers, input_shape))
+    assert head == []
+    return [" + ".join(type(layer).__name__ for layer in step.layers) for step in body]
 
 
 def test_every_pair_is_found_and_the_rest_stays_as_it_is():
     layers = built(
         [Conv2D(NR, 3), Conv2D(NR, 3, padding="same", activation="relu"), MaxPool2D(), Dropout(0.3), MaxPool2D(1)]
     )
-    steps = fuse(layers)
-    assert [type(step).__name__ for step in steps] == ["Conv2D", "ConvPool", "Dropout", "MaxPool2D"]
-    assert steps[0] is layers[0] and steps[1].layers == (layers[1], layers[2]) and steps[2:] == layers[3:]
-    assert steps_of([Conv2D(NR, 1), MaxPool2D(), Conv2D(LANES, 1, groups=1), MaxPool2D(2)]) == ["ConvPool", "ConvPool"]
+    steps, _ = plan(layers)
+    assert [step.layers for step in steps] == [(layers[0],), (layers[1], layers[2]), (layers[3],), (layers[4],)]
+    assert [step.reads_output for step in steps] == [True, False, False, False]
+    assert [step.layers for step in plan(layers, fuse=False)[0]] == [(layer,) for layer in layers]
+    assert steps_of([Conv2D(NR, 1), MaxPool2D(), Conv2D(LANES, 1, groups=1), MaxPool2D(2)]) == [
+        "Conv2D + MaxPool2D",
+        "Conv2D + MaxPool2D",
+    ]
     assert steps_of([Conv2D(NR, 3), MaxPool2D(1)]) == ["Conv2D", "MaxPool2D"]
     assert steps_of([MaxPool2D(), Conv2D(NR, 3, padding="same")]) == ["MaxPool2D", "Conv2D"]
 
@@ -190,14 +199,14 @@ def test_what_the_tile_cannot_pool_is_left_alone(first, second):
 
 
 def test_same_padding_of_even_sizes_is_no_padding():
-    assert steps_of([Conv2D(NR, 3, padding="same"), MaxPool2D(2, padding="same")]) == ["ConvPool"]
+    assert steps_of([Conv2D(NR, 3, padding="same"), MaxPool2D(2, padding="same")]) == ["Conv2D + MaxPool2D"]
 
 
 def test_a_model_uses_its_buffers_again():
     """Batches of several sizes through one model give what fresh layers give."""
     model = Sequential([Conv2D(NR, 3, padding="same", activation="relu"), MaxPool2D()])
     model.build((9, 8, 3))
-    assert len(model._steps) == 1
+    assert len(plan(model.layers)[0]) == 1
     for images in (5, 2, 4):
         x, grad_y = normal(images, 9, 8, 3, seed=images), normal(images, 4, 4, NR, seed=9)
         conv, pooling = Conv2D(NR, 3, padding="same", activation="relu"), MaxPool2D()
@@ -218,3 +227,29 @@ def test_layers_of_a_pair_that_ran_fused_go_backward_alone_or_say_why_not():
     assert full.shape == (2, 8, 10, 16) and full.sum() == (y > 0).sum() < y.size
     with pytest.raises(RuntimeError, match="before forward"):
         layers[0].backward(full)
+    np.testing.assert_array_equal(layers[0].last_input, x)
+    np.testing.assert_array_equal(layers[1].last_output, y)
+    for ask in (lambda: layers[0].last_output, lambda: layers[1].last_input):
+        with pytest.raises(RuntimeError, match="ran in one step with its neighbour"):
+            ask()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: [Dense(4), Softmax()],
+        lambda: [Dense(4, activation="softmax")],
+        lambda: [Residual([Dense(6)], activation="softmax")],
+    ],
+)
+def test_a_softmax_at_the_end_is_a_step_of_its_own(make):
+    model, x = Sequential(make()), normal(3, 6)
+    probabilities, logits = model.forward(x), model.forward(x, logits=True)
+    np.testing.assert_allclose(probabilities, np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True), rtol=1e-5)
+    assert not np.allclose(logits.sum(axis=1), 1) and model.ends_in_softmax
+    upstream = normal(*logits.shape, seed=1)
+    model.forward(x)
+    through_all = model.backward(upstream)
+    model.forward(x, logits=True)
+    adjoint = probabilities * (upstream - (upstream * probabilities).sum(axis=1, keepdims=True))
+    np.testing.assert_allclose(model.backward(adjoint), through_all, rtol=1e-4, atol=1e-6)

@@ -1,0 +1,72 @@
+"""A kernel, a bias and an activation: what dense layers and convolutions have in common."""
+
+from typing import Any
+
+import numpy as np
+
+from tinycnn import initializers
+from tinycnn.layers.activation import get
+from tinycnn.layers.base import Layer
+from tinycnn.layers.registry import describe
+
+
+class Weighted(Layer):
+    """``y = activation(linear(x; kernel, bias))``.
+
+    A subclass writes `forward_linear` and `backward_linear`.  A model whose last layer has a softmax for an activation
+    trains on what comes before it.
+
+    Parameters
+    ----------
+    activation : None, str or Layer
+        As in `tinycnn.layers.activation.get`.
+    use_bias : bool
+    kernel_initializer, bias_initializer : str
+        As in `tinycnn.initializers`.
+    """
+
+    def __init__(
+        self,
+        activation: str | Layer | None = None,
+        use_bias: bool = True,
+        kernel_initializer: str = "glorot_uniform",
+        bias_initializer: str = "zeros",
+        name: str | None = None,
+    ) -> None:
+        super().__init__(name)
+        self.activation = get(activation)
+        self.use_bias = bool(use_bias)
+        self.kernel_initializer, self.bias_initializer = kernel_initializer, bias_initializer
+
+    def config(self) -> dict[str, Any]:
+        return {
+            "activation": describe(self.activation),
+            "use_bias": self.use_bias,
+            "kernel_initializer": self.kernel_initializer,
+            "bias_initializer": self.bias_initializer,
+        }
+
+    def sublayers(self) -> list[Layer]:
+        return [] if self.activation is None else [self.activation]
+
+    def create_weights(self, kernel_shape: tuple[int, ...], units: int) -> None:
+        """Draw ``params["kernel"]`` of that shape and, with a bias, ``params["bias"]`` of shape ``(units,)``."""
+        kernel = initializers.get(self.kernel_initializer if self.initialize else "zeros")
+        self.params["kernel"] = kernel(kernel_shape, self.rng, self.dtype)
+        if self.use_bias:
+            bias = initializers.get(self.bias_initializer if self.initialize else "zeros")
+            self.params["bias"] = bias((units,), self.rng, self.dtype)
+        if self.activation is not None:
+            self.activation.build(self.output_shape, self.rng, self.dtype)
+
+    @property
+    def last_output(self) -> np.ndarray:
+        return self._still_there(self._y) if self.activation is None else self.activation.last_output
+
+    def forward_linear(self, x: np.ndarray, training: bool = False) -> np.ndarray:
+        """The layer without its activation."""
+        raise NotImplementedError
+
+    def backward_linear(self, grad: np.ndarray, input_grad: bool = True) -> np.ndarray | None:
+        """Fill ``grads`` from the gradient before the activation; the gradient to the input, or None if unwanted."""
+        raise NotImplementedError

@@ -1,0 +1,95 @@
+"""`evaluate` and `predict`: batches through a model in inference mode."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from tinycnn.data.dataset import Dataset
+from tinycnn.layers.base import positive_int
+from tinycnn.losses import CrossEntropy, Loss
+from tinycnn.training.batches import Data, check_images, split_pair
+from tinycnn.training.objective import Objective, Totals, as_loss
+
+if TYPE_CHECKING:
+    from tinycnn.model import Sequential
+
+
+def evaluate(model: "Sequential", data: Data, batch_size: int = 16, loss: Loss | str | None = None) -> dict[str, float]:
+    """Mean loss and accuracy of `model` on `data`, in inference mode.
+
+    Parameters
+    ----------
+    model : Sequential
+    data : Dataset or (images, labels)
+        As for `fit`.
+    batch_size : int
+        Images at a time; the result does not depend on it beyond rounding.
+    loss : Loss, optional
+        That of the model's last `fit` by default, else ``CrossEntropy()``.
+
+    Returns
+    -------
+    dict
+        ``loss``, and ``accuracy`` if the loss is one of classes.
+
+    Raises
+    ------
+    ValueError
+        If the data do not fit the model or the loss.
+    """
+    images, targets = split_pair(data, "data")
+    if not model.built:
+        model.build(images.shape[1:])
+    objective = Objective(as_loss(loss or model.loss or CrossEntropy()))
+    check_images(images, model, "data")
+    objective.check(targets, model, "data")
+    return mean_loss(model, images, targets, positive_int(batch_size, "batch_size"), objective)
+
+
+def mean_loss(
+    model: "Sequential", images: np.ndarray, targets: np.ndarray, batch_size: int, objective: Objective
+) -> dict[str, float]:
+    """`evaluate` of data that are known to fit."""
+    totals = Totals()
+    for start in range(0, len(images), batch_size):
+        x, y = images[start : start + batch_size], targets[start : start + batch_size]
+        totals.add(len(x), *objective.forward(model.forward(x, logits=objective.logits, keep=False), y))
+    return totals.means()
+
+
+def predict(model: "Sequential", data: Data | ArrayLike, batch_size: int = 16) -> np.ndarray:
+    """Outputs of `model` for every image, in inference mode.
+
+    Parameters
+    ----------
+    model : Sequential
+    data : Dataset, (images, labels) or ndarray of images
+        As for `fit`; labels are not looked at.
+    batch_size : int
+        Images at a time.
+
+    Returns
+    -------
+    ndarray, shape (images, *output_shape)
+        Probabilities if the model ends in a softmax.
+
+    Raises
+    ------
+    ValueError
+        If the images do not fit the model.
+    """
+    size = positive_int(batch_size, "batch_size")
+    if isinstance(data, Dataset):
+        images = data.images
+    else:
+        images = split_pair(data, "data")[0] if isinstance(data, tuple) else np.asarray(data)
+    if images.ndim < 2 or len(images) == 0:
+        raise ValueError(f"data holds no images: array of shape {images.shape}")
+    if not model.built:
+        model.build(images.shape[1:])
+    check_images(images, model, "data")
+    outputs = np.empty((len(images), *model.output_shape), model.dtype)
+    for start in range(0, len(images), size):
+        outputs[start : start + size] = model.forward(images[start : start + size], keep=False)
+    return outputs
