@@ -24,11 +24,11 @@ def test_right_gradients_pass(x, mode):
     result = gradcheck(Chain(Linear(7), Rectifier(), Linear(2)), x, mode=mode)
     assert result.ok and not result.problems
     names = [row.name for row in result.table]
-    assert names == ["input", "linear_0/kernel", "linear_0/bias", "linear_2/kernel", "linear_2/bias"]
+    assert names == ["input", "linear/kernel", "linear/bias", "linear_1/kernel", "linear_1/bias"]
     assert [row.shape for row in result.table] == [(4, 5), (5, 7), (7,), (7, 2), (2,)]
     assert all(row.checked == (np.prod(row.shape) if mode == "exact" else 5) for row in result.table)
     assert result.worst.max_rel_error < 1e-6
-    for word in ("linear_0/kernel", "(5, 7)", "gradients agree"):
+    for word in ("linear/kernel", "(5, 7)", "gradients agree"):
         assert word in str(result)
 
 
@@ -297,7 +297,7 @@ def test_models_and_frozen_layers(x):
         *((k, model.layers[2].parts[0].params[k], None) for k in ("kernel", "bias")),
     ]
     names = [row.name for row in gradcheck(model, x).table]
-    assert names == ["input", "first/kernel", "first/bias", "block/linear_0/kernel", "block/linear_0/bias"]
+    assert names == ["input", "first/kernel", "first/bias", "block/linear/kernel", "block/linear/bias"]
     model.layers[0].trainable = False
     assert [row.name for row in gradcheck(model, x).table] == ["input", *names[3:]]
     model.layers[2].trainable = False

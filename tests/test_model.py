@@ -1,31 +1,19 @@
-"""Sequential: wiring, names, and files that survive everything."""
+"""Sequential: wiring, names, and what it refuses."""
 
-import os
-import re
+import threading
 
 import numpy as np
 import pytest
-from toys import Affine, Bend, Noise, Pair
+from toys import Affine, Bend, Pair, batch, small_model
 
-from tinycnn.layers.base import Layer
 from tinycnn.layers.conv import Conv2D
 from tinycnn.layers.pool import MaxPool2D
 from tinycnn.layers.steps import plan
 from tinycnn.model import Sequential
 
 
-def small(seed=0):
-    model = Sequential([Affine(5), Bend(), Pair(4), Noise(), Affine(3, activation="softmax")], seed=seed)
-    model.build((2, 3, 1))
-    return model
-
-
-def batch(n=4, dtype=np.float32):
-    return np.random.default_rng(1).normal(size=(n, 2, 3, 1)).astype(dtype)
-
-
 def test_layers_get_unique_names_indices_and_workspaces():
-    model = small()
+    model = small_model()
     assert [layer.name for layer in model.layers] == ["affine", "bend", "pair", "noise", "affine_1"]
     assert [layer.name for layer in model.get_layer("pair").sublayers()] == ["pair/affine", "pair/bend"]
     assert [layer.index for layer in model.all_layers()] == [0, 1, 2, 2, 2, 3, 4, 4]
@@ -50,7 +38,7 @@ def test_what_is_not_a_list_of_layers_is_refused():
 
 
 def test_results_belong_to_the_caller():
-    model, x = small(), batch()
+    model, x = small_model(), batch()
     first = model.forward(x)
     kept = first.copy()
     model.forward(x + 1)
@@ -63,7 +51,7 @@ def test_results_belong_to_the_caller():
 
 
 def test_logits_leave_out_the_softmax_at_the_end():
-    model, x = small(), batch()
+    model, x = small_model(), batch()
     probabilities, logits = model.forward(x), model.forward(x, logits=True)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-6)
     odds = np.log(probabilities[:, 0] / probabilities[:, 2])
@@ -98,7 +86,7 @@ def test_gradients_agree_with_finite_differences():
 
 
 def test_backward_without_input_gradient_gives_the_same_parameter_gradients():
-    model, x, upstream = small(), batch(), np.random.default_rng(3).normal(size=(4, 3)).astype(np.float32)
+    model, x, upstream = small_model(), batch(), np.random.default_rng(3).normal(size=(4, 3)).astype(np.float32)
     model.forward(x)
     assert model.backward(upstream).shape == x.shape
     full = {key: grad.copy() for key, _, grad in model.parameters()}
@@ -109,7 +97,7 @@ def test_backward_without_input_gradient_gives_the_same_parameter_gradients():
 
 
 def test_backward_stops_at_the_first_layer_that_trains():
-    model = small()
+    model = small_model()
     model.layers[0].trainable = False
     called = []
     model.layers[0].backward = lambda grad, **options: called.append("affine")
@@ -146,7 +134,7 @@ def test_fused_steps_change_no_bits_and_know_what_they_train():
 
 
 def test_frozen_layers_are_not_offered_to_the_optimizer():
-    model = small()
+    model = small_model()
     model.get_layer("pair").trainable = False
     assert [key for key, _, _ in model.parameters()] == [
         f"{name}/{what}" for name in ("affine", "affine_1") for what in ("kernel", "bias")
@@ -167,155 +155,97 @@ def test_backward_before_forward_and_misfits_are_clear_errors():
 
 
 def test_same_seed_same_weights_and_none_differs():
-    a, b, other = (small(seed).get_weights() for seed in (7, 7, None))
+    a, b, other = (small_model(seed).get_weights() for seed in (7, 7, None))
     assert all(np.array_equal(a[key], b[key]) for key in a)
     assert not np.array_equal(a["affine/kernel"], other["affine/kernel"])
 
 
 def test_first_nonfinite_names_layer_and_array():
-    model = small()
+    model = small_model()
     assert model.first_nonfinite(batch()) is None
     x = batch()
     x[0, 0, 0, 0] = np.nan
     assert model.first_nonfinite(x)[:2] == (-1, "input")
     model.get_layer("pair/affine").params["bias"][1] = np.inf
     assert model.first_nonfinite() == (2, "pair/affine", "bias")
-    model = small()
+    model = small_model()
     model.get_layer("affine").params["kernel"][...] = 3e38
     assert model.first_nonfinite(np.full((1, 2, 3, 1), 1e3, np.float32)) == (0, "affine", "output")
 
 
-# -- files --------------------------------------------------------------------------------------------------
-
-
-def test_a_loaded_model_is_the_saved_one(tmp_path):
-    model = small(seed=5)
-    model.metadata = {"class_names": ["Normal", "Covid"], "size": 256}
-    model.get_layer("affine").trainable = False
-    for _, param, _ in model.parameters():
-        param += 0.5
-    model.save(tmp_path / "m.npz")
-    loaded = Sequential.load(tmp_path / "m.npz")
-    assert repr(loaded) == repr(model) and loaded.metadata == model.metadata
-    assert loaded.architecture() == model.architecture()
-    np.testing.assert_array_equal(loaded.forward(batch()), model.forward(batch()))
-    assert not loaded.get_layer("affine").trainable and loaded.get_layer("pair").trainable
-    assert os.listdir(tmp_path) == ["m.npz"]
-
-
-def test_equal_models_give_equal_bytes_and_no_pickle(tmp_path):
-    small().save(tmp_path / "a.npz")
-    small().save(tmp_path / "b.npz")
-    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
-    with np.load(tmp_path / "a.npz", allow_pickle=False) as file:
-        assert all(file[key].dtype != object for key in file.files)
-
-
-def test_float64_is_kept(tmp_path):
+def test_whole_numbers_other_than_bytes_are_refused_by_forward_as_by_predict():
     model = Sequential([Affine(2)])
-    model.build((3,), dtype=np.float64)
-    model.save(tmp_path / "m.npz")
-    assert Sequential.load(tmp_path / "m.npz").get_weights()["affine/kernel"].dtype == np.float64
+    model.build((3,))
+    x = np.arange(6).reshape(2, 3)
+    for call in (model.forward, model.predict):
+        with pytest.raises(ValueError, match="int64"):
+            call(x)
 
 
-@pytest.mark.parametrize("keep", [0, 1, 100, 1000, -60, -1])
-def test_truncated_files_are_named(tmp_path, keep):
-    path = tmp_path / "m.npz"
-    small().save(path)
-    path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(ValueError, match=re.escape(f"{path} is not a whole tinycnn file")):
-        Sequential.load(path)
+def test_trainable_sets_every_layer():
+    model = small_model()
+    assert model.trainable
+    before = model.get_weights()
+    model.trainable = False
+    assert not model.trainable and list(model.parameters()) == []
+    model.fit((batch(4), np.arange(4) % 3), epochs=1, verbose=0)
+    assert all((before[key] == array).all() for key, array in model.get_weights().items())
+    model.trainable = True
+    assert len(list(model.parameters())) == 6
 
 
-def test_damaged_and_foreign_files_are_named(tmp_path):
-    path = tmp_path / "m.npz"
-    small().save(path)
-    whole = path.read_bytes()
-    position = whole.index(b"weights/affine/kernel.npy") + 250
-    path.write_bytes(whole[:position] + bytes([whole[position] ^ 255]) + whole[position + 1 :])
-    with pytest.raises(ValueError, match="m.npz is not a whole"):
-        Sequential.load(path)
-    for name, write in {
-        "text.npz": lambda p: p.write_text("hello"),
-        "array.npy": lambda p: np.save(p, np.ones(3)),
-        "other.npz": lambda p: np.savez(p, a=np.ones(3)),
-        "pickle.npz": lambda p: np.savez(p, tinycnn=np.array([{}], dtype=object)),
-        "json.npz": lambda p: np.savez(p, tinycnn=np.array("{")),
-        "empty.npz": lambda p: np.savez(p, tinycnn=np.array("[]")),
-    }.items():
-        write(tmp_path / name)
-        with pytest.raises(ValueError, match=f"{name} is not a whole tinycnn file"):
-            Sequential.load(tmp_path / name)
-    np.savez(tmp_path / "new.npz", tinycnn=np.array('{"version": 99}'))
-    with pytest.raises(ValueError, match="format version 99"):
-        Sequential.load(tmp_path / "new.npz")
-    with pytest.raises(FileNotFoundError):
-        Sequential.load(tmp_path / "absent.npz")
+def test_a_layer_that_ran_in_another_model_is_noticed():
+    shared = Affine(5)
+    first, second = Sequential([shared, Bend(), Affine(3)]), Sequential([shared, Affine(2)])
+    first.build((2, 3, 1))
+    second.build((2, 3, 1))
+    first.forward(batch())
+    second.forward(batch() + 1)
+    with pytest.raises(RuntimeError, match="ran alone or in another model"):
+        first.backward(np.ones((4, 3), np.float32))
+    second.backward(np.ones((4, 2), np.float32))
 
 
-def test_unknown_layer_class_is_named(tmp_path, monkeypatch):
-    model = small()
-    model.save(tmp_path / "m.npz")
-    monkeypatch.delitem(Layer.registry, "Pair")
-    with pytest.raises(ValueError, match="m.npz: unknown layer class 'Pair'"):
-        Sequential.load(tmp_path / "m.npz")
+def test_every_layer_shows_what_it_last_saw_or_says_why_not():
+    model = Sequential([Affine(5), Bend(), Pair(4), Affine(3, activation="softmax")])
+    with pytest.raises(RuntimeError, match="Affine 'affine' .* has not run yet"):
+        model.layers[0].last_input  # noqa: B018
+    y = model.forward(batch())
+    np.testing.assert_array_equal(model.layers[0].last_input, batch())
+    np.testing.assert_array_equal(model.layers[-1].last_output, y)
+    np.testing.assert_array_equal(model.layers[1].last_input, model.layers[0].last_output)
+    np.testing.assert_array_equal(model.get_layer("pair/affine").last_input, np.tanh(model.layers[0].last_output))
+    model.fit((batch(), np.arange(4) % 3), epochs=1, verbose=0)
+    for layer in model.all_layers():
+        if layer.name != "affine_1/softmax":  # training leaves it out
+            for ask in ("last_input", "last_output"):
+                with pytest.raises(RuntimeError, match="overwritten|never"):
+                    getattr(layer, ask)
+    model.predict(batch())
+    with pytest.raises(RuntimeError, match="overwritten"):
+        model.layers[0].last_output  # noqa: B018
 
 
-def test_load_weights_names_the_layer_and_both_shapes(tmp_path):
-    model = small()
-    model.save(tmp_path / "m.npz")
-    other = small(seed=1)
-    other.load_weights(tmp_path / "m.npz")
-    np.testing.assert_array_equal(other.forward(batch()), model.forward(batch()))
-    wider = Sequential([Affine(5), Bend(), Pair(4), Noise(), Affine(6)])
-    wider.build((2, 3, 1))
-    before = wider.get_weights()
-    with pytest.raises(ValueError, match=r"layer 'affine_1' has kernel of shape \(4, 6\), but .*m.npz has \(4, 3\)"):
-        wider.load_weights(tmp_path / "m.npz")
-    assert all(np.array_equal(before[key], array) for key, array in wider.get_weights().items())
-    longer = Sequential([*small().layers, Affine(2)])
-    longer.build((2, 3, 1))
-    with pytest.raises(ValueError, match=r"layer 'affine_2' needs kernel of shape \(3, 2\)"):
-        longer.load_weights(tmp_path / "m.npz")
-    shorter = Sequential([Affine(5)])
-    shorter.build((2, 3, 1))
-    with pytest.raises(ValueError, match=r"kernel of shape \(5, 4\) for layer 'pair/affine', which"):
-        shorter.load_weights(tmp_path / "m.npz")
+def test_predicting_in_one_thread_while_another_trains():
+    model, data = small_model(), (batch(64), np.arange(64) % 3)
+    model.build((2, 3, 1))
+    alone = small_model()
+    alone.fit(data, epochs=8, verbose=0)
+    errors, ended = [], threading.Event()
 
+    def predict():
+        while not ended.is_set():
+            try:
+                assert np.allclose(model.predict(data[0]).sum(axis=1), 1, atol=1e-5)
+            except BaseException as error:
+                errors.append(error)
+                return
 
-@pytest.mark.parametrize("call", ["fsync", "replace"])
-def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch, call):
-    path = tmp_path / "m.npz"
-    small().save(path)
-    before = path.read_bytes()
-
-    def fail(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, call, fail)
-    with pytest.raises(OSError, match=re.escape(f"could not write {path}: No space left")):
-        small(seed=1).save(path)
-    assert path.read_bytes() == before and os.listdir(tmp_path) == ["m.npz"]
-
-
-def test_a_write_that_fails_half_way_leaves_the_old_file(tmp_path, monkeypatch):
-    path = tmp_path / "m.npz"
-    small().save(path)
-    before = path.read_bytes()
-
-    def fail(file, **arrays):
-        file.write(b"PK half")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(np, "savez", fail)
-    with pytest.raises(OSError, match=re.escape(str(path))):
-        small(seed=1).save(path)
-    assert path.read_bytes() == before and os.listdir(tmp_path) == ["m.npz"]
-
-
-def test_what_json_cannot_hold_is_refused(tmp_path):
-    model = small()
-    model.metadata = {"when": object()}
-    with pytest.raises(ValueError, match="m.npz.*cannot be stored"):
-        model.save(tmp_path / "m.npz")
-    assert os.listdir(tmp_path) == []
+    thread = threading.Thread(target=predict)
+    thread.start()
+    model.fit(data, epochs=8, verbose=0)
+    ended.set()
+    thread.join()
+    assert not errors
+    for key, array in alone.get_weights().items():
+        np.testing.assert_array_equal(model.get_weights()[key], array)

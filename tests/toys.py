@@ -5,6 +5,7 @@ import numpy as np
 from tinycnn.layers.base import Layer
 from tinycnn.layers.registry import describe
 from tinycnn.layers.weighted import Weighted
+from tinycnn.model import Sequential
 
 
 class Affine(Weighted):
@@ -111,3 +112,13 @@ def spots(n, shape=(4, 4, 1), classes=3, seed=0):
     images = rng.integers(0, 100, (n, *shape))
     images[np.arange(n), labels] += 120
     return images.astype(np.uint8), labels
+
+
+def small_model(seed=0):
+    model = Sequential([Affine(5), Bend(), Pair(4), Noise(), Affine(3, activation="softmax")], seed=seed)
+    model.build((2, 3, 1))
+    return model
+
+
+def batch(n=4, dtype=np.float32):
+    return np.random.default_rng(1).normal(size=(n, 2, 3, 1)).astype(dtype)

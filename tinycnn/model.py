@@ -246,7 +246,7 @@ class Sequential:
             for i in range(len(steps) - 1, first - 1, -1):
                 self._memory.enter(i, steps[i].reads_output)
                 wanted = {} if input_grad or i > first else {"input_grad": False}
-                grad = steps[i].backward(grad, **wanted)
+                grad = steps[i].backward(grad, **wanted)  # type: ignore[assignment]  # None after the last
         return np.array(grad) if input_grad else None
 
     @property
@@ -296,7 +296,7 @@ class Sequential:
         ValueError
             Listing the names there are.
         """
-        layers = {layer.name: layer for layer in self.all_layers()}
+        layers = {str(layer.name): layer for layer in self.all_layers()}
         if name not in layers:
             raise ValueError(f"no layer {name!r} in model '{self.name}'; it has {', '.join(layers)}")
         return layers[name]

@@ -38,7 +38,7 @@ def write_npz(path: Path, header: Mapping[str, Any], arrays: Mapping[str, np.nda
     except TypeError as error:
         raise ValueError(f"cannot write {path}: {error}; use numbers, texts, lists and dicts of them") from error
     with atomic_write(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **{HEADER: np.array(text)}, **arrays)
+        np.savez(file, **{HEADER: np.array(text), **arrays})  # type: ignore[arg-type]
 
 
 def read_npz(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

@@ -11,7 +11,7 @@ from tinycnn.layers.base import Layer
 class NonFinite(NamedTuple):
     """Where NaN or infinity was first seen: the layer's index and name, and which of its arrays."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
     name: str
     what: str
 

@@ -19,7 +19,7 @@ assert (simd.LANES, simd.MR, simd.NR) == ((16, 12, 32) if sys.argv[1] == "avx512
 from tinycnn.layers.conv import Conv2D
 from tinycnn.layers.dense import Dense
 from tinycnn.layers.pool import MaxPool2D
-from tinycnn.layers.conv_pool import ConvPool
+from tinycnn.layers.steps import plan
 rng = np.random.default_rng(0)
 outputs = []
 for channels, filters, options in ((32, 64, {"padding": "same"}), (5, 7, {"strides": 2, "dilation_rate": 2})):
@@ -31,7 +31,7 @@ for channels, filters, options in ((32, 64, {"padding": "same"}), (5, 7, {"strid
     if filters == 64:
         pool = MaxPool2D()
         pool.build(layer.output_shape)
-        step = ConvPool(layer, pool)
+        (step,), _ = plan([layer, pool])
         y = step.forward(x)
         outputs += [y, step.backward(np.cos(np.arange(y.size)).reshape(y.shape)), layer.grads["kernel"].copy()]
 x = rng.standard_normal((7, 50)).astype(np.float32)

@@ -48,7 +48,7 @@ def test_every_exposure_is_of_the_same_film_and_another(films, train):
 def test_a_network_learns_from_every_exposure_of_a_film_with_its_label(train, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        "tinycnn.training.loop.fit", lambda model, data, *_, **__: seen.append(data) or History(loss=[1.0])
+        "tinycnn.training.fit", lambda model, data, *_, **__: seen.append(data) or History(loss=[1.0])
     )
     recipe.train_member(train, epochs=1)
     images, labels = seen[0]
@@ -105,7 +105,7 @@ def test_members_of_jobs_in_other_processes(train, tmp_path):
 
 
 def test_half_a_training_is_no_member(train, monkeypatch):
-    monkeypatch.setattr("tinycnn.training.loop.fit", lambda *_, **__: History(loss=[1.0]))
+    monkeypatch.setattr("tinycnn.training.fit", lambda *_, **__: History(loss=[1.0]))
     with pytest.raises(KeyboardInterrupt):
         recipe.train_member(train, epochs=2)
 

@@ -1,119 +1,16 @@
-"""Early stopping, checkpoints that survive a kill to the bit, and log files."""
+"""Early stopping, the best checkpoint, log files, and Keras's names for what may happen beside training."""
 
 import csv
-import os
 import re
-import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-from toys import Affine, Bend, Noise, Pair, spots
+from toys import spots
+from toys_training import Script, bits, network, run
 
 from tinycnn.model import Sequential
-from tinycnn.optimizers import SGD, Adam
 from tinycnn.serialization import read_npz
-from tinycnn.training.callbacks import Callback, Checkpoint, CSVLogger, EarlyStopping
-from tinycnn.training.loop import fit
-
-
-def network(units=8, seed=0):
-    model = Sequential([Affine(units), Bend(), Pair(4), Noise(), Affine(3, activation="softmax")], seed=seed)
-    model.build((4, 4, 1))
-    return model
-
-
-def jitter(batch, rng):
-    return np.minimum(batch, rng.integers(150, 255, len(batch))[:, None, None, None]).astype(np.uint8)
-
-
-def run(path=None, model=None, epochs=4, callbacks=(), **options):
-    """A small run with everything random in it: shuffling, augmentation, noise inside the model."""
-    model = model or network()
-    optimizer = options.pop("optimizer", None) or Adam(1e-2)
-    callbacks = [*([Checkpoint(path)] if path else []), *callbacks]
-    options = {"batch_size": 8, "augment": jitter, "verbose": 0, **options}
-    history = fit(
-        model, spots(30), spots(10, seed=1), epochs=epochs, optimizer=optimizer, callbacks=callbacks, **options
-    )
-    return model, optimizer, history
-
-
-def bits(model, optimizer, history):
-    """All that must agree to the bit; only clocks may differ."""
-    state = {key: np.asarray(value).tobytes() for key, value in optimizer.state_dict().items()}
-    weights = {key: value.tobytes() for key, value in model.get_weights().items()}
-    return weights, state, {key: values for key, values in history.items() if key != "seconds"}
-
-
-class Stop(Callback):
-    """Ends the process or the run at a given batch."""
-
-    def __init__(self, epoch, batch, signum=signal.SIGINT):
-        self.epoch, self.batch, self.signum = epoch, batch, signum
-
-    def on_batch_end(self, batch, logs):
-        if (self.training.epoch, batch) == (self.epoch, self.batch):
-            os.kill(os.getpid(), self.signum)
-
-
-class Script(Callback):
-    """Replaces a metric by given values, so that what depends on it can be worked out by hand."""
-
-    def __init__(self, values, metric="val_loss"):
-        self.values, self.metric = values, metric
-
-    def on_epoch_end(self, epoch, logs):
-        logs[self.metric] = self.values[epoch]
-
-
-# -- checkpoints --------------------------------------------------------------------------------------------
-
-
-def test_a_killed_run_resumes_to_the_same_bits(tmp_path):
-    path = tmp_path / "run.npz"
-    script = (
-        "import sys; sys.path[:0] = [sys.argv[1], sys.argv[2]]\n"
-        "import signal, test_callbacks as t\n"
-        "t.run(sys.argv[3], callbacks=[t.Stop(2, 1, signal.SIGKILL)])\n"
-    )
-    here = Path(__file__).parent
-    done = subprocess.run([sys.executable, "-c", script, str(here), str(here.parent), str(path)], timeout=120)
-    assert done.returncode == -signal.SIGKILL
-    header = read_npz(path)[0]
-    assert header["training"]["epoch"] == 2 and len(header["training"]["history"]["loss"]) == 2
-    # Another seed: whatever is random must come from the file.
-    resumed = run(path, model=network(seed=9), resume=path)
-    assert bits(*resumed) == bits(*run())
-    assert resumed[2].epochs == 4
-
-
-@pytest.mark.parametrize("batch", [0, 2, 3])
-def test_ctrl_c_leaves_a_checkpoint_within_the_epoch(tmp_path, batch):
-    path = tmp_path / "run.npz"
-    *_, history = run(path, callbacks=[Stop(1, batch)])
-    assert history.epochs == 1
-    assert read_npz(path)[0]["training"]["batch"] == batch + 1
-    resumed = run(path, model=network(seed=9), resume=path)
-    assert bits(*resumed) == bits(*run())
-
-
-def test_checkpoints_of_every_other_epoch_and_of_the_last(tmp_path):
-    class Epochs(Callback):
-        runs_last = True
-
-        def __init__(self):
-            self.stored = []
-
-        def on_epoch_end(self, epoch, logs):
-            path = tmp_path / "run.npz"
-            self.stored.append(read_npz(path)[0]["training"]["epoch"] if path.exists() else None)
-
-    seen = Epochs()
-    run(callbacks=[Checkpoint(tmp_path / "run.npz", every=2), seen], epochs=5)
-    assert seen.stored == [None, 2, 2, 4, 5]
+from tinycnn.training import Callback, Checkpoint, CSVLogger, EarlyStopping, fit
 
 
 def test_a_monitored_checkpoint_keeps_the_best_epoch(tmp_path):
@@ -123,98 +20,6 @@ def test_a_monitored_checkpoint_keeps_the_best_epoch(tmp_path):
     assert read_npz(path)[0]["training"]["epoch"] == 2
     run(callbacks=[Checkpoint(path, monitor="val_accuracy"), Script([0.1, 0.2, 0.9, 0.3], "val_accuracy")])
     assert read_npz(path)[0]["training"]["epoch"] == 3
-
-
-def test_a_checkpoint_is_also_a_model(tmp_path):
-    model, *_ = run(tmp_path / "run.npz")
-    images = spots(5)[0]
-    np.testing.assert_array_equal(Sequential.load(tmp_path / "run.npz").forward(images), model.forward(images))
-    other = network(seed=5)
-    other.load_weights(tmp_path / "run.npz")
-    np.testing.assert_array_equal(other.forward(images), model.forward(images))
-
-
-def test_a_finished_run_resumes_to_nothing_or_to_more_epochs(tmp_path):
-    path = tmp_path / "run.npz"
-    finished = bits(*run(path, epochs=2))
-    assert bits(*run(path, epochs=2, resume=path)) == finished
-    assert bits(*run(path, epochs=4, resume=path)) == bits(*run(epochs=4))
-
-
-@pytest.mark.parametrize(
-    "change, message",
-    [
-        ({"model": lambda: network(units=9)}, r"layer 0 of its model is .*'units': 8.*, of this one .*'units': 9"),
-        ({"batch_size": lambda: 5}, "batch size 8, this run has 5"),
-        ({"shuffle": lambda: False}, "shuffle True, this run has False"),
-        ({"optimizer": lambda: SGD(0.1)}, "optimizer 'Adam', this run has 'SGD'"),
-    ],
-)
-def test_resuming_another_run_is_refused(tmp_path, change, message):
-    path = tmp_path / "run.npz"
-    run(path, epochs=1)
-    with pytest.raises(ValueError, match=f"cannot resume {re.escape(str(path))}: .*{message}"):
-        run(resume=path, **{key: make() for key, make in change.items()})
-
-
-def test_resuming_other_data_or_no_run_is_refused(tmp_path):
-    path = tmp_path / "run.npz"
-    run(path, epochs=1)
-    with pytest.raises(ValueError, match="number of images 30, this run has 31"):
-        fit(network(), spots(31), batch_size=8, optimizer=Adam(), resume=path, verbose=0)
-    longer = Sequential([*network().layers, Affine(3)])
-    with pytest.raises(ValueError, match="has 5 layers, this one 6"):
-        run(model=longer, resume=path)
-    frozen = network()
-    frozen.layers[0].trainable = False
-    with pytest.raises(ValueError, match=r"frozen \[\], this one \['affine'\]"):
-        run(model=frozen, resume=path)
-    network().save(tmp_path / "model.npz")
-    with pytest.raises(ValueError, match="a model but no training run"):
-        run(resume=tmp_path / "model.npz")
-    path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(ValueError, match="not a whole tinycnn file"):
-        run(resume=path)
-    with pytest.raises(FileNotFoundError):
-        run(resume=tmp_path / "absent.npz")
-
-
-def test_a_full_disk_keeps_the_last_checkpoint_and_ends_the_callbacks(tmp_path, monkeypatch):
-    path = tmp_path / "run.npz"
-    ended = []
-
-    class Fill(Callback):
-        def on_epoch_end(self, epoch, logs):
-            if epoch == 1:
-                monkeypatch.setattr(os, "fsync", fail)
-
-        def on_train_end(self):
-            ended.append(True)
-
-    def fail(_):
-        raise OSError(28, "No space left on device")
-
-    with pytest.raises(OSError, match=re.escape(f"could not write {path}: No space left")):
-        run(path, callbacks=[Fill()])
-    assert ended and os.listdir(tmp_path) == ["run.npz"]
-    monkeypatch.undo()
-    assert bits(*run(path, resume=path)) == bits(*run())
-
-
-def test_exploding_training_keeps_the_last_good_checkpoint(tmp_path):
-    class Break(Callback):
-        def on_batch_end(self, batch, logs):
-            if self.training.epoch == 2:
-                self.model.layers[0].params["bias"][0] = np.nan
-
-    with pytest.raises(FloatingPointError):
-        run(tmp_path / "run.npz", callbacks=[Break()])
-    header, arrays = read_npz(tmp_path / "run.npz")
-    assert header["training"]["epoch"] == 2
-    assert all(np.isfinite(array).all() for array in arrays.values())
-
-
-# -- early stopping -----------------------------------------------------------------------------------------
 
 
 def test_early_stopping_waits_and_restores_the_best(tmp_path):
@@ -292,9 +97,6 @@ def test_unknown_metrics_are_named_before_training():
         Checkpoint("x.npz", every=0)
 
 
-# -- log file -----------------------------------------------------------------------------------------------
-
-
 def rows(path):
     with open(path, newline="") as file:
         return list(csv.reader(file))
@@ -332,3 +134,37 @@ def test_log_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(OSError, match=re.escape(f"could not write {tmp_path / 'folder.csv'}")):
         run(callbacks=[CSVLogger(tmp_path / "folder.csv")])
+
+
+def test_keras_names_of_the_batch_methods_and_its_way_to_stop():
+    calls = []
+
+    class Keras(Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            calls.append(("begin", batch))
+
+        def on_train_batch_end(self, batch, logs=None):
+            calls.append(("end", batch, logs["loss"] > 0))
+
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.stop_training = epoch == 1
+
+    model, _, history = run(callbacks=[Keras()])
+    assert history.epochs == 2
+    assert calls[:4] == [("begin", 0), ("end", 0, True), ("begin", 1), ("end", 1, True)]
+    assert run(model=model, epochs=3)[2].epochs == 3  # a new run does not remember it
+
+
+def test_a_checkpoint_path_may_name_epoch_and_metrics(tmp_path):
+    model, _, history = run(callbacks=[Checkpoint(tmp_path / "at_{epoch}_{loss:.3f}.npz", every=2)])
+    names = [f"at_{epoch}_{history['loss'][epoch - 1]:.3f}.npz" for epoch in (2, 4)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    loaded = Sequential.load(tmp_path / names[1])
+    np.testing.assert_array_equal(loaded.predict(spots(5)[0]), model.predict(spots(5)[0]))
+    with pytest.raises(ValueError, match=r"has \{val_acc\} in it; there are epoch, loss, .*val_accuracy"):
+        run(callbacks=[Checkpoint(tmp_path / "{val_acc}.npz")])
+
+
+def test_a_metric_that_is_nearly_right_is_suggested():
+    with pytest.raises(ValueError, match="no metric 'val_acc' to monitor.*; do you mean 'val_accuracy'"):
+        run(callbacks=[EarlyStopping("val_acc")])

@@ -14,7 +14,7 @@ from tinycnn.layers.residual import Residual
 from tinycnn.losses import BinaryCrossEntropy, CrossEntropy, MeanSquaredError
 from tinycnn.model import Sequential
 from tinycnn.optimizers import SGD, Adam
-from tinycnn.training import evaluate, fit, predict
+from tinycnn.training import evaluate, fit
 from tinycnn.training.callbacks import Callback
 
 
@@ -151,26 +151,6 @@ def test_augment_sees_each_batch_and_its_result_is_trained_on():
         fit(network(), (images, labels), augment=lambda batch, rng: batch / 255, verbose=0)
 
 
-def test_data_may_be_a_dataset_and_is_left_alone():
-    from tinycnn.data.dataset import Dataset
-
-    images, labels = spots(20)
-    data = Dataset(images.copy(), labels, ("a", "b", "c"))
-    model = network()
-    fit(model, data, data, epochs=1, augment=lambda batch, rng: batch.fill(0) or batch, verbose=0)
-    np.testing.assert_array_equal(data.images, images)
-    assert evaluate(model, data) == evaluate(model, (images, labels))
-    np.testing.assert_array_equal(predict(model, data), predict(model, images))
-    np.testing.assert_array_equal(model.predict((images, labels)), model.predict(images, batch_size=20))
-
-
-def test_predict_gives_probabilities_for_odd_batches():
-    model, images = network(), spots(11)[0]
-    outputs = predict(model, images, batch_size=4)
-    np.testing.assert_allclose(outputs, model.forward(images), rtol=1e-5)
-    np.testing.assert_allclose(outputs.sum(axis=1), 1, rtol=1e-5)
-
-
 def test_an_autoencoder_trains_on_arrays_and_has_no_accuracy():
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (40, 6)).astype(np.uint8)
@@ -191,9 +171,7 @@ def test_yes_or_no_labels():
         assert history["accuracy"][-1] > 0.9
         right = (model.predict(images)[:, 0] > 0) == labels
         assert evaluate(model, (images, targets), loss=BinaryCrossEntropy())["accuracy"] == right.mean()
-    with pytest.raises(
-        ValueError, match="works on logits.*ends in Softmax.*apply it to the predictions"
-    ):
+    with pytest.raises(ValueError, match="works on logits.*ends in Softmax.*apply it to the predictions"):
         fit(network(outputs=1), (images, labels), loss=BinaryCrossEntropy(), verbose=0)
     with pytest.raises(ValueError, match=r"labels outside \[0, 1\]: from 0 to 2"):
         fit(Sequential([Affine(1)]), spots(9), loss=BinaryCrossEntropy(), verbose=0)

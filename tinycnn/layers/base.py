@@ -58,7 +58,7 @@ class Layer:
     registry: ClassVar[
         dict[str, type["Layer"]]
     ] = {}  # class name -> class, so that a saved architecture can be rebuilt
-    activation: "Layer | None" = None
+    activation: Any = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -292,7 +292,7 @@ class Layer:
     def _bytes(self, shape: Shape) -> int:
         return math.prod(shape) * np.dtype(self.dtype).itemsize
 
-    def _buffer(self, key: str, shape: Shape, dtype: DTypeLike = None) -> np.ndarray:
+    def _buffer(self, key: str, shape: Shape, dtype: DTypeLike | None = None) -> np.ndarray:
         """An uninitialised array.  Inside a model the same memory serves every step; alone, each call is fresh.
 
         A fresh array of a hundred megabytes costs more in page faults than the arithmetic done on it.

@@ -1,6 +1,5 @@
 """Dropout: random zeros in training, nothing at all at inference."""
 
-import numbers
 from typing import Any
 
 import numpy as np
@@ -57,13 +56,13 @@ class Dropout(Layer):
 
     def __init__(self, rate: float, name: str | None = None) -> None:
         super().__init__(name)
-        if not isinstance(rate, numbers.Real):
+        if not isinstance(rate, (int, float, np.number)):
             raise ValueError(f"Dropout: rate must be a number such as 0.3, got {rate!r} of type {type(rate).__name__}")
         if not 0 <= rate < 1:
             raise ValueError(f"Dropout: rate is the probability of dropping, 0 <= rate < 1, got {rate!r}")
         self.rate = float(rate)
         self.frozen = False
-        self._key = None
+        self._key: np.uint64 | None = None
         self._dropped = False
 
     def config(self) -> dict[str, Any]:

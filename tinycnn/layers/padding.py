@@ -34,7 +34,7 @@ def check_padding(padding: Any, where: str) -> tuple[Axis, Axis]:
             f'{where}: padding must be "same", "valid", an int >= 0, (rows, columns) or ((top, bottom), '
             f"(left, right)), got {padding!r}"
         ) from None
-    return rows, columns
+    return rows, columns  # type: ignore[return-value]
 
 
 def resolve_padding(padding: Axis, size: int, kernel: int, stride: int, dilation: int = 1) -> tuple[int, int]:

@@ -6,7 +6,7 @@ from typing import Any
 from tinycnn.layers.base import Layer
 
 
-def describe(layer: Layer | None) -> dict[str, Any] | None:
+def describe(layer: Layer | None) -> Any:
     """A layer's architecture as a JSON-able dict ``{"class": ..., "config": {...}}``; None stays None.
 
     A name that the layer carries is kept under ``"name"``; weights are not part of it.

@@ -89,10 +89,10 @@ class Residual(Layer):
             layer.trainable = value
 
     def config(self) -> dict[str, Any]:
-        def spec(layer: Layer | None) -> dict[str, Any] | None:
+        def spec(layer: Layer | None) -> Any:
             """Only a name given by the user: others follow from the block's."""
             found = describe(layer)
-            if layer is not None and found is not None:
+            if layer is not None:
                 found.pop("name", None)
                 found |= {"name": layer.given_name} if layer.given_name else {}
             return found

@@ -22,6 +22,8 @@ def split_pair(data: Data, what: str) -> tuple[np.ndarray, np.ndarray]:
     ValueError
         If it is neither, is empty, or the two differ in length.
     """
+    images: ArrayLike
+    targets: ArrayLike
     if isinstance(data, Dataset):
         images, targets = data.images, data.labels
     elif isinstance(data, tuple | list) and len(data) == 2:

@@ -264,8 +264,10 @@ class Checkpoint(Callback):
 
     def on_train_begin(self) -> None:
         self.best.value = None
-        known = {"epoch", *self.training.metrics}
-        unknown = {name for _, name, _, _ in string.Formatter().parse(str(self.path)) if name is not None} - known
+        known = ["epoch", *self.training.metrics]
+        unknown = {
+            name for _, name, _, _ in string.Formatter().parse(str(self.path)) if name is not None and name not in known
+        }
         if unknown:
             raise ValueError(
                 f"Checkpoint: {self.path} has {{{'}, {'.join(unknown)}}} in it; there are {', '.join(known)}"
@@ -283,8 +285,9 @@ class Checkpoint(Callback):
 
     def on_train_end(self) -> None:
         if self.training.interrupted and self.training.between_batches and not self.monitor:
+            totals = self.training.totals
             unknown = dict.fromkeys(self.training.metrics, math.nan)
-            self._save(self.training.epoch + 1, unknown | self.training.totals.means())
+            self._save(self.training.epoch + 1, unknown | (totals.means() if totals.seen else {}))
 
     def _save(self, epoch: int, logs: Mapping[str, float]) -> None:
         save_checkpoint(str(self.path).format(epoch=epoch, **logs), self.training)
