@@ -53,9 +53,9 @@ class TinycnnWorker:
         self.step = self.train if task == "train" else self.predict
 
     def train(self):
-        logits = self.model._forward(self.x, training=True, logits=True)
+        logits = self.model.run(self.x, training=True, logits=True)
         loss = self.loss.forward(logits, self.y)
-        self.model.backward(self.loss.backward(), logits=True, input_grad=False)
+        self.model.backward(self.loss.backward(), input_grad=False)
         self.optimizer.step(self.model.parameters())
         return float(loss)
 

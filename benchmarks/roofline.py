@@ -137,15 +137,19 @@ def machine(threads):
 
 def work_of(step, images):
     """``(flops of one product, bytes of weights, input and output, Winograd's tile or 0)`` of a step."""
-    first, last = (step.conv, step.pool) if hasattr(step, "conv") else (step, step)
+    first, last = step.layers[0], step.layers[-1]
     x, y = (4 * images * int(np.prod(shape)) for shape in (first.input_shape, last.output_shape))
     kernel = first.params.get("kernel")
     if kernel is None:
         return 0, 0, x, y, 0
-    if first is not step:
+    if first is not last:
         y += y // 4  # one byte per pooled value: which of the four it was
     positions = int(np.prod(first.output_shape[:-1])) * images
-    tile = conv.winograd_tile(kernel.shape, first._geometry, first.output_shape[:2]) if kernel.ndim == 4 else 0
+    tile = (
+        conv.winograd_tile(kernel.shape, first.geometry(first.input_shape), first.output_shape[:2])
+        if kernel.ndim == 4
+        else 0
+    )
     return 2 * positions * kernel.size, kernel.nbytes, x, y, tile
 
 
@@ -155,40 +159,39 @@ def timed(function, *args, **options):
     return result, time.perf_counter() - began
 
 
-def watch(step, name, times):
-    """Let `step` append the seconds of its passes to ``times[name, pass]``."""
-    forward, backward = step.forward, step.backward
+def watched(step, name, times):
+    """`step`, with the seconds of its passes appended to ``times[name, pass]``."""
 
     def note(passed, seconds):
         times.setdefault((name, passed), []).append(seconds)
 
-    def timed_forward(x, **options):
-        y, seconds = timed(forward, x, **options)
+    def timed_forward(x, training=False):
+        y, seconds = timed(step.forward, x, training)
         note("forward", seconds)
         return y
 
-    def timed_backward(grad, input_grad=True, **options):
-        if not getattr(step, "skips_input_grad", False):
-            grad, seconds = timed(backward, grad, **options)
+    def timed_backward(grad, input_grad=True):
+        if not step.layers[0].params:
+            grad, seconds = timed(step.backward, grad)
             note("backward", seconds)
             return grad
-        _, alone = timed(backward, grad, input_grad=False, **options)
+        _, alone = timed(step.backward, grad, input_grad=False)
         note("kernel", alone)
         if not input_grad:
             return None
-        grad, both = timed(backward, grad, **options)
+        grad, both = timed(step.backward, grad)
         note("input", both - alone)
         return grad
 
-    step.forward, step.backward = timed_forward, timed_backward
+    return step._replace(forward=timed_forward, backward=timed_backward)
 
 
 def one_step(model, x, y, loss, optimizer, times):
     """A training step; the seconds of each pass are appended to `times`."""
-    scores = model._forward(x, training=True, logits=True)
+    scores = model.run(x, training=True, logits=True)
     _, forward = timed(loss.forward, scores, y)
     grad, backward = timed(loss.backward)
-    model.backward(grad, logits=True, input_grad=False)
+    model.backward(grad, input_grad=False)
     _, update = timed(optimizer.step, model.parameters())
     times.setdefault(("loss", "both"), []).append(forward + backward)
     times.setdefault(("adam", "update"), []).append(update)
@@ -197,7 +200,7 @@ def one_step(model, x, y, loss, optimizer, times):
 
 
 def names(model):
-    return [f"{step.conv.name} + pool" if hasattr(step, "conv") else step.name for step in model._steps]
+    return [step.layers[0].name + " + pool" * (len(step.layers) > 1) for step in model.steps]
 
 
 def measure(options):
@@ -210,8 +213,7 @@ def measure(options):
     x = rng.random((options.batch, options.side, options.side, 3), np.float32)
     y = rng.integers(0, 3, options.batch)
     times = {}
-    for step, name in zip(model._steps, names(model), strict=True):
-        watch(step, name, times)
+    model.steps[:] = [watched(step, name, times) for step, name in zip(model.steps, names(model), strict=True)]
     for i in range(3 + options.rounds):
         if i == 3:
             times.clear()
@@ -222,7 +224,7 @@ def measure(options):
         1e9 * result["machine"]["gemm_all"],
         1e9 * max(result["machine"]["copy_all"], result["machine"]["update_all"]),
     )
-    steps = dict(zip(names(model), model._steps, strict=True))
+    steps = dict(zip(names(model), model.steps, strict=True))
     result["rows"] = []
     for (name, passed), seconds in medians.items():
         flops = moved = tile = 0
@@ -251,7 +253,7 @@ def measure(options):
 
 
 def is_dropout(step):
-    return isinstance(step, tinycnn.Dropout)
+    return isinstance(step.layers[0], tinycnn.Dropout)
 
 
 def report(result):

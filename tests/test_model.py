@@ -110,9 +110,9 @@ def test_fused_steps_change_no_bits_and_know_what_they_train():
     def convolutional(fused):
         model = Sequential([Conv2D(16, 3, padding="same", activation="relu"), MaxPool2D(), Conv2D(16, 3), Affine(3)])
         model.build((8, 10, 3))
-        assert len(model._body) == 3
+        assert len(model.steps) == 3
         if not fused:
-            model._body, _ = plan(model.layers, fuse=False)
+            model.steps, _ = plan(model.layers, fuse=False)
         return model
 
     x = np.random.default_rng(0).normal(size=(3, 8, 10, 3)).astype(np.float32)

@@ -54,6 +54,9 @@ class Sequential:
         The one generator from which the layers draw, in their order.
     metadata : dict
         Yours, JSON-able, saved with the model: class names, preprocessing.
+    steps, head : list of Step
+        What a forward pass runs, once built: the layers one by one but for those that one kernel does together, and the
+        softmax at the end, if there is one. See `tinycnn.layers.steps`; a step may be replaced, to time it for example.
     loss : Loss or None
         That `fit` last trained with, class weights apart: `evaluate` takes it by default.
     stop_training : bool
@@ -87,8 +90,8 @@ class Sequential:
         self.input_shape: Shape = None  # type: ignore[assignment]  # these three until the model is built
         self.output_shape: Shape = None  # type: ignore[assignment]
         self.dtype: np.dtype = None  # type: ignore[assignment]
-        self._body: list[Step] = []
-        self._head: list[Step] = []  # the softmax at the end, if there is one
+        self.steps: list[Step] = []
+        self.head: list[Step] = []
         self._memory = Memory()
         self._ran: list[Step] = []  # of the last forward pass, if a backward pass may follow
         self._runs: list[int] = []  # how often each layer had run by its end
@@ -132,7 +135,7 @@ class Sequential:
         self._memory, self._ran, self._scaled = Memory(), [], np.empty(0, dtype)
         for layer in self.layers:
             layer.attach(self._memory)
-        self._body, self._head = plan(self.layers)
+        self.steps, self.head = plan(self.layers)
         return self.output_shape
 
     @property
@@ -172,7 +175,7 @@ class Sequential:
         For code that holds the lock of `tinycnn.kernels.runtime.locked`, if other threads use the model too.
         """
         x = self.prepare(x)
-        steps = self._body if logits else [*self._body, *self._head]
+        steps = self.steps if logits else [*self.steps, *self.head]
         self._ran = []
         with self._memory.forward([self._bytes(x, step.layers[-1].output_shape) for step in steps], keep):
             for i, step in enumerate(steps):

@@ -1,6 +1,4 @@
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -144,20 +142,3 @@ def test_description_survives_json():
         assert type(copy) is type(layer) and copy.config() == layer.config() and copy is not layer
     assert describe(None) is None
     assert restore(describe(ReLU(name="last"))).name == "last"
-
-
-def test_restore_says_what_is_wrong():
-    with pytest.raises(ValueError, match=r"expected a layer or a dict.*got 'relu'"):
-        restore("relu")
-    with pytest.raises(ValueError, match="unknown layer class 'Nowhere'.*LeakyReLU"):
-        restore({"class": "Nowhere", "config": {}})
-
-
-def test_restore_imports_layers_on_demand():
-    program = (
-        "import sys; from tinycnn.layers.registry import restore\n"
-        "assert 'tinycnn.layers.reshape' not in sys.modules\n"
-        "print(restore({'class': 'Flatten', 'config': {}}))"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.stdout == "Flatten()\n", done.stderr

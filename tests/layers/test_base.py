@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from tinycnn.layers.base import Layer, pair
-from tinycnn.layers.naming import snake_case
 
 
 class Scale(Layer):
@@ -112,9 +111,3 @@ def test_pair():
     for bad in (0, (1, 2, 3), (1.5, 2), (0, 1)):
         with pytest.raises(ValueError, match="size must be a positive int or a pair"):
             pair(bad, "size")
-
-
-def test_snake_case_is_that_of_keras():
-    keras = pytest.importorskip("keras")
-    for name in ("Conv2D", "MaxPool2D", "ReLU", "LeakyReLU", "BatchNormalization", "Flatten", "UpSampling2D", "Dense"):
-        assert snake_case(name) == keras.src.utils.naming.to_snake_case(name)

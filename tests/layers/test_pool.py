@@ -18,7 +18,14 @@ SHAPES = [
     (dict(pool_size=1, strides=3, padding="same"), (7, 4, 2), (3, 2, 2)),
     (dict(pool_size=2), (6, 4, 16), (3, 2, 16)),
 ]
+# The same with numbers of cells over the edges, in which PyTorch agrees and Keras has no say.
+PADDED = [
+    (dict(pool_size=3, strides=2, padding=1), (8, 7, 2), (4, 4, 2)),
+    (dict(pool_size=2, padding=1), (6, 4, 16), (4, 3, 16)),
+    (dict(pool_size=(4, 3), strides=(2, 3), padding=(2, 1)), (7, 9, 3), (4, 3, 3)),
+]
 WINDOWS = [MaxPool2D, AveragePool2D]
+THEIRS = {"pool_size": None, "strides": None, "padding": 0}
 
 
 def normal(shape, seed=0, dtype=np.float64):
@@ -26,7 +33,10 @@ def normal(shape, seed=0, dtype=np.float64):
 
 
 @pytest.mark.parametrize("kind", WINDOWS)
-@pytest.mark.parametrize("arguments, input_shape, output_shape", SHAPES)
+@pytest.mark.parametrize(
+    "arguments, input_shape, output_shape",
+    [*SHAPES, *PADDED, (dict(pool_size=3, strides=2, padding=((2, 0), (0, 1))), (6, 5, 2), (3, 2, 2))],
+)
 def test_gradients(kind, arguments, input_shape, output_shape):
     layer = kind(**arguments)
     assert layer.build(input_shape, dtype=np.float64) == output_shape
@@ -49,13 +59,22 @@ def test_equals_keras(kind, arguments, input_shape, output_shape):
     assert np.allclose(y, keras.ops.convert_to_numpy(theirs(x)), atol=1e-6)
 
 
-@pytest.mark.parametrize("window, stride", [(2, 2), (3, 2), (3, 1)])
-def test_equals_torch(window, stride):
+@pytest.mark.parametrize(
+    "arguments, input_shape",
+    [
+        (dict(pool_size=2, strides=2), (7, 8, 3)),
+        (dict(pool_size=3, strides=2), (7, 8, 3)),
+        (dict(pool_size=3, strides=1), (7, 8, 3)),
+        *(row[:2] for row in PADDED),
+    ],
+)
+def test_equals_torch(arguments, input_shape):
     torch = pytest.importorskip("torch")
-    x = normal((2, 7, 8, 3))
+    x = normal((2, *input_shape))
+    window, stride, padding = (arguments.get(key, default) for key, default in THEIRS.items())
     for layer, theirs in (
-        (MaxPool2D(window, stride), torch.nn.MaxPool2d(window, stride)),
-        (AveragePool2D(window, stride), torch.nn.AvgPool2d(window, stride)),
+        (MaxPool2D(**arguments), torch.nn.MaxPool2d(window, stride, padding)),
+        (AveragePool2D(**arguments), torch.nn.AvgPool2d(window, stride, padding, count_include_pad=False)),
     ):
         y = layer.forward(x)
         grad_y = normal(y.shape, 1)
@@ -156,3 +175,9 @@ def test_max_window_fits_a_byte():
 def test_global_pool_needs_an_image():
     with pytest.raises(ValueError, match=r"\(height, width, channels\), got \(7, 3\)"):
         GlobalAveragePool2D().build((7, 3))
+
+
+@pytest.mark.parametrize("kind", WINDOWS)
+def test_padding_as_wide_as_the_window_is_refused(kind):
+    with pytest.raises(ValueError, match=rf"{kind.__name__}: padding \(0, 2\) is as wide as the window \(2, 2\)"):
+        kind(2, padding=(0, 2))

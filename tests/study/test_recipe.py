@@ -47,9 +47,7 @@ def test_every_exposure_is_of_the_same_film_and_another(films, train):
 
 def test_a_network_learns_from_every_exposure_of_a_film_with_its_label(train, monkeypatch):
     seen = []
-    monkeypatch.setattr(
-        "tinycnn.training.fit", lambda model, data, *_, **__: seen.append(data) or History(loss=[1.0])
-    )
+    monkeypatch.setattr("tinycnn.training.fit", lambda model, data, *_, **__: seen.append(data) or History(loss=[1.0]))
     recipe.train_member(train, epochs=1)
     images, labels = seen[0]
     assert images.shape == (45, 32, 32, 1)
