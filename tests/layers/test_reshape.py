@@ -61,3 +61,8 @@ def test_misfits_name_both_sizes(target):
 def test_config_makes_it_again():
     assert Reshape(**Reshape((3, -1)).config()).target_shape == (3, -1)
     assert Flatten(**Flatten().config()).build((2, 3)) == (6,)
+
+
+def test_a_number_is_told_to_become_a_tuple():
+    with pytest.raises(ValueError, match=r"must be a tuple of whole numbers, got 0; write Reshape\(\(0,\)\)"):
+        Reshape(0)

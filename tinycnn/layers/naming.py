@@ -28,8 +28,9 @@ def name_layers(layers: Sequence["Layer"], owner: "Layer | None" = None) -> None
     """
     prefix = f"{owner.name}/" if owner is not None and owner.name else ""
     # A layer that moves to another model keeps its name there; within a block, only the name that the user gave it.
-    given = [layer.given_name or (layer.name if owner is None and "/" not in (layer.name or "") else None)
-             for layer in layers]  # fmt: skip
+    given = [layer.given_name for layer in layers]
+    if owner is None:
+        given = [layer.given_name or (None if "/" in (layer.name or "") else layer.name) for layer in layers]
     for name, times in Counter(filter(None, given)).items():
         if times > 1:
             raise ValueError(f"{times} layers are called {name!r}; names must differ, since they key the weights")
