@@ -224,7 +224,7 @@ def test_adam_against_torch():
         param_.grad = torch.tensor(grad)
         optimizer.step()
         lr_t = 0.1 * np.sqrt(1 - 0.95**t) / (1 - 0.8**t)
-        param, m, v = reference.adam_update(param, 4 * grad, m, v, lr_t, 0.8, 0.95, 1e-12, 0.1 * 0.5, grad_scale=0.25)
+        param, m, v = reference.adam_update(param, 4 * grad, m, v, lr_t, 0.8, 0.95, 1e-12, decay=0.05, grad_scale=0.25)
         assert np.allclose(param, param_.detach().numpy(), rtol=1e-9)
 
 

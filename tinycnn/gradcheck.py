@@ -1,12 +1,15 @@
 """Compare the gradients that a layer, a loss or a model computes with finite differences."""
 
+from collections.abc import Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from tinycnn.gradcheck_result import GradcheckResult, TensorCheck
 from tinycnn.layers.base import Layer
-from tinycnn.layers.naming import snake_case
+from tinycnn.layers.naming import name_layers
 
 STEP_SHRINK = 8  # a mismatch is looked at again with a step this many times smaller
 DRAWS = 5  # random directions per tensor in random mode
@@ -16,76 +19,21 @@ class GradientError(AssertionError):
     """An analytic gradient disagrees with finite differences, or gradients are wired wrongly."""
 
 
-@dataclass
-class TensorCheck:
-    """One row of the table: what the check of one tensor found."""
-
-    name: str
-    shape: tuple
-    checked: int  # elements (exact mode) or directions (random mode) that were compared
-    skipped: int  # those left out because a kink lies within the smallest step
-    max_abs_error: float
-    max_rel_error: float
-    worst_index: tuple | None  # None in random mode: a direction has no index
-    analytic: float  # both gradients at the worst element or direction
-    numeric: float
-    largest_gradient: float
-    ok: bool
-
-
-@dataclass
-class GradcheckResult:
-    """What `gradcheck` returns; ``str(result)`` is the table.
-
-    `ok` says whether all is right, `table` holds a `TensorCheck` for the input and each parameter, `worst` is
-    the one with the largest relative error (wrong ones first), and `problems` lists in words what is wrong.
-    """
-
-    title: str
-    table: list = field(default_factory=list)
-    problems: list = field(default_factory=list)
-    ok = property(lambda self: not self.problems)
-
-    @property
-    def worst(self):
-        return max(self.table, key=lambda row: (not row.ok, row.max_rel_error), default=None)
-
-    def __str__(self):
-        cells = [("tensor", "shape", "largest grad", "max abs error", "max rel error", "worst index", "skipped", "")]
-        for row in self.table:
-            cells.append(
-                (
-                    row.name,
-                    str(row.shape),
-                    f"{row.largest_gradient:.2e}",
-                    f"{row.max_abs_error:.2e}",
-                    f"{row.max_rel_error:.2e}",
-                    "-" if row.worst_index is None else str(row.worst_index),
-                    f"{row.skipped}/{row.skipped + row.checked}",
-                    "ok" if row.ok else "WRONG",
-                )
-            )
-        widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
-        lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in cells]
-        verdict = "gradients agree" if self.ok else "\n".join(self.problems)
-        return "\n".join(line.rstrip() for line in [self.title, *lines, verdict])
-
-
 def gradcheck(
-    target,
-    x,
-    labels=None,
+    target: Any,
+    x: ArrayLike,
+    labels: ArrayLike | None = None,
     *,
-    mode="exact",
-    seed=0,
-    epsilon=1e-5,
-    rtol=1e-6,
-    atol=1e-9,
-    max_skipped=0.05,
-    training=True,
-    raise_on_error=True,
-    verbose=False,
-):
+    mode: Literal["exact", "random"] = "exact",
+    seed: int = 0,
+    epsilon: float = 1e-5,
+    rtol: float = 1e-6,
+    atol: float = 1e-9,
+    max_skipped: float = 0.05,
+    training: bool = True,
+    raise_on_error: bool = True,
+    verbose: bool = False,
+) -> GradcheckResult:
     r"""Check every gradient of a layer, a loss or a model against central differences, in float64.
 
     With a random upstream gradient :math:`u` (normal, drawn from `seed`) the scalar
@@ -187,10 +135,11 @@ def gradcheck(
             )
     result = GradcheckResult(f"gradcheck of {type(target).__name__}, {mode} mode, training={training}")
     with _undisturbed([layer for _, layer, _ in layers], rng) as restore_states:
+        tolerance = _Tolerance(mode == "exact", epsilon, rtol, atol, max_skipped)
         check = _Check(target, x, labels, layers, training, restore_states, result)
         for name, tensor, gradient in check.prepare(rng):
-            row = _compare(check, name, tensor, gradient, mode, rng, epsilon, rtol, atol, max_skipped)
-            result.table.append(row)
+            moves = _elements(tensor, gradient) if mode == "exact" else _directions(tensor, gradient, rng)
+            result.table.append(_compare(check, name, tensor, gradient, moves, tolerance))
     if verbose:
         print(result)
     if raise_on_error and not result.ok:
@@ -293,13 +242,24 @@ class _Check:
         return central, gap
 
 
-def _compare(check, name, tensor, gradient, mode, rng, epsilon, rtol, atol, max_skipped):
-    """Compare one tensor's gradient with finite differences."""
-    exact = mode == "exact"
+class _Tolerance(NamedTuple):
+    """How the differences are taken, and how far they may be off; see `gradcheck`."""
+
+    exact: bool
+    epsilon: float
+    rtol: float
+    atol: float
+    max_skipped: float
+
+
+def _compare(check, name, tensor, gradient, moves, tolerance):
+    """Compare one tensor's gradient with finite differences along `moves`."""
+    exact, epsilon, rtol, atol, max_skipped = tolerance
     scale = np.abs(gradient).max(initial=0.0) if exact else np.linalg.norm(gradient) / np.sqrt(max(gradient.size, 1))
     noise = 8 * np.finfo(np.float64).eps * np.linalg.norm(check.upstream * check.y)
-    pairs, skipped = [], 0
-    for place, move, analytic in _elements(tensor, gradient) if exact else _directions(tensor, gradient, rng):
+    pairs: list[tuple[float, Any, float, float]] = []  # by how much too far off, where, analytic, numeric
+    skipped = 0
+    for place, move, analytic in moves:
         if not exact and len(pairs) == DRAWS:
             break
         numeric, gap = check.difference(move, epsilon)
@@ -365,22 +325,20 @@ def _directions(tensor, gradient, rng):
         yield None, move, np.vdot(gradient, direction)
 
 
-def _named_layers(target):
+def _named_layers(target: Any) -> list[tuple[str, Layer, bool]]:
     """Every layer of `target`, depth first: (prefix of its parameters' names, layer, whether it is trained)."""
-    found = []
+    found: list[tuple[str, Layer, bool]] = []
 
-    def descend(layers, prefix, trainable):
-        for index, layer in enumerate(layers):
-            name = layer.name or f"{snake_case(type(layer).__name__)}_{index}"
-            path = f"{name if name.startswith(prefix) else prefix + name}/"
+    def descend(layers: Sequence[Layer], trainable: bool) -> None:
+        if layers != [target]:
+            name_layers([layer for layer in layers if not layer.name])
+        for layer in layers:
+            path = "" if layer is target else f"{str(layer.name).removeprefix(prefix)}/"
             found.append((path, layer, trainable and layer.trainable))
-            descend(layer.sublayers(), path, trainable and layer.trainable)
+            descend(layer.sublayers(), trainable and layer.trainable)
 
-    if isinstance(target, Layer):
-        found.append(("", target, target.trainable))
-        descend(target.sublayers(), "", target.trainable)
-    else:
-        descend(target.layers, "", True)
+    prefix = f"{target.name}/" if isinstance(target, Layer) and target.name else ""
+    descend([target] if isinstance(target, Layer) else target.layers, True)
     return found
 
 

@@ -5,8 +5,10 @@ rounded, so a float32 layer starts from the rounded weights of the float64 layer
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from tinycnn.kernels.aligned import aligned_empty
 
@@ -17,7 +19,11 @@ _BLOCK = 1 << 18
 _CUT_STD = 0.87962566103423978
 
 
-def fans(shape):
+Shape = tuple[int, ...]
+Initializer = Callable[..., np.ndarray]  # (shape, rng, dtype) -> array
+
+
+def fans(shape: Shape) -> tuple[float, float]:
     """Number of inputs and outputs that one weight array connects, ``(fan_in, fan_out)``.
 
     A dense kernel is ``(in, out)``; a convolution kernel HWIO, ``(kh, kw, in, out)``, has the ``kh * kw``
@@ -40,7 +46,7 @@ def fans(shape):
     return window * shape[-2], window * shape[-1]
 
 
-def glorot_uniform(shape, rng, dtype=np.float32):
+def glorot_uniform(shape: Shape, rng: np.random.Generator, dtype: DTypeLike = np.float32) -> np.ndarray:
     """Uniform on ``[-a, a]`` with ``a = sqrt(6 / (fan_in + fan_out))``, Keras's default for kernels.
 
     Keeps the variance of activations and of gradients equal from layer to layer when the activation is
@@ -68,7 +74,7 @@ def glorot_uniform(shape, rng, dtype=np.float32):
     return _uniform(shape, rng, dtype, variance=2 / sum(fans(shape)))
 
 
-def glorot_normal(shape, rng, dtype=np.float32):
+def glorot_normal(shape: Shape, rng: np.random.Generator, dtype: DTypeLike = np.float32) -> np.ndarray:
     """Normal of variance ``2 / (fan_in + fan_out)``, cut at two standard deviations as in Keras.
 
     Arguments and source as for `glorot_uniform`.
@@ -79,7 +85,7 @@ def glorot_normal(shape, rng, dtype=np.float32):
     return _truncated_normal(shape, rng, dtype, variance=2 / sum(fans(shape)))
 
 
-def he_uniform(shape, rng, dtype=np.float32):
+def he_uniform(shape: Shape, rng: np.random.Generator, dtype: DTypeLike = np.float32) -> np.ndarray:
     """Uniform on ``[-a, a]`` with ``a = sqrt(6 / fan_in)``: variance ``2 / fan_in``.
 
     The factor 2 makes up for ReLU, which zeroes half of its inputs.  Arguments as for `glorot_uniform`.
@@ -96,7 +102,7 @@ def he_uniform(shape, rng, dtype=np.float32):
     return _uniform(shape, rng, dtype, variance=2 / fans(shape)[0])
 
 
-def he_normal(shape, rng, dtype=np.float32):
+def he_normal(shape: Shape, rng: np.random.Generator, dtype: DTypeLike = np.float32) -> np.ndarray:
     """Normal of variance ``2 / fan_in``, cut at two standard deviations as in Keras.
 
     Arguments as for `glorot_uniform`, source as for `he_uniform`.
@@ -107,7 +113,7 @@ def he_normal(shape, rng, dtype=np.float32):
     return _truncated_normal(shape, rng, dtype, variance=2 / fans(shape)[0])
 
 
-def zeros(shape, rng=None, dtype=np.float32):
+def zeros(shape: Shape, rng: np.random.Generator | None = None, dtype: DTypeLike = np.float32) -> np.ndarray:
     """All zeros; `rng` is accepted so that every initializer is called alike.
 
     >>> zeros((2,))
@@ -116,7 +122,7 @@ def zeros(shape, rng=None, dtype=np.float32):
     return np.zeros(shape, dtype)
 
 
-def ones(shape, rng=None, dtype=np.float32):
+def ones(shape: Shape, rng: np.random.Generator | None = None, dtype: DTypeLike = np.float32) -> np.ndarray:
     """All ones; `rng` is accepted so that every initializer is called alike.
 
     >>> ones((2,))
@@ -128,7 +134,7 @@ def ones(shape, rng=None, dtype=np.float32):
 _BY_NAME = {f.__name__: f for f in (glorot_uniform, glorot_normal, he_uniform, he_normal, zeros, ones)}
 
 
-def get(name_or_callable):
+def get(name_or_callable: str | Initializer) -> Initializer:
     """The initializer called `name_or_callable`, or that callable itself.
 
     >>> get("he_normal") is he_normal
@@ -149,15 +155,15 @@ def get(name_or_callable):
     return _BY_NAME[name_or_callable]
 
 
-def _uniform(shape, rng, dtype, variance):
+def _uniform(shape: Shape, rng: np.random.Generator, dtype: DTypeLike, variance: float) -> np.ndarray:
     limit = math.sqrt(3 * variance)
     return _fill(shape, dtype, lambda size: rng.uniform(-limit, limit, size))
 
 
-def _truncated_normal(shape, rng, dtype, variance):
+def _truncated_normal(shape: Shape, rng: np.random.Generator, dtype: DTypeLike, variance: float) -> np.ndarray:
     std = math.sqrt(variance) / _CUT_STD
 
-    def draw(size):
+    def draw(size: int) -> np.ndarray:
         z = rng.standard_normal(size)
         while (outside := np.flatnonzero(np.abs(z) > 2)).size:
             z[outside] = rng.standard_normal(outside.size)
@@ -166,7 +172,7 @@ def _truncated_normal(shape, rng, dtype, variance):
     return _fill(shape, dtype, draw)
 
 
-def _fill(shape, dtype, draw):
+def _fill(shape: Shape, dtype: DTypeLike, draw: Callable[[int], np.ndarray]) -> np.ndarray:
     weights = aligned_empty(shape, dtype)
     flat = weights.reshape(-1)
     for start in range(0, flat.size, _BLOCK):

@@ -1,31 +1,35 @@
 """Losses: what training minimises.  Each gives a scalar and its gradient with respect to the model's output."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 class Loss:
     """``forward(logits, labels) -> float``, then ``backward() -> gradient`` with the logits' shape and dtype."""
 
-    _grad = None
+    _grad: np.ndarray | None = None
 
-    def forward(self, logits, labels):
+    def forward(self, logits: np.ndarray, labels: ArrayLike) -> float:
         """Mean loss over the batch, as a float."""
         raise NotImplementedError
 
-    def backward(self):
+    def backward(self) -> np.ndarray:
         """Gradient of the last `forward` with respect to its logits."""
         if self._grad is None:
             raise RuntimeError(f"{type(self).__name__}: backward was called before forward")
         return self._grad.copy()
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         """Constructor arguments as a JSON-able dict."""
         return {}
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{key}={value!r}' for key, value in self.config().items())})"
 
-    def _floats(self, logits):
+    def _floats(self, logits: ArrayLike) -> np.ndarray:
         logits = np.asarray(logits)
         if logits.dtype not in (np.float32, np.float64):
             raise ValueError(f"{type(self).__name__}: logits must be float32 or float64, got {logits.dtype}")
@@ -73,7 +77,11 @@ class CrossEntropy(Loss):
     1.7677
     """
 
-    def __init__(self, class_weight=None, label_smoothing=0.0):
+    def __init__(
+        self,
+        class_weight: Mapping[int, float] | Sequence[float] | np.ndarray | None = None,
+        label_smoothing: float = 0.0,
+    ) -> None:
         if not 0 <= label_smoothing < 1:
             raise ValueError(f"CrossEntropy: label_smoothing must be in [0, 1), got {label_smoothing}")
         if class_weight is not None:
@@ -87,16 +95,15 @@ class CrossEntropy(Loss):
                 class_weight = values.tolist()
             if not np.all(np.isfinite(values) & (values >= 0)):
                 raise ValueError(f"CrossEntropy: class weights must be finite and not negative, got {class_weight}")
-        self.class_weight = class_weight
+        self.class_weight: dict[int, float] | list[float] | None = class_weight  # type: ignore[assignment]
         self.label_smoothing = float(label_smoothing)
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         weight = self.class_weight
-        if isinstance(weight, dict):
-            weight = {str(key): value for key, value in weight.items()}
-        return {"class_weight": weight, "label_smoothing": self.label_smoothing}
+        named = {str(key): value for key, value in weight.items()} if isinstance(weight, dict) else weight
+        return {"class_weight": named, "label_smoothing": self.label_smoothing}
 
-    def weights(self, classes):
+    def weights(self, classes: int) -> np.ndarray | None:
         """The class weights as an array of length `classes`, or None."""
         weight = self.class_weight
         if weight is None:
@@ -110,7 +117,7 @@ class CrossEntropy(Loss):
             raise ValueError(f"CrossEntropy: {len(weight)} class weights for logits of {classes} classes")
         return np.array(weight)
 
-    def forward(self, logits, labels):
+    def forward(self, logits: np.ndarray, labels: ArrayLike) -> float:
         """Mean loss over the batch.
 
         Parameters
@@ -186,7 +193,7 @@ class BinaryCrossEntropy(Loss):
     [[0.0], [-0.5]]
     """
 
-    def forward(self, logits, labels):
+    def forward(self, logits: np.ndarray, labels: ArrayLike) -> float:
         """Mean loss over all elements.
 
         Parameters
@@ -241,7 +248,7 @@ class MeanSquaredError(Loss):
     [[0.0, 1.0], [1.5, 0.0]]
     """
 
-    def forward(self, logits, labels):
+    def forward(self, logits: np.ndarray, labels: ArrayLike) -> float:
         """Mean loss over all elements.
 
         Parameters
@@ -267,7 +274,7 @@ class MeanSquaredError(Loss):
         return float(np.mean(np.square(difference), dtype=np.float64))
 
 
-def _class_index(key):
+def _class_index(key: Any) -> int:
     """A class as an int; JSON has turned it into text in a saved configuration."""
     try:
         index = int(key)
@@ -278,7 +285,7 @@ def _class_index(key):
     return index
 
 
-def balanced_class_weights(labels):
+def balanced_class_weights(labels: ArrayLike) -> np.ndarray:
     """Weights that give every class the same say in the loss: ``w_c = n / (k * n_c)``.
 
     `n` images, `k` classes, `n_c` images of class `c`; scikit-learn's ``class_weight="balanced"`` (King and Zeng,
@@ -312,3 +319,38 @@ def balanced_class_weights(labels):
     if (counts == 0).any():
         raise ValueError(f"class {np.flatnonzero(counts == 0).tolist()} has no image, so it has no weight: {counts=}")
     return labels.size / (len(counts) * counts)
+
+
+BY_NAME = {
+    "sparse_categorical_crossentropy": CrossEntropy,
+    "binary_crossentropy": BinaryCrossEntropy,
+    "mean_squared_error": MeanSquaredError,
+    "mse": MeanSquaredError,
+}
+
+
+def get(loss: Loss | str | None) -> Loss:
+    """The loss that a ``loss=`` argument stands for.
+
+    Parameters
+    ----------
+    loss : Loss, str or None
+        Keras's names; None is `CrossEntropy`.
+
+    Raises
+    ------
+    ValueError
+        For anything else, such as a class in place of an object.
+
+    >>> get("mse"), get(None)
+    (MeanSquaredError(), CrossEntropy(class_weight=None, label_smoothing=0.0))
+    """
+    if loss is None:
+        return CrossEntropy()
+    if isinstance(loss, str) and loss in BY_NAME:
+        return BY_NAME[loss]()
+    if isinstance(loss, type) and issubclass(loss, Loss):
+        raise ValueError(f"loss must be an object, not a class: write loss={loss.__name__}()")
+    if not isinstance(loss, Loss):
+        raise ValueError(f"loss must be an object such as CrossEntropy(), or one of {', '.join(BY_NAME)}; got {loss!r}")
+    return loss

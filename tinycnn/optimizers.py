@@ -2,11 +2,15 @@
 
 import math
 import weakref
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 
 from tinycnn.kernels.aligned import aligned_zeros_like
 from tinycnn.kernels.elementwise import adam_update, sgd_update, sum_of_squares
+
+Rate = float | Callable[[int], float]  # a learning rate, or a schedule of them
 
 
 class Optimizer:
@@ -21,26 +25,32 @@ class Optimizer:
         Updates done so far.
     """
 
-    slots = ()  # names of the arrays kept for each parameter
+    slots: ClassVar[tuple[str, ...]] = ()  # names of the arrays kept for each parameter
 
-    def __init__(self, learning_rate, weight_decay, global_clipnorm, decay_vectors):
+    def __init__(
+        self, learning_rate: Rate, weight_decay: float, global_clipnorm: float | None, decay_vectors: bool
+    ) -> None:
         name = type(self).__name__
         if not callable(learning_rate):
             learning_rate = _number(learning_rate, f"{name}: learning_rate")
         if global_clipnorm is not None and not _number(global_clipnorm, f"{name}: global_clipnorm") > 0:
             raise ValueError(f"{name}: global_clipnorm must be positive, or None for no clipping")
-        self.learning_rate = learning_rate
+        self.learning_rate: Rate = learning_rate
         self.weight_decay = _number(weight_decay, f"{name}: weight_decay")
         self.decay_vectors = bool(decay_vectors)
         self.global_clipnorm = None if global_clipnorm is None else float(global_clipnorm)
         self.iterations = 0
-        self._kept = {}  # parameter key -> one array per slot, zero before the first update
-        self._owners = {}  # parameter key -> the array they belong to: two models' keys are often the same
+        self._kept: dict[
+            str, list[np.ndarray]
+        ] = {}  # parameter key -> one array per slot, zero before the first update
+        self._owners: dict[
+            str, weakref.ref[np.ndarray]
+        ] = {}  # key -> the array they belong to: two models' keys are often the same
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_owners": {}}  # a copy updates copies
 
-    def step(self, parameters):
+    def step(self, parameters: Iterable[tuple[str, np.ndarray, np.ndarray]]) -> None:
         """Update every parameter in place, once.
 
         Parameters
@@ -87,21 +97,29 @@ class Optimizer:
         self.iterations += 1
 
     @property
-    def current_learning_rate(self):
+    def current_learning_rate(self) -> float:
         """The rate of the next update, a float."""
         rate = self.learning_rate
         return float(rate(self.iterations) if callable(rate) else rate)
 
-    def _clip_scale(self, gradients):
+    def _clip_scale(self, gradients: Iterable[np.ndarray]) -> float:
         if self.global_clipnorm is None:
             return 1.0
         norm = math.sqrt(sum(sum_of_squares(grad) for grad in gradients))
         return self.global_clipnorm / norm if norm > self.global_clipnorm else 1.0
 
-    def _update(self, param, grad, kept, learning_rate, decay, scale):
+    def _update(
+        self,
+        param: np.ndarray,
+        grad: np.ndarray,
+        kept: list[np.ndarray],
+        learning_rate: float,
+        decay: float,
+        scale: float,
+    ) -> None:
         raise NotImplementedError
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         """Constructor arguments as a dict; JSON-able unless `learning_rate` is a callable."""
         return {
             "learning_rate": self.learning_rate,
@@ -110,22 +128,22 @@ class Optimizer:
             "decay_vectors": self.decay_vectors,
         }
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{key}={value!r}' for key, value in self.config().items())})"
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, Any]:
         """A copy of all that a resumed run needs: ``iterations`` and, for example, ``conv2d/kernel/momentum``.
 
         The constructor's arguments are not in it, except a plain `learning_rate`, which callbacks may have lowered.
         """
-        state = {"iterations": self.iterations}
+        state: dict[str, Any] = {"iterations": self.iterations}
         if not callable(self.learning_rate):
             state["learning_rate"] = float(self.learning_rate)
         for key, kept in self._kept.items():
             state.update((f"{key}/{slot}", array.copy()) for slot, array in zip(self.slots, kept, strict=True))
         return state
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what `state_dict` gave; the next step is then bit-identical to that of an uninterrupted run.
 
         Scalars may be 0-d arrays, as ``np.load`` returns them.
@@ -140,7 +158,7 @@ class Optimizer:
             raise ValueError(f"{name}: no 'iterations' in this state; it is not from an optimizer's state_dict")
         if "learning_rate" in state and callable(self.learning_rate):
             raise ValueError(f"{name}: the state is from a run with a plain learning rate, this one has a schedule")
-        found = {}
+        found: dict[str, dict[str, np.ndarray]] = {}
         for entry, value in state.items():
             if entry in ("iterations", "learning_rate"):
                 continue
@@ -206,23 +224,31 @@ class SGD(Optimizer):
 
     def __init__(
         self,
-        learning_rate=0.01,
-        momentum=0.0,
-        nesterov=False,
-        weight_decay=0.0,
-        global_clipnorm=None,
-        decay_vectors=True,
-    ):
+        learning_rate: Rate = 0.01,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        weight_decay: float = 0.0,
+        global_clipnorm: float | None = None,
+        decay_vectors: bool = True,
+    ) -> None:
         super().__init__(learning_rate, weight_decay, global_clipnorm, decay_vectors)
         self.momentum = _share(momentum, "SGD: momentum")
         self.nesterov = bool(nesterov)
         if self.nesterov and not self.momentum:
             raise ValueError("SGD: nesterov=True has no effect without momentum; give momentum=0.9, for example")
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         return {**super().config(), "momentum": self.momentum, "nesterov": self.nesterov}
 
-    def _update(self, param, grad, kept, learning_rate, decay, scale):
+    def _update(
+        self,
+        param: np.ndarray,
+        grad: np.ndarray,
+        kept: list[np.ndarray],
+        learning_rate: float,
+        decay: float,
+        scale: float,
+    ) -> None:
         sgd_update(param, grad, kept[0], learning_rate, self.momentum, self.nesterov, decay, scale)
 
 
@@ -275,36 +301,76 @@ class Adam(Optimizer):
 
     def __init__(
         self,
-        learning_rate=1e-3,
-        beta_1=0.9,
-        beta_2=0.999,
-        epsilon=1e-7,
-        weight_decay=0.0,
-        global_clipnorm=None,
-        decay_vectors=True,
-    ):
+        learning_rate: Rate = 1e-3,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        weight_decay: float = 0.0,
+        global_clipnorm: float | None = None,
+        decay_vectors: bool = True,
+    ) -> None:
         super().__init__(learning_rate, weight_decay, global_clipnorm, decay_vectors)
         self.beta_1 = _share(beta_1, "Adam: beta_1")
         self.beta_2 = _share(beta_2, "Adam: beta_2")
         self.epsilon = _number(epsilon, "Adam: epsilon")
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         return {**super().config(), "beta_1": self.beta_1, "beta_2": self.beta_2, "epsilon": self.epsilon}
 
-    def _update(self, param, grad, kept, learning_rate, decay, scale):
+    def _update(
+        self,
+        param: np.ndarray,
+        grad: np.ndarray,
+        kept: list[np.ndarray],
+        learning_rate: float,
+        decay: float,
+        scale: float,
+    ) -> None:
         t = self.iterations + 1
         corrected = learning_rate * math.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
         adam_update(param, grad, *kept, corrected, self.beta_1, self.beta_2, self.epsilon, decay, scale)
 
 
-def _number(value, what):
+def _number(value: Any, what: str) -> float:
     value = float(value)
     if not (math.isfinite(value) and value >= 0):
         raise ValueError(f"{what} must be finite and not negative, got {value}")
     return value
 
 
-def _share(value, what):
+def _share(value: float, what: str) -> float:
     if not 0 <= value < 1:
         raise ValueError(f"{what} must be in [0, 1), got {value}")
     return float(value)
+
+
+BY_NAME = {"adam": Adam, "sgd": SGD}
+
+
+def get(optimizer: Optimizer | str | None) -> Optimizer:
+    """The optimizer that an ``optimizer=`` argument stands for.
+
+    Parameters
+    ----------
+    optimizer : Optimizer, str or None
+        "adam" or "sgd", with the default learning rate; None is `Adam`.
+
+    Raises
+    ------
+    ValueError
+        For anything else, such as a class in place of an object.
+
+    >>> get("sgd").learning_rate, type(get(None)).__name__
+    (0.01, 'Adam')
+    """
+    if optimizer is None:
+        return Adam()
+    if isinstance(optimizer, str) and optimizer in BY_NAME:
+        return BY_NAME[optimizer]()
+    if isinstance(optimizer, type) and issubclass(optimizer, Optimizer):
+        raise ValueError(f"optimizer must be an object, not a class: write optimizer={optimizer.__name__}()")
+    if not isinstance(optimizer, Optimizer):
+        raise ValueError(
+            f"optimizer must be an object such as Adam(1e-3), or one of {', '.join(BY_NAME)}; got {optimizer!r}"
+        )
+    return optimizer

@@ -16,10 +16,16 @@ Convolution means cross-correlation here as everywhere in deep learning: the ker
 
 import numpy as np
 
-NO_PADDING = ((0, 0), (0, 0))
+Array = np.ndarray
+Pair = tuple[int, int]
+Padding = tuple[Pair, Pair]
+Shape = tuple[int, ...]
+Bias = Array | None
+ONE = (1, 1)
+NONE: Padding = ((0, 0), (0, 0))
 
 
-def output_size(size, window, stride=1, padding=(0, 0), dilation=1):
+def output_size(size: int, window: int, stride: int = 1, padding: Pair = (0, 0), dilation: int = 1) -> int:
     """Positions of a window along one axis: ``(size + before + after - dilation (window - 1) - 1) // stride + 1``.
 
     >>> output_size(7, 3, stride=2), output_size(7, 3, stride=2, padding=(1, 1), dilation=2)
@@ -28,7 +34,7 @@ def output_size(size, window, stride=1, padding=(0, 0), dilation=1):
     return (size + sum(padding) - dilation * (window - 1) - 1) // stride + 1
 
 
-def same_padding(size, window, stride=1, dilation=1):
+def same_padding(size: int, window: int, stride: int = 1, dilation: int = 1) -> Pair:
     """TensorFlow's "same": pad so that the output has ``ceil(size / stride)`` cells, the odd one at the end.
 
     >>> same_padding(5, 3), same_padding(6, 3, stride=2), same_padding(5, 2)
@@ -39,32 +45,28 @@ def same_padding(size, window, stride=1, dilation=1):
     return total // 2, total - total // 2
 
 
-def _pad(x, padding, value=0):
+def _pad(x: Array, padding: Padding, value: float = 0) -> Array:
     return np.pad(x, ((0, 0), *padding, (0, 0)), constant_values=value)
 
 
-def _unpad(x, padding):
+def _unpad(x: Array, padding: Padding) -> Array:
     (top, bottom), (left, right) = padding
     return x[:, top : x.shape[1] - bottom, left : x.shape[2] - right]
 
 
-def _output_shape(x_shape, window, strides, padding, dilation=(1, 1)):
-    return [
-        output_size(x_shape[1 + axis], window[axis], strides[axis], padding[axis], dilation[axis]) for axis in (0, 1)
-    ]
+def _output_shape(x_shape: Shape, window: Pair, strides: Pair, padding: Padding, dilation: Pair = ONE) -> Pair:
+    rows, columns = zip(x_shape[1:3], window, strides, padding, dilation, strict=True)
+    return output_size(*rows), output_size(*columns)
 
 
-def _window(i, j, window, strides, dilation=(1, 1)):
+def _window(i: int, j: int, window: Pair, strides: Pair, dilation: Pair = ONE) -> tuple[slice, slice, slice]:
     """Index of the pixels that output (i, j) sees: ``x[_window(...)]`` is ``(n, window height, window width, c)``."""
     rows = slice(i * strides[0], i * strides[0] + dilation[0] * (window[0] - 1) + 1, dilation[0])
     columns = slice(j * strides[1], j * strides[1] + dilation[1] * (window[1] - 1) + 1, dilation[1])
     return slice(None), rows, columns
 
 
-# -- convolution as a matrix product -------------------------------------------------------------------------------
-
-
-def im2col(x, window, strides=(1, 1), padding=NO_PADDING, dilation=(1, 1)):
+def im2col(x: Array, window: Pair, strides: Pair = ONE, padding: Padding = NONE, dilation: Pair = ONE) -> Array:
     """Lay the window of every output pixel out as a row: ``(n, h, w, c) -> (n * oh * ow, kh * kw * c)``.
 
     A convolution is then one product with the kernel as a ``(kh * kw * c, filters)`` matrix, at the price of a matrix
@@ -85,7 +87,9 @@ def im2col(x, window, strides=(1, 1), padding=NO_PADDING, dilation=(1, 1)):
     return columns.reshape(-1, columns.shape[-1])  # (n * oh * ow, kh * kw * c)
 
 
-def col2im(columns, x_shape, window, strides=(1, 1), padding=NO_PADDING, dilation=(1, 1)):
+def col2im(
+    columns: Array, x_shape: Shape, window: Pair, strides: Pair = ONE, padding: Padding = NONE, dilation: Pair = ONE
+) -> Array:
     """The adjoint of `im2col`: add every row back onto the pixels it was read from.
 
     ``sum(im2col(x) * columns) == sum(x * col2im(columns))`` for all `x` and `columns`: that makes it the backward pass.
@@ -105,7 +109,9 @@ def col2im(columns, x_shape, window, strides=(1, 1), padding=NO_PADDING, dilatio
     return _unpad(padded, padding)
 
 
-def conv2d_im2col(x, kernel, bias=None, strides=(1, 1), padding=NO_PADDING, dilation=(1, 1)):
+def conv2d_im2col(
+    x: Array, kernel: Array, bias: Bias = None, strides: Pair = ONE, padding: Padding = NONE, dilation: Pair = ONE
+) -> Array:
     """`conv2d_forward` for one group as a matrix product: ``y = im2col(x) @ kernel + bias``."""
     kh, kw, c, filters = kernel.shape
     oh, ow = _output_shape(x.shape, (kh, kw), strides, padding, dilation)
@@ -115,14 +121,15 @@ def conv2d_im2col(x, kernel, bias=None, strides=(1, 1), padding=NO_PADDING, dila
     return y.reshape(x.shape[0], oh, ow, filters)
 
 
-# -- convolution as loops ------------------------------------------------------------------------------------------
-
-
-def _group(group, groups, channels):
-    return slice(group * channels // groups, (group + 1) * channels // groups)
-
-
-def conv2d_forward(x, kernel, bias=None, strides=(1, 1), padding=NO_PADDING, dilation=(1, 1), groups=1):
+def conv2d_forward(
+    x: Array,
+    kernel: Array,
+    bias: Bias = None,
+    strides: Pair = ONE,
+    padding: Padding = NONE,
+    dilation: Pair = ONE,
+    groups: int = 1,
+) -> Array:
     """Convolution, output pixel by output pixel.
 
     ::
@@ -145,12 +152,20 @@ def conv2d_forward(x, kernel, bias=None, strides=(1, 1), padding=NO_PADDING, dil
         for j in range(ow):
             patch = padded[_window(i, j, (kh, kw), strides, dilation)]  # (n, kh, kw, c)
             for g in range(groups):
-                ins, outs = _group(g, groups, x.shape[3]), _group(g, groups, filters)
+                ins, outs = (slice(g * size // groups, (g + 1) * size // groups) for size in (x.shape[3], filters))
                 y[:, i, j, outs] = np.tensordot(patch[..., ins], kernel[..., outs], axes=3)  # (n, filters of g)
     return y if bias is None else y + bias
 
 
-def conv2d_backward(x, kernel, grad_y, strides=(1, 1), padding=NO_PADDING, dilation=(1, 1), groups=1):
+def conv2d_backward(
+    x: Array,
+    kernel: Array,
+    grad_y: Array,
+    strides: Pair = ONE,
+    padding: Padding = NONE,
+    dilation: Pair = ONE,
+    groups: int = 1,
+) -> tuple[Array, Array, Array]:
     """Gradients of `conv2d_forward`: every output pixel hands its gradient back to what it was made of.
 
     For each output (i, j), with ``patch`` the pixels that it saw::
@@ -170,17 +185,14 @@ def conv2d_backward(x, kernel, grad_y, strides=(1, 1), padding=NO_PADDING, dilat
         for j in range(grad_y.shape[2]):
             at = _window(i, j, (kh, kw), strides, dilation)
             for g in range(groups):
-                ins, outs = _group(g, groups, x.shape[3]), _group(g, groups, filters)
+                ins, outs = (slice(g * size // groups, (g + 1) * size // groups) for size in (x.shape[3], filters))
                 grad, patch = grad_y[:, i, j, outs], padded[at][..., ins]  # (n, filters of g), (n, kh, kw, c of g)
                 grad_padded[at][..., ins] += np.tensordot(grad, kernel[..., outs], axes=(1, 3))
                 grad_kernel[..., outs] += np.tensordot(patch, grad, axes=(0, 0))
     return _unpad(grad_padded, padding), grad_kernel, grad_y.sum(axis=(0, 1, 2))
 
 
-# -- pooling -------------------------------------------------------------------------------------------------------
-
-
-def maxpool_forward(x, window, strides, padding=NO_PADDING):
+def maxpool_forward(x: Array, window: Pair, strides: Pair, padding: Padding = NONE) -> tuple[Array, Array]:
     """The largest value of each window and channel, and where it was.
 
     ``y[n, i, j, c] = max over r, s of  x[n, i*sy + r - top, j*sx + s - left, c]``
@@ -216,7 +228,9 @@ def maxpool_forward(x, window, strides, padding=NO_PADDING):
     return y, codes
 
 
-def maxpool_backward(grad_y, codes, x_shape, window, strides, padding=NO_PADDING):
+def maxpool_backward(
+    grad_y: Array, codes: Array, x_shape: Shape, window: Pair, strides: Pair, padding: Padding = NONE
+) -> Array:
     """Each output's gradient goes to the one cell that was the maximum; where windows overlap, gradients add up.
 
     >>> grad_y, codes = np.array([[3, 4], [1, 0]]).reshape(2, 1, 1, 2, 1)
@@ -231,7 +245,7 @@ def maxpool_backward(grad_y, codes, x_shape, window, strides, padding=NO_PADDING
     return grad_x
 
 
-def avgpool_forward(x, window, strides, padding=NO_PADDING):
+def avgpool_forward(x: Array, window: Pair, strides: Pair, padding: Padding = NONE) -> Array:
     """The mean of each window's cells inside the image: padding counts neither as zeros nor at all, as in Keras.
 
     ``y[n, i, j, c] = (1 / cells) * sum over r, s of  x[n, i*sy + r - top, j*sx + s - left, c]``
@@ -250,7 +264,7 @@ def avgpool_forward(x, window, strides, padding=NO_PADDING):
     return y
 
 
-def avgpool_backward(grad_y, x_shape, window, strides, padding=NO_PADDING):
+def avgpool_backward(grad_y: Array, x_shape: Shape, window: Pair, strides: Pair, padding: Padding = NONE) -> Array:
     """Each output's gradient is shared out equally among the cells that it averaged."""
     inside = _pad(np.ones(x_shape, grad_y.dtype), padding)
     grad_padded = np.zeros_like(inside)
@@ -262,30 +276,27 @@ def avgpool_backward(grad_y, x_shape, window, strides, padding=NO_PADDING):
     return _unpad(grad_padded, padding)
 
 
-# -- dense, ReLU, dropout, normalisation ---------------------------------------------------------------------------
-
-
-def dense_forward(x, kernel, bias=None):
+def dense_forward(x: Array, kernel: Array, bias: Bias = None) -> Array:
     """``y = x @ kernel + bias`` for x ``(n, inputs)``, kernel ``(inputs, units)``."""
     return x @ kernel if bias is None else x @ kernel + bias
 
 
-def dense_backward(x, kernel, grad_y):
+def dense_backward(x: Array, kernel: Array, grad_y: Array) -> tuple[Array, Array, Array]:
     """``(grad_x, grad_kernel, grad_bias) = (grad_y @ kernel.T, x.T @ grad_y, sum of grad_y's rows)``."""
     return grad_y @ kernel.T, x.T @ grad_y, grad_y.sum(axis=0)
 
 
-def relu_forward(x):
+def relu_forward(x: Array) -> Array:
     """``y = max(x, 0)``; NaN stays NaN."""
     return np.maximum(x, 0)
 
 
-def relu_backward(grad_y, y):
+def relu_backward(grad_y: Array, y: Array) -> Array:
     """``grad_y`` where the output was positive, else 0."""
     return np.where(y > 0, grad_y, 0).astype(grad_y.dtype)
 
 
-def dropout(x, key, rate):
+def dropout(x: Array, key: int, rate: float) -> Array:
     """Inverted dropout: ``x / (1 - rate)`` where an element is kept, 0 where it is dropped.
 
     Element i is dropped if the upper 32 bits of a hash of `key` and i, read as a number in [0, 1), are below
@@ -303,7 +314,7 @@ def dropout(x, key, rate):
     return np.where(kept.reshape(x.shape), x * x.dtype.type(1 / (1 - rate)), x * x.dtype.type(0))
 
 
-def batchnorm_forward(x, gamma, beta, epsilon):
+def batchnorm_forward(x: Array, gamma: Array, beta: Array, epsilon: float) -> tuple[Array, Array, Array]:
     """``y = gamma * xhat + beta`` with ``xhat = (x - mean) / sqrt(variance + epsilon)``, channel by channel.
 
     Mean and variance are taken over images, rows and columns.
@@ -318,7 +329,7 @@ def batchnorm_forward(x, gamma, beta, epsilon):
     return gamma * (x - mean) / np.sqrt(variance + epsilon) + beta, mean, variance
 
 
-def batchnorm_backward(x, gamma, grad_y, epsilon):
+def batchnorm_backward(x: Array, gamma: Array, grad_y: Array, epsilon: float) -> tuple[Array, Array, Array]:
     """Gradients of `batchnorm_forward`; mean and variance depend on x too, hence the two subtracted means.
 
     ``grad_x = gamma / sqrt(variance + epsilon) * (grad_y - mean(grad_y) - xhat * mean(grad_y * xhat))``
@@ -335,10 +346,19 @@ def batchnorm_backward(x, gamma, grad_y, epsilon):
     return grad_x, (grad_y * xhat).sum(axis=axes), grad_y.sum(axis=axes)
 
 
-# -- optimizers ----------------------------------------------------------------------------------------------------
-
-
-def adam_update(param, grad, m, v, lr_t, beta_1, beta_2, epsilon, decay=0.0, grad_scale=1.0):
+def adam_update(
+    param: Array,
+    grad: Array,
+    m: Array,
+    v: Array,
+    lr_t: float,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+    *,
+    decay: float = 0.0,
+    grad_scale: float = 1.0,
+) -> tuple[Array, Array, Array]:
     """One Adam step (Kingma and Ba 2015); returns the new ``(param, m, v)``.
 
     `m` and `v` are running means of the gradient and of its square; `lr_t` is the rate with their bias correction,
@@ -354,7 +374,16 @@ def adam_update(param, grad, m, v, lr_t, beta_1, beta_2, epsilon, decay=0.0, gra
     return param - lr_t * m / (np.sqrt(v) + epsilon) - decay * param, m, v
 
 
-def sgd_update(param, grad, velocity, lr, momentum=0.0, nesterov=False, decay=0.0, grad_scale=1.0):
+def sgd_update(
+    param: Array,
+    grad: Array,
+    velocity: Array,
+    lr: float,
+    momentum: float = 0.0,
+    nesterov: bool = False,
+    decay: float = 0.0,
+    grad_scale: float = 1.0,
+) -> tuple[Array, Array]:
     """One step of gradient descent with momentum, in Keras's form; returns the new ``(param, velocity)``.
 
     >>> sgd_update(1.0, 0.5, 0.25, lr=0.5, momentum=0.5)

@@ -51,7 +51,7 @@ A_T = {
 }
 
 
-def sandwich(M, tiles):
+def sandwich(M: np.ndarray, tiles: np.ndarray) -> np.ndarray:
     """``M t M^T`` for every tile t: with M ``(l, k)``, ``(..., k, k, channels) -> (..., l, l, channels)``.
 
     >>> sandwich(np.array([[1, 1]]), np.arange(4).reshape(2, 2, 1))  # sums the tile
@@ -60,11 +60,11 @@ def sandwich(M, tiles):
     return np.einsum("ai,...ijc,bj->...abc", M, tiles, M).astype(tiles.dtype)
 
 
-def _tiles_along(size, m):
+def _tiles_along(size: int, m: int) -> int:
     return -(-size // m)
 
 
-def gather_tiles(x, m):
+def gather_tiles(x: np.ndarray, m: int) -> np.ndarray:
     """Overlapping input tiles, zero-padded: ``(n, h, w, c) -> (n, th, tw, m + 2, m + 2, c)``.
 
     The tile at (p, q) starts at row ``p * m - 1`` and column ``q * m - 1`` of the image.
@@ -79,7 +79,7 @@ def gather_tiles(x, m):
     return tiles
 
 
-def scatter_tiles(tiles, h, w):
+def scatter_tiles(tiles: np.ndarray, h: int, w: int) -> np.ndarray:
     """The adjoint of `gather_tiles`: overlapping tiles add up to an image ``(n, h, w, c)``."""
     n, th, tw, size, _, c = tiles.shape
     m = size - 2
@@ -90,13 +90,13 @@ def scatter_tiles(tiles, h, w):
     return padded[:, 1 : h + 1, 1 : w + 1]
 
 
-def join_tiles(tiles, h, w):
+def join_tiles(tiles: np.ndarray, h: int, w: int) -> np.ndarray:
     """Output tiles side by side, what sticks out cut off: ``(n, th, tw, m, m, f) -> (n, h, w, f)``."""
     n, th, tw, m, _, f = tiles.shape
     return tiles.transpose(0, 1, 3, 2, 4, 5).reshape(n, th * m, tw * m, f)[:, :h, :w]
 
 
-def split_tiles(y, m):
+def split_tiles(y: np.ndarray, m: int) -> np.ndarray:
     """The adjoint of `join_tiles`: ``(n, h, w, f) -> (n, th, tw, m, m, f)``, zeros where tiles stick out."""
     n, h, w, f = y.shape
     th, tw = _tiles_along(h, m), _tiles_along(w, m)
@@ -104,13 +104,13 @@ def split_tiles(y, m):
     return padded.reshape(n, th, m, tw, m, f).transpose(0, 1, 3, 2, 4, 5)
 
 
-def transform_kernel(kernel, m):
+def transform_kernel(kernel: np.ndarray, m: int) -> np.ndarray:
     """``U = G g G^T``: ``(3, 3, c, f) -> (m + 2, m + 2, c, f)``."""
     _, _, c, f = kernel.shape
     return sandwich(G[m], kernel.reshape(3, 3, c * f)).reshape(m + 2, m + 2, c, f)
 
 
-def winograd_conv2d(x, kernel, m=2):
+def winograd_conv2d(x: np.ndarray, kernel: np.ndarray, m: int = 2) -> np.ndarray:
     """The convolution of `x` with a 3x3 `kernel`, stride 1, "same", by tiles of m x m outputs (m = 2 or 4).
 
     ``V = B^T d B``,  ``U = G g G^T``,  ``M[a, b] = V[a, b] @ U[a, b]``,  ``Y = A^T M A``
@@ -126,7 +126,7 @@ def winograd_conv2d(x, kernel, m=2):
     return join_tiles(sandwich(A_T[m], M), *x.shape[1:3])
 
 
-def winograd_input_gradient(grad_y, kernel, m=2):
+def winograd_input_gradient(grad_y: np.ndarray, kernel: np.ndarray, m: int = 2) -> np.ndarray:
     """Gradient of `winograd_conv2d` with respect to x: each linear step transposed, in reverse order.
 
     ``dM = A dY A^T``,  ``dV[a, b] = dM[a, b] @ U[a, b]^T``,  ``dd = B dV B^T``,  and overlapping tiles add up.
@@ -136,7 +136,7 @@ def winograd_input_gradient(grad_y, kernel, m=2):
     return scatter_tiles(sandwich(B_T[m].T, dV), *grad_y.shape[1:3])
 
 
-def winograd_weight_gradient(x, grad_y, m=2):
+def winograd_weight_gradient(x: np.ndarray, grad_y: np.ndarray, m: int = 2) -> np.ndarray:
     """Gradient of `winograd_conv2d` with respect to the kernel.
 
     ``dM = A dY A^T``,  ``dU[a, b] = sum over tiles of  V[a, b]^T @ dM[a, b]``,  ``dg = G^T dU G``

@@ -5,25 +5,27 @@ Any function of one int serves as ``learning_rate=`` of an optimizer; these thre
 
 import math
 from bisect import bisect_left
+from collections.abc import Sequence
+from typing import Any
 
 
 class Schedule:
     """A learning rate as a function of the step; two with the same `config` are equal."""
 
-    def __call__(self, step):
+    def __call__(self, step: int) -> float:
         """Learning rate for the update after `step` updates, a float."""
         raise NotImplementedError
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         """Constructor arguments as a JSON-able dict."""
         return dict(vars(self))
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and self.config() == other.config()
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{key}={value!r}' for key, value in self.config().items())})"
 
 
@@ -47,13 +49,15 @@ class ExponentialDecay(Schedule):
     (0.5, 0.25, 0.125)
     """
 
-    def __init__(self, initial_learning_rate, decay_steps, decay_rate, staircase=False):
+    def __init__(
+        self, initial_learning_rate: float, decay_steps: int, decay_rate: float, staircase: bool = False
+    ) -> None:
         self.initial_learning_rate = _rate(initial_learning_rate, "ExponentialDecay: initial_learning_rate")
         self.decay_steps = _positive(decay_steps, "ExponentialDecay: decay_steps")
         self.decay_rate = _rate(decay_rate, "ExponentialDecay: decay_rate")
         self.staircase = bool(staircase)
 
-    def __call__(self, step):
+    def __call__(self, step: int) -> float:
         power = step // self.decay_steps if self.staircase else step / self.decay_steps
         return self.initial_learning_rate * self.decay_rate**power
 
@@ -75,7 +79,7 @@ class PiecewiseConstantDecay(Schedule):
     (0.1, 0.1, 0.01, 0.001)
     """
 
-    def __init__(self, boundaries, values):
+    def __init__(self, boundaries: Sequence[int], values: Sequence[float]) -> None:
         self.boundaries = [int(b) for b in boundaries]
         self.values = [_rate(value, "PiecewiseConstantDecay: values") for value in values]
         if len(self.values) != len(self.boundaries) + 1:
@@ -86,7 +90,7 @@ class PiecewiseConstantDecay(Schedule):
         if sorted(set(self.boundaries)) != self.boundaries:
             raise ValueError(f"PiecewiseConstantDecay: boundaries must increase strictly, got {self.boundaries}")
 
-    def __call__(self, step):
+    def __call__(self, step: int) -> float:
         return self.values[bisect_left(self.boundaries, step)]
 
 
@@ -122,7 +126,14 @@ class CosineDecay(Schedule):
     (0.0, 0.25, 0.5, 0.25, 0.0)
     """
 
-    def __init__(self, initial_learning_rate, decay_steps, alpha=0.0, warmup_target=None, warmup_steps=0):
+    def __init__(
+        self,
+        initial_learning_rate: float,
+        decay_steps: int,
+        alpha: float = 0.0,
+        warmup_target: float | None = None,
+        warmup_steps: int = 0,
+    ) -> None:
         if (warmup_target is None) != (warmup_steps == 0):
             raise ValueError(
                 f"CosineDecay: a warm-up needs both, got warmup_target={warmup_target} and warmup_steps={warmup_steps}"
@@ -133,7 +144,7 @@ class CosineDecay(Schedule):
         self.warmup_target = None if warmup_target is None else _rate(warmup_target, "CosineDecay: warmup_target")
         self.warmup_steps = _positive(warmup_steps, "CosineDecay: warmup_steps") if warmup_steps else 0
 
-    def __call__(self, step):
+    def __call__(self, step: int) -> float:
         top = self.initial_learning_rate
         if self.warmup_target is not None:
             if step < self.warmup_steps:
@@ -143,14 +154,14 @@ class CosineDecay(Schedule):
         return top * ((1 - self.alpha) * 0.5 * (1 + math.cos(math.pi * done)) + self.alpha)
 
 
-def _rate(value, what):
+def _rate(value: Any, what: str) -> float:
     value = float(value)
     if not (math.isfinite(value) and value >= 0):
         raise ValueError(f"{what} must be finite and not negative, got {value}")
     return value
 
 
-def _positive(value, what):
+def _positive(value: Any, what: str) -> int:
     if int(value) != value or value < 1:
         raise ValueError(f"{what} must be a positive whole number, got {value}")
     return int(value)

@@ -1,8 +1,12 @@
 """The table that `Sequential.summary` prints: the letters and widths of Keras 3's."""
 
 import shutil
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from tinycnn.model import Sequential
 
 KERAS_CLASS = {
     "MaxPool2D": "MaxPooling2D",
@@ -13,7 +17,7 @@ KERAS_CLASS = {
 }
 
 
-def keras_class(layer):
+def keras_class(layer: object) -> str:
     """Class name that Keras gives this kind of layer.
 
     >>> class MaxPool2D: pass
@@ -24,7 +28,7 @@ def keras_class(layer):
     return KERAS_CLASS.get(name, name)
 
 
-def summary_text(model, line_length=None):
+def summary_text(model: "Sequential", line_length: int | None = None) -> str:
     """Layers, output shapes and parameter counts of a built model, as one string.
 
     Parameters
@@ -74,7 +78,7 @@ def summary_text(model, line_length=None):
     return "\n".join(lines) + "\n"
 
 
-def _memory(size):
+def _memory(size: float) -> str:
     """Bytes as a person reads them: ``_memory(1536)`` is ``1.50 KB``."""
     for unit in ("B", "KB", "MB", "GB"):
         if size < 1024:
@@ -83,12 +87,12 @@ def _memory(size):
     return f"{size:.2f} TB"
 
 
-def _rule(corners, columns):
-    left, bar, middle, right = corners
+def _rule(corners: str, columns: list[int]) -> str:
+    left, bar, middle, right = list(corners)
     return left + middle.join(bar * (width + 2) for width in columns) + right
 
 
-def _row(cells, columns, edge):
+def _row(cells: tuple[str, str, str], columns: list[int], edge: str) -> list[str]:
     wrapped = [_wrap(cell, width) for cell, width in zip(cells, columns, strict=True)]
     height = max(map(len, wrapped))
     lines = []
@@ -99,9 +103,9 @@ def _row(cells, columns, edge):
     return lines
 
 
-def _wrap(text, width):
+def _wrap(text: str, width: int) -> list[str]:
     """Greedy lines of whole words; a word longer than the line ends in an ellipsis."""
-    lines = []
+    lines: list[str] = []
     for word in text.split(" "):
         if lines and len(lines[-1]) + 1 + len(word) <= width:
             lines[-1] += " " + word

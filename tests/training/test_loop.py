@@ -217,8 +217,10 @@ NAN[7, 0, 0, 0] = np.nan
         ((IMAGES, LABELS), {"validation": (IMAGES, LABELS + 1)}, "validation: label 3"),
         ((IMAGES, LABELS), {"epochs": 0}, "epochs must be a positive int, got 0"),
         ((IMAGES, LABELS), {"batch_size": 1.5}, "batch_size must be a positive int, got 1.5"),
-        ((IMAGES, LABELS), {"optimizer": "adam"}, r"an object such as Adam\(1e-3\), got 'adam'"),
-        ((IMAGES, LABELS), {"loss": "mse"}, r"an object such as CrossEntropy\(\), got 'mse'"),
+        ((IMAGES, LABELS), {"optimizer": "adamw"}, r"an object such as Adam\(1e-3\), or one of adam, sgd; got 'adamw'"),
+        ((IMAGES, LABELS), {"optimizer": Adam}, r"an object, not a class: write optimizer=Adam\(\)"),
+        ((IMAGES, LABELS), {"loss": "hinge"}, r"an object such as CrossEntropy\(\), or one of .*; got 'hinge'"),
+        ((IMAGES, LABELS), {"loss": CrossEntropy}, r"an object, not a class: write loss=CrossEntropy\(\)"),
         ((IMAGES, LABELS), {"class_weight": "auto"}, "None, weights or 'balanced', got 'auto'"),
         ((IMAGES, LABELS), {"class_weight": [1, 2]}, "2 class weights for logits of 3"),
         ((IMAGES, LABELS * 0), {"class_weight": "balanced"}, "class weights for logits of 3"),
@@ -289,3 +291,13 @@ def test_ctrl_c_finishes_the_batch_and_returns(capsys):
 def test_a_learning_rate_schedule_is_recorded():
     history = fit(network(), spots(32), epochs=2, optimizer=SGD(lambda step: 0.1 / (1 + step)), verbose=0)
     assert history["learning_rate"] == [0.1 / 3, 0.1 / 5]
+
+
+def test_keras_names_stand_for_losses_and_optimizers():
+    results = []
+    for options in (
+        {"optimizer": "sgd", "loss": "sparse_categorical_crossentropy"},
+        {"optimizer": SGD(), "loss": CrossEntropy()},
+    ):
+        results.append(fit(network(), (IMAGES, LABELS), epochs=2, verbose=0, **options)["loss"])
+    assert results[0] == results[1]

@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinycnn import losses, optimizers
 from tinycnn.kernels import runtime
 from tinycnn.layers.base import positive_int
 from tinycnn.losses import Loss
-from tinycnn.optimizers import Adam, Optimizer
+from tinycnn.optimizers import Optimizer
 from tinycnn.training.batches import Data, Gatherer, augmented, check_images, split_pair
 from tinycnn.training.callbacks import Callback
 from tinycnn.training.checkpoint import load_checkpoint
 from tinycnn.training.history import History
 from tinycnn.training.interrupt import Interruption, gentle_interrupt
-from tinycnn.training.objective import ClassWeight, Objective, Totals, as_loss, weighted
+from tinycnn.training.objective import ClassWeight, Objective, Totals, weighted
 from tinycnn.training.prediction import mean_loss
 from tinycnn.training.progress import Progress
 
@@ -115,7 +116,7 @@ class Training:
         if self.model.first_nonfinite():
             self.not_finite(f"a parameter is NaN or infinite after epoch {self.epoch + 1}")
         logs = self.totals.means() | self.validate()
-        logs |= {"seconds": before + time.perf_counter() - began, "learning_rate": self.learning_rate}
+        logs |= {"seconds": before + time.perf_counter() - began, "learning_rate": self.optimizer.current_learning_rate}
         for key, value in logs.items():
             self.history[key].append(value)
         self.epoch, self.batch, self.order, self.totals = self.epoch + 1, 0, None, Totals()
@@ -158,8 +159,8 @@ class Training:
         else:
             where = f"it is first seen in {found.what} of layer {found.index} '{found.name}'"
         raise FloatingPointError(
-            f"{what}: {where}; try a learning rate below {self.learning_rate:g}, global_clipnorm in the optimizer, or "
-            "images scaled to 0..1"
+            f"{what}: {where}; try a learning rate below {self.optimizer.current_learning_rate:g}, global_clipnorm in "
+            "the optimizer, or images scaled to 0..1"
         )
 
     @property
@@ -171,12 +172,6 @@ class Training:
     def loss(self) -> Loss:
         """What training minimises, class weights and all."""
         return self.objective.loss
-
-    @property
-    def learning_rate(self) -> float:
-        """That of the optimizer's next step."""
-        rate = self.optimizer.learning_rate
-        return float(rate(self.optimizer.iterations) if callable(rate) else rate)
 
     @property
     def stop(self) -> bool:
@@ -271,7 +266,7 @@ def fit(
     data = split_pair(train, "train")
     if not model.built:
         model.build(data[0].shape[1:])
-    plain = as_loss(loss)
+    plain = losses.get(loss)
     objective, validator = Objective(weighted(plain, class_weight, data[1], model)), Objective(plain)
     held_out = None if validation is None else split_pair(validation, "validation")
     for pair, what, by in ((data, "train", objective), (held_out, "validation", validator)):
@@ -280,7 +275,17 @@ def fit(
             by.check(pair[1], model, what)
     rng = np.random.default_rng(int(model.rng.integers(2**63)) if seed is None else seed)
     training = Training(
-        model, as_optimizer(optimizer), objective, data, held_out, validator, batch_size, epochs, shuffle, augment, rng
+        model,
+        optimizers.get(optimizer),
+        objective,
+        data,
+        held_out,
+        validator,
+        batch_size,
+        epochs,
+        shuffle,
+        augment,
+        rng,
     )
     model.loss, model.stop_training = plain, False
     progress, asked = Progress(verbose), threading.Event()
@@ -302,12 +307,3 @@ def fit(
             training.interrupted = True
             progress.note(f"interrupted in epoch {training.epoch + 1} after {training.batch} batches")
     return training.history
-
-
-def as_optimizer(optimizer: Optimizer | str | None) -> Optimizer:
-    """The optimizer that `fit` was given, `Adam` if none."""
-    if optimizer is None:
-        return Adam()
-    if not isinstance(optimizer, Optimizer):
-        raise ValueError(f"optimizer must be an object such as Adam(1e-3), got {optimizer!r}")
-    return optimizer

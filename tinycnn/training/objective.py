@@ -100,15 +100,6 @@ class Objective:
         return self.loss.backward()
 
 
-def as_loss(loss: Loss | str | None) -> Loss:
-    """The loss that `fit` or `evaluate` was given, `CrossEntropy` if none."""
-    if loss is None:
-        return CrossEntropy()
-    if not isinstance(loss, Loss):
-        raise ValueError(f"loss must be an object such as CrossEntropy(), got {loss!r}")
-    return loss
-
-
 def weighted(loss: Loss, class_weight: ClassWeight, labels: np.ndarray, model: "Sequential") -> Loss:
     """`loss` with a weight for each class; "balanced" takes them from the labels.
 

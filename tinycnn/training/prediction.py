@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tinycnn import losses
 from tinycnn.data.dataset import Dataset
 from tinycnn.layers.base import positive_int
-from tinycnn.losses import CrossEntropy, Loss
+from tinycnn.losses import Loss
 from tinycnn.training.batches import Data, check_images, split_pair
-from tinycnn.training.objective import Objective, Totals, as_loss
+from tinycnn.training.objective import Objective, Totals
 
 if TYPE_CHECKING:
     from tinycnn.model import Sequential
@@ -41,7 +42,7 @@ def evaluate(model: "Sequential", data: Data, batch_size: int = 16, loss: Loss |
     images, targets = split_pair(data, "data")
     if not model.built:
         model.build(images.shape[1:])
-    objective = Objective(as_loss(loss or model.loss or CrossEntropy()))
+    objective = Objective(losses.get(loss or model.loss))
     check_images(images, model, "data")
     objective.check(targets, model, "data")
     return mean_loss(model, images, targets, positive_int(batch_size, "batch_size"), objective)

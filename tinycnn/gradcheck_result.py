@@ -1,0 +1,61 @@
+"""What a gradient check found, as a table."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class TensorCheck:
+    """One row of the table: what the check of one tensor found."""
+
+    name: str
+    shape: tuple[int, ...]
+    checked: int  # elements (exact mode) or directions (random mode) that were compared
+    skipped: int  # those left out because a kink lies within the smallest step
+    max_abs_error: float
+    max_rel_error: float
+    worst_index: tuple[int, ...] | None  # None in random mode: a direction has no index
+    analytic: float  # both gradients at the worst element or direction
+    numeric: float
+    largest_gradient: float
+    ok: bool
+
+
+@dataclass
+class GradcheckResult:
+    """What `gradcheck` returns; ``str(result)`` is the table.
+
+    `ok` says whether all is right, `table` holds a `TensorCheck` for the input and each parameter, `worst` is
+    the one with the largest relative error (wrong ones first), and `problems` lists in words what is wrong.
+    """
+
+    title: str
+    table: list[TensorCheck] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems
+
+    @property
+    def worst(self) -> TensorCheck | None:
+        return max(self.table, key=lambda row: (not row.ok, row.max_rel_error), default=None)
+
+    def __str__(self) -> str:
+        cells = [("tensor", "shape", "largest grad", "max abs error", "max rel error", "worst index", "skipped", "")]
+        for row in self.table:
+            cells.append(
+                (
+                    row.name,
+                    str(row.shape),
+                    f"{row.largest_gradient:.2e}",
+                    f"{row.max_abs_error:.2e}",
+                    f"{row.max_rel_error:.2e}",
+                    "-" if row.worst_index is None else str(row.worst_index),
+                    f"{row.skipped}/{row.skipped + row.checked}",
+                    "ok" if row.ok else "WRONG",
+                )
+            )
+        widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in cells]
+        verdict = "gradients agree" if self.ok else "\n".join(self.problems)
+        return "\n".join(line.rstrip() for line in [self.title, *lines, verdict])
