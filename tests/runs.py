@@ -54,3 +54,18 @@ def small_run(n=12, seed=0, synthetic=False):
         **environment(),
     }
     return report, test, probabilities, rng.random((n, 20, 24)).astype(np.float32)
+
+
+def cats_and_dogs():
+    """The report of a run on images of something else."""
+    labels = np.arange(8) % 2
+    scores = score_predictions(labels, np.eye(2)[[0, *labels[1:7], 0]], ["cat", "dog"])
+    counts = {"cat": 4, "dog": 4}
+    return small_run()[0] | {
+        "data": {"name": "pets", "sha256": "cd" * 32, "image_shape": [20, 24, 3], "class_names": ["cat", "dog"]}
+        | {"train": counts, "test": counts},
+        "class_weights": None,
+        "results": {"all 8 test images": scores | {"near_copies": 0}},
+        "audit": {"warnings": [], "near_copies": []},
+        "attention": {"randomization": {"dense": 0.5}},
+    }

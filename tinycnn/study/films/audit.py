@@ -291,7 +291,7 @@ def _copy_warnings(result):
             yield f"{repeated} {name} images repeat others of the same split"
     for pair in result.pairs:
         if result.labels[pair.a] != result.labels[pair.b]:
-            yield f"the same film in two classes: {result.paths[pair.a]} and {result.paths[pair.b]}"
+            yield f"the same image in two classes: {result.paths[pair.a]} and {result.paths[pair.b]}"
 
 
 def _shortcut_warnings(result):
