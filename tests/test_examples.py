@@ -18,6 +18,7 @@ from PIL import Image
 from runs import example_module
 
 from tinycnn.data import load_image_folder
+from tinycnn.study.experiment import Experiment
 from tinycnn.study.films.audit import audit
 
 ROOT = Path(__file__).parent.parent
@@ -207,7 +208,7 @@ def main(monkeypatch):
     return example_module("chest_xray").main
 
 
-def test_validation_divides_no_copies_and_no_known_patient(main, tmp_path, monkeypatch):
+def test_validation_divides_no_copies_and_no_known_patient(tmp_path, monkeypatch):
     films(tmp_path)
     for name in ("Covid", "Normal"):  # copies of one film
         (tmp_path / f"train/{name}/1.png").write_bytes((tmp_path / f"train/{name}/0.png").read_bytes())
@@ -215,7 +216,7 @@ def test_validation_divides_no_copies_and_no_known_patient(main, tmp_path, monke
     monkeypatch.setattr("tinycnn.study.cross_validation.known_patients", lambda _: known)
     data, found = load_image_folder(tmp_path, size=32), audit(tmp_path)
     for fraction in (0.3, 0.5):
-        parts = main.__globals__["split"](data, found, fraction)[:2]
+        parts = list(Experiment(None, data, found, str(tmp_path), 0.0).split(fraction).values())[:2]
         assert sum(map(len, parts)) == 12
         for name in ("Covid", "Normal"):
             together = {f"train/{name}/{i}.png" for i in (0, 1, 2, 4)}

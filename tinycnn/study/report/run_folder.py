@@ -1,54 +1,178 @@
 """From a trained model to a folder of results: pictures, ``report.json``, a model card and one HTML page."""
 
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from tinycnn.data.dataset import Dataset
 from tinycnn.files import plain, write_json
 from tinycnn.inside.saliency import grad_cam, inside_by_class, randomization_check
-from tinycnn.scores.calibration import reliability_curve
+from tinycnn.model import Sequential
+from tinycnn.scores.calibration import fit_temperature, reliability_curve
 from tinycnn.scores.plots import plot_confusion_matrix, plot_history, plot_reliability, plot_roc, plot_sample_grid
 from tinycnn.scores.roc import roc_curves
+from tinycnn.study.experiment import Experiment
 from tinycnn.study.films.lung_field import lung_field_mask
 from tinycnn.study.notices import NOTICE, SYNTHETIC
+from tinycnn.study.provenance import dataset_hash, environment
 from tinycnn.study.report.html import Picture, write_html_report
 from tinycnn.study.report.model_card import write_model_card
 from tinycnn.study.report.overlays import overlay, plot_overlays
-from tinycnn.study.report.scoring import mistakes
+from tinycnn.study.report.scoring import list_predictions, mistakes, of_chest_films
+from tinycnn.training.loop import History
 
 _CORRECT, _WRONG, _PAGE_WRONG = 4, 4, 12  # pictures: correct ones per class, mistakes, mistakes on the page
 
 
-def attention_maps(model, data, predictions, checked=16):
+def describe_run(
+    experiment: Experiment,
+    parts: Mapping[str, Dataset],
+    model: Sequential,
+    name: str,
+    settings: Mapping[str, Any],
+    class_weights: np.ndarray | None,
+    chest_films: bool,
+) -> dict[str, Any]:
+    """What ``report.json`` says of a run before its training.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    parts : mapping of str to Dataset
+        "train", maybe "validation", and "test".
+    model : Sequential
+        Built.
+    name : str
+        Of the network.
+    settings : mapping
+        Number of epochs, seed, ...
+    class_weights : ndarray, (classes,), or None
+    chest_films : bool
+        Whether the images are of chests: what they are called, and whether lungs are sought in them.
+
+    Returns
+    -------
+    dict
+        ``notice, synthetic, data, settings, class_weights, model, versions, machine, threads, audit, timing``.
+    """
+    train, path = parts["train"], experiment.path
+    data = {
+        "name": "chest_phantoms" if path is None else Path(path).resolve().name,
+        "synthetic": path is None,
+        "sha256": dataset_hash(*parts.values()),
+        "chest_films": chest_films,
+        "image_shape": train.images.shape[1:],
+        "class_names": train.class_names,
+        "skipped": experiment.data.skipped,
+    }
+    return {
+        "notice": NOTICE,
+        "synthetic": path is None,
+        "data": data | {name: part.counts() for name, part in parts.items()},
+        "settings": settings,
+        "class_weights": class_weights,
+        "model": {"name": name, "parameters": model.count_params, "layers": [repr(i) for i in model.layers]},
+        **environment(),
+        "audit": experiment.audit.to_dict(),
+        "timing": {"load_seconds": experiment.seconds},
+    }
+
+
+def finish_run(
+    experiment: Experiment,
+    report: Mapping[str, Any],
+    model: Sequential,
+    parts: Mapping[str, Dataset],
+    history: History,
+    scored: Mapping[str, Any],
+    probabilities: np.ndarray,
+    html: bool = True,
+) -> list[Path]:
+    """Look at where a trained network looks, and write everything that can be said of its run into ``options.out``.
+
+    Parameters
+    ----------
+    experiment, report, model, parts
+        As for `describe_run`, and what it returned.
+    history : History
+        What `fit` returned.
+    scored : dict
+    probabilities : ndarray, (test images, classes)
+        Of `scoring.score_model`.
+    html : bool
+        False leaves out the page.
+
+    Returns
+    -------
+    list of pathlib.Path
+        The files, as of `write_run_report`.
+    """
+    print("\nLooking at where it looks ...", flush=True)
+    test, validation, train_seconds = parts["test"], parts.get("validation"), sum(history["seconds"])
+    maps, attention = attention_maps(model, test, probabilities.argmax(axis=1), lungs=of_chest_films(report))
+    report = {
+        **report,
+        "settings": {"epochs": history.epochs, **report["settings"]},
+        "history": history,
+        "results": scored,
+        "attention": attention,
+        "predictions": list_predictions(test, probabilities),
+    }
+    if validation is not None:
+        logits = np.log(np.maximum(model.predict(validation), 1e-30))  # softmax turns these back into probabilities
+        report["temperature"] = fit_temperature(logits, validation.labels)
+    report["timing"] |= {
+        "train_seconds": train_seconds,
+        "images_per_second": len(parts["train"]) * history.epochs / train_seconds,
+        "total_seconds": experiment.seconds,
+    }
+    return write_run_report(experiment.options.out, report, test, probabilities, maps, html)
+
+
+def attention_maps(
+    model: Sequential, data: Dataset, predictions: Sequence[int] | np.ndarray, checked: int = 16, lungs: bool = True
+) -> tuple[np.ndarray, dict[str, Any]]:
     """Heat maps of what each image was called, how much of them lies in the lungs, and what they are worth.
 
     Parameters
     ----------
     model : Sequential
     data : Dataset
-        Chest films.
     predictions : sequence of int, shape (images,)
         The class that each map is to explain.
     checked : int
         Images, spread evenly, for the check with random weights.
+    lungs : bool
+        Whether to look for lungs: only chest films have them where `lung_field_mask` seeks them.
 
     Returns
     -------
     maps : ndarray of float32, shape (images, height, width)
         See `grad_cam`.
     attention : dict
-        ``inside_lungs`` of `inside_by_class` (by true class) and ``randomization`` of `randomization_check`.
+        ``inside_lungs`` of `inside_by_class` (by true class, with `lungs`) and ``randomization`` of
+        `randomization_check`.
     """
     maps = grad_cam(model, data.images, predictions)
     sample = np.unique(np.linspace(0, len(data) - 1, min(checked, len(data))).round().astype(int))
-    attention = {
-        "inside_lungs": inside_by_class(maps, lung_field_mask(data.images), data.labels, data.class_names),
-        "randomization": randomization_check(model, data.images[sample]),
-    }
+    attention = {"randomization": randomization_check(model, data.images[sample])}
+    if lungs:
+        masks = lung_field_mask(data.images)
+        attention["inside_lungs"] = inside_by_class(maps, masks, data.labels, data.class_names)
     return maps, attention
 
 
-def write_run_report(out, report, test, probabilities, maps, html=True):
+def write_run_report(
+    out: str | os.PathLike[str],
+    report: Mapping[str, Any],
+    test: Dataset,
+    probabilities: np.ndarray,
+    maps: np.ndarray,
+    html: bool = True,
+) -> list[Path]:
     """Write everything that can be said of a run.
 
     ``report.json``, ``MODEL_CARD.md``, ``curves.png``, ``confusion.png``, ``roc.png``, ``reliability.png``,
@@ -124,6 +248,6 @@ def write_run_report(out, report, test, probabilities, maps, html=True):
     return files
 
 
-def _side_by_side(image, heat):
+def _side_by_side(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
     """A film, and right of it the same under its heat map."""
     return np.concatenate([overlay(image[None], 0 * heat[None])[0], overlay(image[None], heat[None])[0]], axis=1)
