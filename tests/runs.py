@@ -4,6 +4,7 @@ import importlib.util
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from tinycnn.data import Dataset
 from tinycnn.study.notices import NOTICE
@@ -19,6 +20,21 @@ def example_module(name):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def films(folder, names=("Covid", "Normal"), broken=False):
+    """A data set in files, with one near-copy across the splits."""
+    rng = np.random.default_rng(0)
+    for split, n in (("train", 6), ("test", 3)):
+        for name in names:
+            (folder / split / name).mkdir(parents=True)
+            for i in range(n):
+                pixels = rng.integers(0, 256, (8, 8), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
+                Image.fromarray(pixels).save(folder / split / name / f"{i}.png")
+    (folder / f"test/{names[0]}/0.png").write_bytes((folder / f"train/{names[0]}/3.png").read_bytes())
+    if broken:
+        (folder / f"train/{names[1]}/broken.png").write_bytes(b"no image")
+    return folder
 
 
 def small_run(n=12, seed=0, synthetic=False):

@@ -140,7 +140,7 @@ def all_images(splits: Splits) -> Dataset:
 
 def cross_validate(
     predict: Callable[[np.ndarray, np.ndarray], ArrayLike],
-    labels: ArrayLike,
+    labels: Sequence[int] | np.ndarray,
     groups: Sequence[Hashable] | np.ndarray,
     k: int = 5,
     seed: int = 0,
@@ -190,7 +190,7 @@ def cross_validate(
     folds = grouped_kfold(groups, labels, k, seed)
     jobs = {f"{name}-{i}": {"train": train.tolist(), "test": test.tolist()} for i, (train, test) in enumerate(folds)}
     found = train_members(partial(_fold, predict), jobs, **options)
-    probabilities = None
+    probabilities = np.empty((len(labels), 0))
     for job, of_fold in zip(jobs.values(), found.values(), strict=True):
         of_fold = np.asarray(of_fold, np.float64)
         if of_fold.ndim != 2 or len(of_fold) != len(job["test"]):
@@ -198,7 +198,7 @@ def cross_validate(
                 f"predict must return one row of probabilities for each of {len(job['test'])} images, got shape "
                 f"{of_fold.shape}"
             )
-        if probabilities is None:
+        if not probabilities.size:
             probabilities = np.full((len(labels), of_fold.shape[1]), np.nan)
         probabilities[job["test"]] = of_fold
     return probabilities
@@ -209,7 +209,7 @@ def _fold(predict: Callable, job: Mapping[str, list[int]]) -> np.ndarray:
 
 
 def summarise(
-    labels: ArrayLike,
+    labels: Sequence[int] | np.ndarray,
     runs: ArrayLike | Sequence[ArrayLike],
     class_names: Sequence[str],
     groups: Sequence[Hashable] | np.ndarray | None = None,

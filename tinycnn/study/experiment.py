@@ -64,6 +64,12 @@ class Experiment:
         return SYNTHETIC if self.synthetic else NOTICE
 
     @property
+    def test(self) -> Dataset:
+        """The test images, which `load_audited` never leaves out."""
+        assert self.data.test is not None
+        return self.data.test
+
+    @property
     def train_groups(self) -> np.ndarray:
         """`groups` of the training images."""
         return self.groups[~self.audit.in_test]
@@ -90,7 +96,7 @@ class Experiment:
         ValueError
             As `grouped_holdout`.
         """
-        train, test = self.data.train, self.data.test
+        train, test = self.data.train, self.test
         if not validation_fraction:
             return {"train": train, "test": test}
         chosen, held_out = grouped_holdout(self.train_groups, train.labels, validation_fraction)
@@ -107,7 +113,7 @@ class Experiment:
 
     def score_lines(self, runs: np.ndarray | Sequence[np.ndarray]) -> dict[str, dict[str, Any]]:
         """`summarise` of each line, for probabilities (runs, test images, classes)."""
-        test, groups = self.data.test, self.groups[self.audit.in_test]
+        test, groups = self.test, self.groups[self.audit.in_test]
         return {
             line: summarise(test.labels[rows], np.asarray(runs)[:, rows], test.class_names, groups[rows])
             for line, rows in self.lines.items()

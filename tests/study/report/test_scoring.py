@@ -6,11 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tinycnn import files
 from tinycnn.data import Dataset
 from tinycnn.scores.intervals import bootstrap_interval
 from tinycnn.scores.metrics import f1_score
-from tinycnn.study import provenance
 from tinycnn.study.report import scoring
 
 NAMES = ("Covid", "Normal", "Viral Pneumonia")
@@ -130,28 +128,3 @@ def test_predictions_by_path():
     listed = scoring.list_predictions(test, np.eye(3)[[0, 1, 2, 1, 1, 0]])
     assert listed[3] == {"path": "test/3.png", "true": "Covid", "predicted": "Normal", "probabilities": [0.0, 1.0, 0.0]}
     assert len(scoring.list_predictions(Dataset(test.images, test.labels, NAMES), np.eye(3)[[0] * 6])) == 6
-
-
-def test_hash_follows_every_pixel_label_and_name():
-    data = dataset()
-    first = provenance.dataset_hash(data, None, data)
-    assert first == provenance.dataset_hash(dataset(), dataset()) and len(first) == 64
-    images = data.images.copy()
-    images[3, 1, 2, 0] ^= 1
-    others = [
-        Dataset(images, data.labels, NAMES),
-        Dataset(data.images, data.labels[::-1], NAMES),
-        Dataset(data.images, data.labels, ("a", "b", "c")),
-        Dataset(data.images.reshape(6, 5, 4, 1), data.labels, NAMES),
-    ]
-    hashes = {provenance.dataset_hash(other, data) for other in others} | {first}
-    assert len(hashes) == 5
-
-
-def test_environment_and_json(tmp_path):
-    found = provenance.environment()
-    assert found["versions"]["numpy"] == np.__version__
-    assert found["threads"] >= 1
-    files.write_json(tmp_path / "r.json", {"x": np.float32(0.5), "y": float("nan"), **found})
-    read = json.loads((tmp_path / "r.json").read_text())
-    assert read["x"] == 0.5 and read["y"] is None and read["versions"] == found["versions"]

@@ -216,17 +216,17 @@ def write_run_report(
     ]
     # A class without images, or with all of them, has no ROC curve.
     curves = roc_curves(labels, probabilities, names) if 0 not in np.bincount(labels, minlength=len(names)) else {}
-    charts = [
-        Picture(plot_history(report["history"], out / "curves.png", note=note), "Loss and accuracy of each epoch"),
-        Picture(plot_confusion_matrix(matrix, names, out / "confusion.png", note=note), "All test images"),
-    ]
+    charts = {
+        plot_history(report["history"], out / "curves.png", note=note): "Loss and accuracy of each epoch",
+        plot_confusion_matrix(matrix, names, out / "confusion.png", note=note): "All test images",
+    }
     if curves:
-        charts.append(Picture(plot_roc(curves, out / "roc.png", note=note), "Ranking by probability, all test images"))
+        charts[plot_roc(curves, out / "roc.png", note=note)] = "Ranking by probability, all test images"
     reliability = plot_reliability(reliability_curve(probabilities, labels), out / "reliability.png", note=note)
-    charts.append(Picture(reliability, "Whether the probabilities mean what they say, all test images"))
+    charts[reliability] = "Whether the probabilities mean what they say, all test images"
     sample = np.concatenate([right, wrong[:_WRONG]])
-    files = [picture.source for picture in charts]
-    files += [
+    files = [
+        *charts,
         plot_sample_grid(test.images, labels, names, out / "samples.png", probabilities=probabilities, note=note),
         plot_overlays(
             test.images[sample], maps[sample], [captions[i] for i in sample], out / "overlays.png", note=note
@@ -244,7 +244,8 @@ def write_run_report(
             heading: [Picture(_side_by_side(test.images[i], maps[i]), captions[i]) for i in chosen]
             for heading, chosen in galleries.items()
         }
-        files.append(write_html_report(out / "report.html", report, charts, pictures))
+        figures = [Picture(*chart) for chart in charts.items()]
+        files.append(write_html_report(out / "report.html", report, figures, pictures))
     return files
 
 

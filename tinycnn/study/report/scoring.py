@@ -22,7 +22,7 @@ from tinycnn.study.films.known_sets import chest_class_names
 
 
 def score_predictions(
-    labels: ArrayLike,
+    labels: Sequence[int] | np.ndarray,
     probabilities: ArrayLike,
     class_names: Sequence[str],
     groups: Sequence[Hashable] | np.ndarray | None = None,
@@ -62,36 +62,36 @@ def score_predictions(
     >>> scores["correct"], scores["confusion_matrix"], scores["classes"]["Covid"]["auc"]
     (2, [[1, 1], [0, 1]], 1.0)
     """
-    labels, (probabilities,) = labels_and_runs(labels, [probabilities], class_names)
-    groups = np.arange(len(labels)) if groups is None else np.asarray(groups)
-    predicted = probabilities.argmax(axis=1)
-    correct = int((predicted == labels).sum())
-    classes = sensitivity_specificity(labels, predicted, class_names)
+    truth, (rows, *_) = labels_and_runs(labels, [probabilities], class_names)
+    groups = np.arange(len(truth)) if groups is None else np.asarray(groups)
+    predicted = rows.argmax(axis=1)
+    correct = int((predicted == truth).sum())
+    classes = sensitivity_specificity(truth, predicted, class_names)
     size = effective_size(groups)
-    matrices = confusion_matrices(labels, predicted[None], len(class_names))
-    areas = roc_auc(labels, probabilities, average=None)
+    matrices = confusion_matrices(truth, predicted[None], len(class_names))
+    areas = roc_auc(truth, rows, average=None)
     for row, area in zip(classes.values(), areas, strict=True):
         row["auc"] = float(area)
     return plain(
         {
-            "images": len(labels),
+            "images": len(truth),
             "correct": correct,
-            "accuracy": accuracy(labels, predicted),
-            "accuracy_interval": wilson_interval(correct / len(labels) * size, size),
-            "balanced_accuracy": balanced_accuracy(labels, predicted),
+            "accuracy": accuracy(truth, predicted),
+            "accuracy_interval": wilson_interval(correct / len(truth) * size, size),
+            "balanced_accuracy": balanced_accuracy(truth, predicted),
             "macro_f1": macro_f1(matrices)[0],
-            "macro_f1_interval": macro_f1_interval(labels, predicted[None], len(class_names), groups, seed),
-            "brier": brier_score(probabilities, labels),
-            "calibration_error": expected_calibration_error(probabilities, labels),
+            "macro_f1_interval": macro_f1_interval(truth, predicted[None], len(class_names), groups, seed),
+            "brier": brier_score(rows, truth),
+            "calibration_error": expected_calibration_error(rows, truth),
             "confusion_matrix": matrices[0],
-            "report": classification_report(labels, predicted, class_names, output_dict=True),
+            "report": classification_report(truth, predicted, class_names, output_dict=True),
             "classes": classes,
         }
     )
 
 
 def labels_and_runs(
-    labels: ArrayLike, runs: ArrayLike | Sequence[ArrayLike], class_names: Sequence[str]
+    labels: Sequence[int] | np.ndarray, runs: ArrayLike | Sequence[ArrayLike], class_names: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Labels (images,) and the probabilities (runs, images, classes) of one or several runs, checked.
 
@@ -100,14 +100,14 @@ def labels_and_runs(
     ValueError
         If a label has no name, or the shapes do not fit.
     """
-    labels, runs = label_vector(labels, "labels", len(class_names)), np.asarray(runs, np.float64)
+    truth, runs = np.asarray(label_vector(labels, "labels", len(class_names))), np.asarray(runs, np.float64)
     runs = runs[None] if runs.ndim == 2 else runs
-    if runs.ndim != 3 or runs.shape[1:] != (len(labels), len(class_names)):
+    if runs.ndim != 3 or runs.shape[1:] != (len(truth), len(class_names)):
         raise ValueError(
-            f"{len(labels)} labels and {len(class_names)} classes need probabilities of shape "
-            f"({len(labels)}, {len(class_names)}), got {runs.shape[1:]}"
+            f"{len(truth)} labels and {len(class_names)} classes need probabilities of shape "
+            f"({len(truth)}, {len(class_names)}), got {runs.shape[1:]}"
         )
-    return labels, runs
+    return truth, runs
 
 
 def confusion_matrices(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:

@@ -11,12 +11,12 @@ class Table(NamedTuple):
     Attributes
     ----------
     heads : sequence of str
-    rows : list of sequences
+    rows : sequence of sequences
         As many cells each as there are headings: texts and numbers; None shows as a dash.
     """
 
     heads: Sequence[str]
-    rows: list[Sequence[Any]]
+    rows: Sequence[Sequence[Any]]
 
 
 class Marked(str):
