@@ -13,7 +13,7 @@ from tinycnn.study.command_line import answer, at_least, example_parser
 from tinycnn.study.experiment import begin, checkpoint_to_resume
 from tinycnn.study.films.known_sets import chest_class_names
 from tinycnn.study.report import scoring, tables
-from tinycnn.study.report.run_folder import describe_run, finish_run
+from tinycnn.study.report.run_folder import describe_images, report_run
 from tinycnn.training.callbacks import Checkpoint, CSVLogger
 
 
@@ -29,11 +29,11 @@ def run(options):
     weights = balanced_class_weights(train.labels) if options.class_weight else None
     settings = study.settings("batch_size", "size", "seed", "class_weight", "validation_fraction")
     chest = chest_class_names(train.class_names) if options.chest is None else options.chest
-    report = describe_run(study, parts, model, "report_cnn", settings, weights, chest)
-    model.metadata = {"class_names": train.class_names, **settings, "data_sha256": report["data"]["sha256"]}
+    data = describe_images(study, parts, chest)
+    model.metadata = {"class_names": train.class_names, **settings, "data_sha256": data["sha256"]}
     print()
     model.summary()
-    print(f"\n{tables.as_text(tables.images_table(report['data'], weights))}\n")
+    print(f"\n{tables.as_text(tables.images_table(data, weights))}\n")
 
     checkpoint = Checkpoint(options.out / "checkpoint.npz", every=options.checkpoint_every)
     history = model.fit(
@@ -57,7 +57,9 @@ def run(options):
     print(f"{tables.as_text(tables.matrix_table(matrix, test.class_names))}\n")
     print(f"{tables.as_text(tables.results_table(scored))}\n\n{scoring.leak_text(scored)}\n{study.note}")
 
-    files = finish_run(study, report, model, parts, history, scored, probabilities, html=not options.no_html)
+    report = {"data": data, "settings": {"epochs": history.epochs, **settings}, "class_weights": weights}
+    report |= {"model": "report_cnn", "history": history, "results": scored}
+    files = report_run(study, report, model, parts, probabilities, html=not options.no_html)
     print(f"Saved in {options.out}: model.npz, history.csv, {', '.join(path.name for path in files)}")
     if options.keep_checkpoint:
         print(

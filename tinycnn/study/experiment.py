@@ -37,6 +37,8 @@ class Experiment:
         Where the images lie; None for synthetic ones.
     began : float
         `time.perf_counter` at the start.
+    loaded : float
+        Seconds until the images were there.
     groups : ndarray of int, (images,)
         What no split may divide, training images first: `undivided_groups`.
     lines : dict of str to ndarray of int
@@ -50,6 +52,7 @@ class Experiment:
     began: float
 
     def __post_init__(self) -> None:
+        self.loaded = self.seconds
         self.groups, self._patients = undivided_groups(self.audit)
         self.lines = evaluation_lines(self.audit.groups, self.audit.in_test, self._patients)
 

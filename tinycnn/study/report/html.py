@@ -4,7 +4,7 @@ import base64
 import os
 import struct
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinycnn.files import atomic_write
-from tinycnn.study.films.known_sets import known_issues
 from tinycnn.study.report import tables
-from tinycnn.study.report.scoring import leak_text, of_chest_films, total_counts
-from tinycnn.study.report.tables import Marked, Table, as_html, decimals
+from tinycnn.study.report.scoring import of_chest_films
+from tinycnn.study.report.sections import Folded, sections
+from tinycnn.study.report.tables import Table, as_html
 
 
 class Picture(NamedTuple):
@@ -76,16 +76,15 @@ def write_html_report(
     if not report.get("results"):
         raise ValueError("the report holds no results; score_predictions gives them")
     title = f"{'Chest X-ray' if of_chest_films(report) else 'Image'} classification with tinycnn"
-    body = [f"<header><h1>{title}</h1>{_banner(report)}</header>", _headline(report)]
-    for name, scores in report["results"].items():
-        body.append(_section(f"Results: {name}", _scores(scores)))
-    if figures:
-        body.append(_section("Charts", f'<div class="charts">{"".join(map(_figure, figures))}</div>'))
-    for name, pictures in (galleries or {}).items():
+    body = [f"<header><h1>{title}</h1>{_banner(report)}</header>", f"<section>{_cards(report)}</section>"]
+    for name, kind, pictures in (
+        ("Charts", "charts", figures),
+        *((name, "gallery", pictures) for name, pictures in (galleries or {}).items()),
+    ):
         if pictures:
-            body.append(_section(name, f'<div class="gallery">{"".join(map(_figure, pictures))}</div>'))
-    body += [_attention(report.get("attention")), _problems(report), _data(report), _run(report)]
-    html = _PAGE.replace("{title}", title).replace("{body}", "\n".join(part for part in body if part))
+            body.append(_section(name, f'<div class="{kind}">{"".join(map(_figure, pictures))}</div>'))
+    body += [_section(heading, "".join(map(_block, blocks))) for heading, blocks in sections(report)]
+    html = _PAGE.replace("{title}", title).replace("{body}", "\n".join(body))
     with atomic_write(path) as temporary:
         temporary.write_text(html, encoding="utf-8")
     return Path(path)
@@ -125,7 +124,7 @@ def _banner(report: Mapping[str, Any]) -> str:
     return text
 
 
-def _headline(report: Mapping[str, Any]) -> str:
+def _cards(report: Mapping[str, Any]) -> str:
     cards = []
     for name, images, correct, *rates in tables.results_table(report["results"]).rows:
         for value, interval, words in (
@@ -134,93 +133,21 @@ def _headline(report: Mapping[str, Any]) -> str:
         ):
             text = f'<p class="big">{value}</p><p>{words} <span class="whole">{interval}</span></p>'
             cards.append(f'<div class="card">{text}</div>')
-    note = f"<p>{escape(leak_text(report['results']))}</p>" if report.get("audit") else ""
-    note += (
-        "<p>Intervals tell what another test set of this size might have given (Wilson for shares, bootstrap for F1); "
-        "they know nothing of another seed or another source of images.</p>"
-    )
-    return f'<section><div class="cards">{"".join(cards)}</div>{note}</section>'
-
-
-def _scores(scores: Mapping[str, Any]) -> str:
-    heads, rows = tables.matrix_table(scores["confusion_matrix"], scores["classes"])
-    shares = []
-    for i, (name, *counts) in enumerate(rows):
-        cells = [f"{count} ({count / sum(counts):.0%})" if sum(counts) else str(count) for count in counts]
-        shares.append((name, *cells[:i], Marked(cells[i]), *cells[i + 1 :]))
-    return (
-        f"{as_html(tables.class_table(scores))}<p>Balanced accuracy {decimals(scores['balanced_accuracy'])}. "
-        f"Probabilities: Brier score {decimals(scores['brier'])} (0 is perfect, 2 the worst), calibration error "
-        f"{decimals(scores['calibration_error'])}.</p>{as_html(Table(heads, shares))}"
-    )
-
-
-def _attention(attention: Mapping[str, Any] | None) -> str:
-    text, attention = "", attention or {}
-    if attention.get("inside_lungs"):
-        text += (
-            "<p>Share of the Grad-CAM heat within a rough outline of the lungs. About the lungs' share of the area, "
-        )
-        text += "or less, means that the network looks elsewhere as much as there.</p>"
-        text += as_html(tables.lungs_table(attention["inside_lungs"]))
-    if attention.get("randomization"):
-        rows = [(name, f"{value:.2f}") for name, value in attention["randomization"].items()]
-        text += "<p>Rank correlation of the heat maps with those of a network whose weights are random from the output "
-        text += "down to this layer. Heat maps that show what was learnt fall well below 1.</p>"
-        text += as_html(Table(("random down to", "correlation"), rows))
-    return _section("Where the network looks", text)
-
-
-def _problems(report: Mapping[str, Any]) -> str:
-    audit = report.get("audit") or {"warnings": [], "near_copies": []}
-    issues = known_issues(total_counts(report["data"])) if "data" in report else ()
-    if not issues and "audit" not in report:
-        return ""
-    text = f"<p>On record for this public data set:</p>{_list(issues)}" if issues else ""
-    text += f"<p>Found by the audit of the images:</p>{_list(audit['warnings'])}" if audit["warnings"] else ""
-    text = text or "<p>The audit found nothing.</p>"
-    if audit["near_copies"]:
-        pairs = [(p["a"], p["b"], p["kind"], decimals(p["correlation"])) for p in audit["near_copies"]]
-        table = Table(("image", "the same as", "kind", "correlation"), pairs)
-        text += _folded(f"{len(pairs)} pairs of near-copies", as_html(table, "long"))
-    return _section("What is wrong with the data", text)
-
-
-def _data(report: Mapping[str, Any]) -> str:
-    data = report.get("data")
-    if not data:
-        return ""
-    text = as_html(tables.images_table(data, report.get("class_weights")))
-    shape = " x ".join(map(str, data["image_shape"]))
-    text += f"<p>{escape(str(data['name']))}; images of {shape}; SHA-256 of images and labels "
-    text += f"<code>{escape(data['sha256'])}</code></p>"
-    if data.get("skipped"):
-        text += f"<p>Left out as unreadable:</p>{_list(': '.join(bad) for bad in data['skipped'])}"
-    return _section("Data", text)
-
-
-def _run(report: Mapping[str, Any]) -> str:
-    run = tables.run_table(report)
-    text = as_html(run, "long") if run.rows else ""
-    history = {key.replace("_", " "): values for key, values in report.get("history", {}).items() if values}
-    if history:
-        epochs = [
-            (i, *(f"{value:.4g}" for value in row)) for i, row in enumerate(zip(*history.values(), strict=True), 1)
-        ]
-        text += _folded("Every epoch", as_html(Table(("epoch", *history), epochs)))
-    return _section("The run", text)
+    return f'<div class="cards">{"".join(cards)}</div>'
 
 
 def _section(heading: str, content: str) -> str:
-    return f"<section><h2>{escape(heading)}</h2>{content}</section>" if content else ""
+    return f"<section><h2>{escape(heading)}</h2>{content}</section>"
 
 
-def _folded(summary: str, content: str) -> str:
-    return f"<details><summary>{escape(summary)}</summary>{content}</details>"
-
-
-def _list(texts: Iterable[str]) -> str:
-    return f"<ul>{''.join(f'<li>{escape(text)}</li>' for text in texts)}</ul>"
+def _block(block: str | list[str] | Table | Folded) -> str:
+    if isinstance(block, str):
+        return f"<p>{escape(block)}</p>"
+    if isinstance(block, list):
+        return f"<ul>{''.join(f'<li>{escape(text)}</li>' for text in block)}</ul>"
+    if isinstance(block, Table):
+        return as_html(block)
+    return f"<details><summary>{escape(block.summary)}</summary>{as_html(block.table)}</details>"
 
 
 def _figure(picture: Picture) -> str:
@@ -266,8 +193,8 @@ p { margin: .5rem 0; }
 table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .8rem .3rem 0; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th { color: var(--faint); font-weight: 600; }
-th:first-child, td:first-child, .long :is(th, td) { text-align: left; }
-.long td { white-space: normal; overflow-wrap: anywhere; }
+th:first-child, td:first-child, td.text { text-align: left; }
+td.text { white-space: normal; overflow-wrap: anywhere; }
 td.marked { background: var(--mark); font-weight: 650; }
 th + th, td + td { padding-left: .8rem; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(20rem, 100%), 1fr)); gap: 1rem; }

@@ -22,72 +22,38 @@ from tinycnn.study.report.html import Picture, write_html_report
 from tinycnn.study.report.model_card import write_model_card
 from tinycnn.study.report.overlays import overlay, plot_overlays
 from tinycnn.study.report.scoring import list_predictions, mistakes, of_chest_films
-from tinycnn.training.loop import History
 
 _CORRECT, _WRONG, _PAGE_WRONG = 4, 4, 12  # pictures: correct ones per class, mistakes, mistakes on the page
 
 
-def describe_run(
-    experiment: Experiment,
-    parts: Mapping[str, Dataset],
-    model: Sequential,
-    name: str,
-    settings: Mapping[str, Any],
-    class_weights: np.ndarray | None,
-    chest_films: bool,
-) -> dict[str, Any]:
-    """What ``report.json`` says of a run before its training.
+def describe_images(experiment: Experiment, parts: Mapping[str, Dataset], chest_films: bool) -> dict[str, Any]:
+    """What ``report.json`` says of the images: name, hash, shape, classes, and how many of each class in each part.
 
     Parameters
     ----------
     experiment : Experiment
     parts : mapping of str to Dataset
         "train", maybe "validation", and "test".
-    model : Sequential
-        Built.
-    name : str
-        Of the network.
-    settings : mapping
-        Number of epochs, seed, ...
-    class_weights : ndarray, (classes,), or None
     chest_films : bool
         Whether the images are of chests: what they are called, and whether lungs are sought in them.
-
-    Returns
-    -------
-    dict
-        ``notice, synthetic, data, settings, class_weights, model, versions, machine, threads, audit, timing``.
     """
-    train, path = parts["train"], experiment.path
-    data = {
+    path, train = experiment.path, parts["train"]
+    return {
         "name": "chest_phantoms" if path is None else Path(path).resolve().name,
-        "synthetic": path is None,
+        "synthetic": experiment.synthetic,
         "sha256": dataset_hash(*parts.values()),
         "chest_films": chest_films,
         "image_shape": train.images.shape[1:],
         "class_names": train.class_names,
         "skipped": experiment.data.skipped,
-    }
-    return {
-        "notice": NOTICE,
-        "synthetic": path is None,
-        "data": data | {name: part.counts() for name, part in parts.items()},
-        "settings": settings,
-        "class_weights": class_weights,
-        "model": {"name": name, "parameters": model.count_params, "layers": [repr(i) for i in model.layers]},
-        **environment(),
-        "audit": experiment.audit.to_dict(),
-        "timing": {"load_seconds": experiment.seconds},
-    }
+    } | {name: part.counts() for name, part in parts.items()}
 
 
-def finish_run(
+def report_run(
     experiment: Experiment,
     report: Mapping[str, Any],
     model: Sequential,
     parts: Mapping[str, Dataset],
-    history: History,
-    scored: Mapping[str, Any],
     probabilities: np.ndarray,
     html: bool = True,
 ) -> list[Path]:
@@ -95,13 +61,15 @@ def finish_run(
 
     Parameters
     ----------
-    experiment, report, model, parts
-        As for `describe_run`, and what it returned.
-    history : History
-        What `fit` returned.
-    scored : dict
+    experiment : Experiment
+    report : dict
+        With ``data`` of `describe_images`, ``settings``, ``class_weights``, ``model`` (its name), ``history`` of `fit`
+        and ``results`` of `score_model`.
+    model : Sequential
+    parts : mapping of str to Dataset
+        As for `describe_images`; on validation images the temperature is fitted.
     probabilities : ndarray, (test images, classes)
-        Of `scoring.score_model`.
+        Of `score_model`.
     html : bool
         False leaves out the page.
 
@@ -111,20 +79,25 @@ def finish_run(
         The files, as of `write_run_report`.
     """
     print("\nLooking at where it looks ...", flush=True)
-    test, validation, train_seconds = parts["test"], parts.get("validation"), sum(history["seconds"])
+    test, validation, history = parts["test"], parts.get("validation"), report["history"]
     maps, attention = attention_maps(model, test, probabilities.argmax(axis=1), lungs=of_chest_films(report))
+    layers = [repr(layer) for layer in model.layers]
     report = {
+        "notice": NOTICE,
+        "synthetic": experiment.synthetic,
         **report,
-        "settings": {"epochs": history.epochs, **report["settings"]},
-        "history": history,
-        "results": scored,
+        "model": {"name": report["model"], "parameters": model.count_params, "layers": layers},
+        **environment(),
+        "audit": experiment.audit.to_dict(),
         "attention": attention,
         "predictions": list_predictions(test, probabilities),
     }
     if validation is not None:
         logits = np.log(np.maximum(model.predict(validation), 1e-30))  # softmax turns these back into probabilities
         report["temperature"] = fit_temperature(logits, validation.labels)
-    report["timing"] |= {
+    train_seconds = sum(history["seconds"])
+    report["timing"] = {
+        "load_seconds": experiment.loaded,
         "train_seconds": train_seconds,
         "images_per_second": len(parts["train"]) * history.epochs / train_seconds,
         "total_seconds": experiment.seconds,

@@ -23,6 +23,9 @@ class Marked(str):
     """A cell that the page emphasises."""
 
 
+_LONG = 24  # letters of a cell: no number, but a path or a sentence
+
+
 def results_table(results: Mapping[str, Mapping[str, Any]]) -> Table:
     """The main numbers of several sets of images.
 
@@ -68,7 +71,11 @@ def matrix_table(matrix: Sequence[Sequence[int]], class_names: Iterable[str]) ->
     Normal                2      18
     """
     names = list(class_names)
-    return Table(("true \\ predicted", *names), [(name, *row) for name, row in zip(names, matrix, strict=True)])
+    rows = [
+        (name, *(Marked(count) if i == j else count for j, count in enumerate(row)))
+        for i, (name, row) in enumerate(zip(names, matrix, strict=True))
+    ]
+    return Table(("true \\ predicted", *names), rows)
 
 
 def images_table(data: Mapping[str, Any], weights: Sequence[float] | None) -> Table:
@@ -164,13 +171,14 @@ def markdown_text(value: Any) -> str:
     return "".join(f"\\{c}" if c in "\\|*_`<>[]&#~$" else c for c in one_line(value))
 
 
-def as_html(table: Table, kind: str = "") -> str:
-    """A table for the page; a `kind` of "long" lets its cells break anywhere."""
+def as_html(table: Table) -> str:
+    """A table for the page, in which long cells may break anywhere."""
     heads = "".join(f'<th scope="col">{escape(one_line(name))}</th>' for name in table.heads)
     rows = "".join(f"<tr>{''.join(map(_html_cell, row))}</tr>" for row in table.rows)
-    return f'<div class="wide"><table class="{kind}"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
+    return f'<div class="wide"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
 
 
 def _html_cell(value: Any) -> str:
-    kind = ' class="marked"' if isinstance(value, Marked) else ""
-    return f"<td{kind}>{escape(one_line(value))}</td>"
+    text = one_line(value)
+    kind = ' class="marked"' if isinstance(value, Marked) else ' class="text"' if len(text) > _LONG else ""
+    return f"<td{kind}>{escape(text)}</td>"
