@@ -4,6 +4,7 @@ import importlib.util
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from tinycnn.data import Dataset
@@ -20,6 +21,14 @@ def example_module(name):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def whole_run(example, out, *options):
+    """The folder `out` after a run of the example on synthetic images."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("TINYCNN_DATA", raising=False)
+        assert example.main([*options, "--out", str(out)]) == 0
+    return out
 
 
 def films(folder, names=("Covid", "Normal"), broken=False):

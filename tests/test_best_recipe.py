@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from PIL import Image
-from runs import example_module
+from runs import example_module, whole_run
 
 from tinycnn.data import Dataset, Splits
 from tinycnn.ensemble import Ensemble
@@ -32,11 +32,7 @@ def no_data(monkeypatch):
 @pytest.fixture(scope="module")
 def finished(example, tmp_path_factory):
     """Folder of one whole run."""
-    out = tmp_path_factory.mktemp("run")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("TINYCNN_DATA", raising=False)
-        assert example.main([*SMALL, "--cross-validate", "train", "all", "--out", str(out)]) == 0
-    return out
+    return whole_run(example, tmp_path_factory.mktemp("run"), *SMALL, "--cross-validate", "train", "all")
 
 
 @pytest.fixture

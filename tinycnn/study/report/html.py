@@ -13,7 +13,7 @@ import numpy as np
 
 from tinycnn.files import atomic_write
 from tinycnn.study.report import tables
-from tinycnn.study.report.scoring import of_chest_films
+from tinycnn.study.report.scoring import leak_text, of_chest_films
 from tinycnn.study.report.sections import Folded, sections
 from tinycnn.study.report.tables import Table, as_html
 
@@ -133,7 +133,8 @@ def _cards(report: Mapping[str, Any]) -> str:
         ):
             text = f'<p class="big">{value}</p><p>{words} <span class="whole">{interval}</span></p>'
             cards.append(f'<div class="card">{text}</div>')
-    return f'<div class="cards">{"".join(cards)}</div>'
+    leaks = f"<p>{escape(leak_text(report['results']))}</p>" if report.get("audit") else ""
+    return f'<div class="cards">{"".join(cards)}</div>{leaks}'
 
 
 def _section(heading: str, content: str) -> str:

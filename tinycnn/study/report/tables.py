@@ -172,13 +172,14 @@ def markdown_text(value: Any) -> str:
 
 
 def as_html(table: Table) -> str:
-    """A table for the page, in which long cells may break anywhere."""
+    """A table for the page; a column with a long cell stands to the left and may break anywhere."""
+    columns = zip(*table.rows, strict=True) if table.rows else ()
+    texts = [max(len(one_line(cell)) for cell in column) > _LONG for column in columns]
     heads = "".join(f'<th scope="col">{escape(one_line(name))}</th>' for name in table.heads)
-    rows = "".join(f"<tr>{''.join(map(_html_cell, row))}</tr>" for row in table.rows)
+    rows = "".join(f"<tr>{''.join(map(_html_cell, row, texts))}</tr>" for row in table.rows)
     return f'<div class="wide"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
 
 
-def _html_cell(value: Any) -> str:
-    text = one_line(value)
-    kind = ' class="marked"' if isinstance(value, Marked) else ' class="text"' if len(text) > _LONG else ""
-    return f"<td{kind}>{escape(text)}</td>"
+def _html_cell(value: Any, text: bool) -> str:
+    kind = ' class="marked"' if isinstance(value, Marked) else ' class="text"' if text else ""
+    return f"<td{kind}>{escape(one_line(value))}</td>"
