@@ -11,7 +11,6 @@ import json
 import sys
 import time
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
@@ -25,11 +24,13 @@ from tinycnn.model import Sequential
 from tinycnn.models.autoencoder import add_noise, denoise, denoising_autoencoder, fit_autoencoder
 from tinycnn.scores import plots
 from tinycnn.scores.metrics import classification_report
-from tinycnn.study import cross_validation, notices, provenance
+from tinycnn.study import cross_validation
 from tinycnn.study.baselines import LogisticRegression, header_numbers, majority_class, thumbnails
-from tinycnn.study.command_line import add_executor, answer, at_least, example_parser, executor_of, load_audited, teller
+from tinycnn.study.command_line import add_executor, answer, at_least, example_parser
+from tinycnn.study.experiment import begin
 from tinycnn.study.films.known_sets import known_patients
-from tinycnn.study.notices import SYNTHETIC
+from tinycnn.study.provenance import dataset_hash
+from tinycnn.study.report.tables import Table, as_text, decimals
 
 NAMES = {"A": "A: denoised, no class weights", "B": "B: class weights"}
 # The student report's own tables, one run on the 66 test images: precision, recall, F1; of A the accuracy only.
@@ -44,185 +45,6 @@ REPORTED = {
 }
 PARTS = ("baselines", "A", "B", "folds")
 BATCH = 16
-EXAMPLES = """\
-examples:
-  python examples/reproduce_report.py --size 64 --epochs 3 --seeds 2 --phantoms 20
-      synthetic images, a minute or two: see everything work without any data
-  python examples/reproduce_report.py --data Covid19-dataset.zip
-      both models, 5 seeds and 5 folds at full size; the same command after a stop goes on where it was
-  python examples/reproduce_report.py --data FOLDER --only baselines B
-      a part of it
-
-exit codes: 0 done, 2 a wrong option, file or folder, 130 stopped by Ctrl-C"""
-
-
-def main(arguments=None):
-    """Run the example; returns the exit code."""
-    options = parse(arguments)
-    stopped = f"the same command goes on with the members that {options.out} does not yet hold"
-    return answer(run, options, stopped, memory=f"--executor 1 or --size {options.size // 2}")
-
-
-def parse(arguments):
-    """The command line as a namespace."""
-    parser = example_parser(__doc__, EXAMPLES)
-    add = parser.add_argument
-    add("--seeds", type=at_least(1), default=5, metavar="N", help="runs of each model, seeds 0 to N-1 (5)")
-    add("--epochs", type=at_least(1), default=10, metavar="N", help="passes of a classifier over the images (10)")
-    add("--size", type=at_least(16), default=256, metavar="N", help="images become N x N pixels, a multiple of 4 (256)")
-    add("--folds", type=at_least(2), default=5, metavar="K", help="of the grouped cross-validation (5)")
-    add("--noise", type=at_least(0, 1, float), default=0.1, metavar="L", help="the autoencoder's noise, 0 to 1 (0.1)")
-    add("--denoise-epochs", type=at_least(1), default=5, metavar="N", help="passes of the autoencoder (5)")
-    add("--only", nargs="+", choices=PARTS, default=PARTS, help="parts to run (all); folds are of A and B")
-    add("--out", type=Path, default=Path("runs/reproduce_report"), metavar="DIR", help="(runs/reproduce_report)")
-    add_executor(parser)
-    options = parser.parse_args(arguments)
-    if options.size % 4:
-        parser.error(f"--size must be a multiple of 4, got {options.size}")
-    if options.only == ["folds"]:
-        parser.error("--only folds: name A, B or both too, for the folds are of these")
-    return options
-
-
-def run(options):
-    """Load, train whatever is missing, score, save; returns the exit code."""
-    began = time.perf_counter()
-    options.executor = executor_of(options.executor)
-    print(f"tinycnn {tinycnn.__version__}: the report's two models, reproduced. {notices.NOTICE}")
-    data, found, path = load_audited(options, options.size)
-    synthetic = path is None
-    settings = {key: getattr(options, key) for key in ("epochs", "size", "noise", "denoise_epochs", "folds")}
-    settings["data_sha256"] = provenance.dataset_hash(data.train, data.test)
-    groups, patients = cross_validation.undivided_groups(found)
-    lines = cross_validation.evaluation_lines(found.groups, found.in_test, patients)
-    everything = cross_validation.all_images(data)
-    if {"baselines", "folds"} & set(options.only):
-        grouped_kfold(groups, everything.labels, options.folds)  # refuses too few images, before anything is trained
-    keep_settings(options.out, settings)
-    crossed = f"{len(everything)} cross-validated, {options.folds} folds that divide no copies and no known patient"
-    print(f"\nTest images: {', '.join(lines)}." + ("  Nothing is known of the patients." if patients is None else ""))
-
-    table = {line: {} for line in (*lines, crossed)}
-
-    def score(name, on_test, on_all):
-        if on_test is not None:
-            for line, rows in lines.items():
-                labels, runs = data.test.labels[rows], np.asarray(on_test)[:, rows]
-                table[line][name] = cross_validation.summarise(
-                    labels, runs, everything.class_names, groups[found.in_test][rows]
-                )
-        if on_all is not None:
-            table[crossed][name] = cross_validation.summarise(everything.labels, on_all, everything.class_names, groups)
-
-    if "baselines" in options.only:
-        for name, predict in baselines(everything, found).items():
-            train, test = np.flatnonzero(~found.in_test), np.flatnonzero(found.in_test)
-            folds = cross_validation.cross_validate(predict, everything.labels, groups, options.folds)
-            score(name, [predict(train, test)], folds)
-    runs = {}
-    for model in [model for model in "BA" if model in options.only]:
-        runs[model] = train_seeds(model, data, options)
-        folds = train_folds(model, everything, groups, options) if "folds" in options.only else None
-        score(NAMES[model], [one["probabilities"] for one in runs[model]], folds)
-
-    table = {line: methods for line, methods in table.items() if methods}
-    tables = {model: report_table(data.test, found_runs) for model, found_runs in runs.items()}
-    print_results(table, tables, synthetic)
-    report = {
-        "notice": notices.NOTICE,
-        "synthetic": synthetic,
-        "settings": settings,
-        "seeds": options.seeds,
-        "lines": {line: [data.test.paths[i] for i in rows] for line, rows in lines.items()} if data.test.paths else {},
-        "known_patients": known_patients(found.paths),
-        "table": table,
-        "reported": None if synthetic else REPORTED,
-        "tables": tables,
-        "runs": runs,
-        "audit": found.to_dict(),
-        **provenance.environment(),
-        "seconds": time.perf_counter() - began,
-    }
-    save_pictures(table, lines, runs, data.test, options, synthetic)
-    files.write_json(options.out / "reproduction.json", report)
-    print(f"\nSaved in {options.out}: " + ", ".join(sorted(path.name for path in options.out.iterdir())))
-    print(f"{time.perf_counter() - began:.0f} s in all")
-    return 0
-
-
-def keep_settings(out, settings):
-    """Write the settings to the folder, or see that what it holds was made with the same."""
-    path = out / "settings.json"
-    settings = files.plain(settings)
-    if path.exists():
-        theirs = json.loads(path.read_text(encoding="utf-8"))
-        for key, ours in settings.items():
-            if theirs.get(key) != ours:
-                raise ValueError(
-                    f"{out} holds results for {key} {theirs.get(key)!r}, this run has {ours!r}; use another --out"
-                )
-    else:
-        files.write_json(path, settings)
-
-
-def baselines(everything, found):
-    """Name and ``predict(train, test)`` of each baseline."""
-    labels, classes = everything.labels, len(everything.class_names)
-
-    def regression(features):
-        return lambda train, test: (
-            LogisticRegression().fit(features[train], labels[train], classes).predict(features[test])
-        )
-
-    numbers = header_numbers(found)
-    return {
-        "majority class": lambda train, test: majority_class(labels[train], len(test), classes),
-        f"{numbers.shape[1]} header numbers": regression(numbers),
-        "16x16 thumbnail": regression(thumbnails(everything.images)),
-    }
-
-
-def train_seeds(model, data, options):
-    """What each seed of `model` gave on the test images."""
-    jobs = {f"{model}-seed-{seed}": {"model": model, "seed": seed} for seed in range(options.seeds)}
-    train = partial(one_seed, data.train, data.test, recipe(options), options.out)
-    return list(train_members(train, jobs, **where(options, jobs, model, "seeds")).values())
-
-
-def train_folds(model, everything, groups, options):
-    """Probabilities for every image, from a model that saw none of its group."""
-    predict = partial(one_fold, everything, recipe(options), model)
-    where_to = where(options, range(options.folds), model, "folds")
-    return cross_validation.cross_validate(
-        predict, everything.labels, groups, options.folds, name=f"{model}-fold", **where_to
-    )
-
-
-def recipe(options):
-    """What a worker must know."""
-    return {key: getattr(options, key) for key in ("epochs", "noise", "denoise_epochs")}
-
-
-def where(options, jobs, model, what):
-    """Options of `train_members`: executor, folder, and a line for each member."""
-    print(f"\nModel {NAMES[model]}: {len(jobs)} {what} of {options.epochs} epochs", flush=True)
-
-    return {
-        "executor": options.executor,
-        "folder": options.out / "members",
-        "on_member": teller(len(jobs)),
-    }
-
-
-def one_seed(train, test, recipe, out, job):
-    """A member: the model and seed of `job`, trained on `train`, and its probabilities for `test`."""
-    keep = out / "autoencoder.npz" if job["seed"] == 0 else None
-    return train_and_predict(job["model"], train, test, recipe, job["seed"], keep)
-
-
-def one_fold(everything, recipe, model, train, test):
-    """A fold's probabilities, seed 0."""
-    return train_and_predict(model, everything.subset(train), everything.subset(test), recipe)["probabilities"]
 
 
 def train_and_predict(model, train, test, recipe, seed=0, keep=None):
@@ -258,6 +80,122 @@ def complete(history, epochs):
         raise KeyboardInterrupt
 
 
+def run(options):
+    """Load, train whatever is missing, score, save; returns the exit code."""
+    study = begin(options, "the report's two models, reproduced", options.size)
+    data, everything, groups = study.data, cross_validation.all_images(study.data), study.groups
+    settings = study.settings("epochs", "size", "noise", "denoise_epochs", "folds")
+    settings["data_sha256"] = dataset_hash(data.train, data.test)
+    if {"baselines", "folds"} & set(options.only):
+        grouped_kfold(groups, everything.labels, options.folds)  # refuses too few images, before anything is trained
+    keep_settings(options.out, settings)
+    print()
+    study.print_lines()
+
+    crossed = f"{len(everything)} cross-validated, {options.folds} folds that divide no copies and no known patient"
+    table = {line: {} for line in (*study.lines, crossed)}
+
+    def score(name, on_test, on_all):
+        for line, scores in study.score_lines(on_test).items():
+            table[line][name] = scores
+        if on_all is not None:
+            table[crossed][name] = cross_validation.summarise(everything.labels, on_all, everything.class_names, groups)
+
+    if "baselines" in options.only:
+        train, test = np.flatnonzero(~study.audit.in_test), np.flatnonzero(study.audit.in_test)
+        for name, predict in baselines(everything, study.audit).items():
+            folds = cross_validation.cross_validate(predict, everything.labels, groups, options.folds)
+            score(name, [predict(train, test)], folds)
+    runs = {}
+    for model in [model for model in "BA" if model in options.only]:
+        runs[model] = train_seeds(model, study)
+        folds = train_folds(model, everything, study) if "folds" in options.only else None
+        score(NAMES[model], [one["probabilities"] for one in runs[model]], folds)
+
+    table = {line: methods for line, methods in table.items() if methods}
+    tables = {model: report_table(data.test, found_runs) for model, found_runs in runs.items()}
+    print_results(table, tables, study.synthetic)
+    report = {
+        "settings": settings,
+        "seeds": options.seeds,
+        "lines": {line: [data.test.paths[i] for i in rows] for line, rows in study.lines.items()},
+        "known_patients": known_patients(study.audit.paths),
+        "table": table,
+        "reported": None if study.synthetic else REPORTED,
+        "tables": tables,
+        "runs": runs,
+    }
+    study.write_json("reproduction.json", report)
+    save_pictures(study, next(iter(table.values())), runs)
+    study.print_saved()
+    return 0
+
+
+def keep_settings(out, settings):
+    """Write the settings to the folder, or see that what it holds was made with the same."""
+    path = out / "settings.json"
+    settings = files.plain(settings)
+    if path.exists():
+        theirs = json.loads(path.read_text(encoding="utf-8"))
+        for key, ours in settings.items():
+            if theirs.get(key) != ours:
+                raise ValueError(
+                    f"{out} holds results for {key} {theirs.get(key)!r}, this run has {ours!r}; use another --out"
+                )
+    else:
+        files.write_json(path, settings)
+
+
+def baselines(everything, found):
+    """Name and ``predict(train, test)`` of each baseline."""
+    labels, classes = everything.labels, len(everything.class_names)
+
+    def regression(features):
+        return lambda train, test: (
+            LogisticRegression().fit(features[train], labels[train], classes).predict(features[test])
+        )
+
+    numbers = header_numbers(found)
+    return {
+        "majority class": lambda train, test: majority_class(labels[train], len(test), classes),
+        f"{numbers.shape[1]} header numbers": regression(numbers),
+        "16x16 thumbnail": regression(thumbnails(everything.images)),
+    }
+
+
+def train_seeds(model, study):
+    """What each seed of `model` gave on the test images."""
+    options, (train, test, _) = study.options, study.data
+    jobs = {f"{model}-seed-{seed}": {"model": model, "seed": seed} for seed in range(options.seeds)}
+    where = study.members(f"Model {NAMES[model]}: {len(jobs)} seeds of {options.epochs} epochs", len(jobs))
+    return list(train_members(partial(one_seed, train, test, recipe(study), options.out), jobs, **where).values())
+
+
+def train_folds(model, everything, study):
+    """Probabilities for every image, from a model that saw none of its group."""
+    options, predict = study.options, partial(one_fold, everything, recipe(study), model)
+    where = study.members(f"Model {NAMES[model]}: {options.folds} folds of {options.epochs} epochs", options.folds)
+    return cross_validation.cross_validate(
+        predict, everything.labels, study.groups, options.folds, name=f"{model}-fold", **where
+    )
+
+
+def recipe(study):
+    """What a worker must know."""
+    return study.settings("epochs", "noise", "denoise_epochs")
+
+
+def one_seed(train, test, recipe, out, job):
+    """A member: the model and seed of `job`, trained on `train`, and its probabilities for `test`."""
+    keep = out / "autoencoder.npz" if job["seed"] == 0 else None
+    return train_and_predict(job["model"], train, test, recipe, job["seed"], keep)
+
+
+def one_fold(everything, recipe, model, train, test):
+    """A fold's probabilities, seed 0."""
+    return train_and_predict(model, everything.subset(train), everything.subset(test), recipe)["probabilities"]
+
+
 def report_table(test, runs):
     """The report's table, each number the mean over the seeds."""
     names = test.class_names
@@ -275,40 +213,75 @@ def print_results(table, tables, synthetic):
     """The report's tables beside ours, and the four lines."""
     for model, ours in tables.items():
         print(f"\nModel {NAMES[model]}: the report's table, mean over the seeds, test images as published")
-        width = max(map(len, ours))
         reported = {} if synthetic else REPORTED[model]
-        print(f"{'':>{width}}  precision    recall  f1-score   support" + "   the report" * bool(reported))
-        for row, values in ours.items():
-            if row != "accuracy":
-                cells = "  ".join(f"{values[key]:9.2f}"[1:] for key in ("precision", "recall", "f1-score"))
-                theirs = "   " + " / ".join(f"{value:.2f}" for value in reported[row]) if row in reported else ""
-                print(f"{row:>{width}}  {cells.rjust(29)}  {values['support']:8.0f}{theirs}")
+        rows = []
+        for name, values in ours.items():
+            if name != "accuracy":
+                scores = [decimals(values[key], ".2f") for key in ("precision", "recall", "f1-score")]
+                theirs = " / ".join(f"{value:.2f}" for value in reported.get(name, ()))
+                rows.append((name, *scores, round(values["support"]), *([theirs] if reported else [])))
+        heads = ("", "precision", "recall", "f1-score", "support", *(["the report"] if reported else []))
+        print(as_text(Table(heads, rows)))
         beside = f"; the report: {reported['accuracy']:.2f}, one run" if reported else ""
-        print(f"{'accuracy':>{width}}  {ours['accuracy']:.3f}{beside}")
+        print(f"accuracy {ours['accuracy']:.3f}{beside}")
     print(f"\n{cross_validation.lines_text(table)}")
     print("\n+- sd: between seeds; the folds have one.  Intervals: of the mean, for other images of the same kind.")
 
 
-def save_pictures(table, lines, runs, test, options, synthetic):
+def save_pictures(study, published, runs):
     """Confusion matrices, mean curves, and what the autoencoder does."""
-    note = SYNTHETIC if synthetic else notices.NOTICE
-    published = next(iter(lines))
+    out, test, note = study.options.out, study.data.test, study.note
     for model, found in runs.items():
         who = f"Model {model}, {len(found)} seeds"
-        matrix = np.sum(table[published][NAMES[model]]["confusion_matrices"], axis=0)
-        plots.plot_confusion_matrix(
-            matrix, test.class_names, options.out / f"confusion_{model}.png", title=who, note=note
-        )
+        matrix = np.sum(published[NAMES[model]]["confusion_matrices"], axis=0)
+        plots.plot_confusion_matrix(matrix, test.class_names, out / f"confusion_{model}.png", title=who, note=note)
         mean = {key: np.mean([one["history"][key] for one in found], axis=0) for key in ("loss", "accuracy")}
-        plots.plot_history(mean, options.out / f"curves_{model}.png", title=f"{who}: mean training curves", note=note)
-    if (options.out / "autoencoder.npz").exists():
-        autoencoder = Sequential.load(options.out / "autoencoder.npz")
+        plots.plot_history(mean, out / f"curves_{model}.png", title=f"{who}: mean training curves", note=note)
+    if (out / "autoencoder.npz").exists():
+        autoencoder = Sequential.load(out / "autoencoder.npz")
         shown = test.subset(np.unique(np.linspace(0, len(test) - 1, 6).astype(int)))
-        noisy = add_noise(shown.images, options.noise, np.random.default_rng(0))
-        rows = {"original": shown.images, f"noise {options.noise:g}": noisy}
+        noisy = add_noise(shown.images, study.options.noise, np.random.default_rng(0))
+        rows = {"original": shown.images, f"noise {study.options.noise:g}": noisy}
         rows["noisy, denoised"] = denoise(autoencoder, Dataset(noisy, shown.labels, shown.class_names)).images
         rows["original, denoised: what A learns from"] = denoise(autoencoder, shown).images
-        plots.plot_image_rows(rows, options.out / "denoising.png", title="The denoising autoencoder", note=note)
+        plots.plot_image_rows(rows, out / "denoising.png", title="The denoising autoencoder", note=note)
+
+
+EXAMPLES = """\
+  python examples/reproduce_report.py --size 64 --epochs 3 --seeds 2 --phantoms 20
+      synthetic images, a minute or two: see everything work without any data
+  python examples/reproduce_report.py --data Covid19-dataset.zip
+      both models, 5 seeds and 5 folds at full size; the same command after a stop goes on where it was
+  python examples/reproduce_report.py --data FOLDER --only baselines B
+      a part of it
+"""
+
+
+def parse(arguments=None):
+    """The command line as a namespace."""
+    parser = example_parser(__doc__, EXAMPLES, "runs/reproduce_report")
+    add = parser.add_argument
+    add("--seeds", type=at_least(1), default=5, metavar="N", help="runs of each model, seeds 0 to N-1 (5)")
+    add("--epochs", type=at_least(1), default=10, metavar="N", help="passes of a classifier over the images (10)")
+    add("--size", type=at_least(16), default=256, metavar="N", help="images become N x N pixels, a multiple of 4 (256)")
+    add("--folds", type=at_least(2), default=5, metavar="K", help="of the grouped cross-validation (5)")
+    add("--noise", type=at_least(0, 1, float), default=0.1, metavar="L", help="the autoencoder's noise, 0 to 1 (0.1)")
+    add("--denoise-epochs", type=at_least(1), default=5, metavar="N", help="passes of the autoencoder (5)")
+    add("--only", nargs="+", choices=PARTS, default=PARTS, help="parts to run (all); folds are of A and B")
+    add_executor(parser)
+    options = parser.parse_args(arguments)
+    if options.size % 4:
+        parser.error(f"--size must be a multiple of 4, got {options.size}")
+    if options.only == ["folds"]:
+        parser.error("--only folds: name A, B or both too, for the folds are of these")
+    return options
+
+
+def main(arguments=None):
+    """Run the example; returns the exit code."""
+    options = parse(arguments)
+    stopped = f"the same command goes on with the members that {options.out} does not yet hold"
+    return answer(run, options, stopped, memory=f"--executor 1 or --size {options.size // 2}")
 
 
 if __name__ == "__main__":

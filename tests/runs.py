@@ -4,6 +4,8 @@ import importlib.util
 from pathlib import Path
 
 import numpy as np
+import pytest
+from PIL import Image
 
 from tinycnn.data import Dataset
 from tinycnn.study.notices import NOTICE
@@ -19,6 +21,29 @@ def example_module(name):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def whole_run(example, out, *options):
+    """The folder `out` after a run of the example on synthetic images."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("TINYCNN_DATA", raising=False)
+        assert example.main([*options, "--out", str(out)]) == 0
+    return out
+
+
+def films(folder, names=("Covid", "Normal"), broken=False):
+    """A data set in files, with one near-copy across the splits."""
+    rng = np.random.default_rng(0)
+    for split, n in (("train", 6), ("test", 3)):
+        for name in names:
+            (folder / split / name).mkdir(parents=True)
+            for i in range(n):
+                pixels = rng.integers(0, 256, (8, 8), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
+                Image.fromarray(pixels).save(folder / split / name / f"{i}.png")
+    (folder / f"test/{names[0]}/0.png").write_bytes((folder / f"train/{names[0]}/3.png").read_bytes())
+    if broken:
+        (folder / f"train/{names[1]}/broken.png").write_bytes(b"no image")
+    return folder
 
 
 def small_run(n=12, seed=0, synthetic=False):
@@ -54,3 +79,18 @@ def small_run(n=12, seed=0, synthetic=False):
         **environment(),
     }
     return report, test, probabilities, rng.random((n, 20, 24)).astype(np.float32)
+
+
+def cats_and_dogs():
+    """The report of a run on images of something else."""
+    labels = np.arange(8) % 2
+    scores = score_predictions(labels, np.eye(2)[[0, *labels[1:7], 0]], ["cat", "dog"])
+    counts = {"cat": 4, "dog": 4}
+    return small_run()[0] | {
+        "data": {"name": "pets", "sha256": "cd" * 32, "image_shape": [20, 24, 3], "class_names": ["cat", "dog"]}
+        | {"train": counts, "test": counts},
+        "class_weights": None,
+        "results": {"all 8 test images": scores | {"near_copies": 0}},
+        "audit": {"warnings": [], "near_copies": []},
+        "attention": {"randomization": {"dense": 0.5}},
+    }

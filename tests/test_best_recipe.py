@@ -4,17 +4,17 @@ import json
 import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 import numpy as np
 import pytest
 from PIL import Image
-from runs import example_module
+from runs import example_module, whole_run
 
 from tinycnn.data import Dataset, Splits
 from tinycnn.ensemble import Ensemble
 from tinycnn.study import cross_validation, recipe
 from tinycnn.study.command_line import load_audited
+from tinycnn.study.experiment import begin
 
 SMALL = ["--phantoms", "6", "--size", "32", "--epochs", "1", "--seeds", "2", "--members", "2", "--executor", "1"]
 
@@ -32,11 +32,7 @@ def no_data(monkeypatch):
 @pytest.fixture(scope="module")
 def finished(example, tmp_path_factory):
     """Folder of one whole run."""
-    out = tmp_path_factory.mktemp("run")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("TINYCNN_DATA", raising=False)
-        assert example.main([*SMALL, "--cross-validate", "train", "all", "--out", str(out)]) == 0
-    return out
+    return whole_run(example, tmp_path_factory.mktemp("run"), *SMALL, "--cross-validate", "train", "all")
 
 
 @pytest.fixture
@@ -206,20 +202,17 @@ def test_a_collection_is_left_out_with_all_its_copies_if_its_classes_remain(exam
     pixels = np.zeros((7, 32, 32, 1), np.uint8)
     train = Dataset(pixels[:5], [0, 0, 0, 0, 1], ("Covid", "Normal"), paths[:5])
     data = Splits(train, Dataset(pixels[5:], [1, 1], ("Covid", "Normal"), paths[5:]), [])
-    found = example.sources_to_leave(data, paths, np.array([7, 7, 8, 12, 9, 10, 11]))
+    found = example.sources_to_leave(cross_validation.all_images(data), np.array([7, 7, 8, 12, 9, 10, 11]))
     rows = {source: [part.tolist() for part in both] for source, both in found.items()}
     # The first two films are copies of each other.  Without Kermany there would be no Normal.
     assert rows == {"Figure 1": [[2, 4, 5, 6], [0, 3]], "Cohen": [[3, 4, 5, 6], [1, 2]]}
 
 
 def test_how_a_collection_is_called_by_networks_that_never_saw_it(example, tmp_path, capsys):
-    options = example.parse([*SMALL, "--out", str(tmp_path)])
-    data, _, _ = load_audited(options, 100, "L")
-    everything = cross_validation.all_images(data)
+    study = begin(example.parse([*SMALL, "--out", str(tmp_path)]), "a test", 100, "L")
+    everything = cross_validation.all_images(study.data)
     train, test = np.arange(2, len(everything)), np.array([0, 1])
-    trainer = partial(example.train_all, options, None, "0")
-    groups = np.arange(len(everything))
-    found = example.leave_out(trainer, "Figure 1", everything, groups, train, test, options)
+    found = example.leave_out(study, "Figure 1", everything, train, test)
     assert found["films"] == 2 == sum(found["called"].values()) and found["trained_on"] == len(everything) - 2
     assert found["right"] == found["called"][everything.class_names[0]] and found["class"] == everything.class_names[0]
     assert found["interval"][0] <= found["accuracy"] <= found["interval"][1]

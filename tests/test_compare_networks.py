@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from runs import example_module
+from runs import example_module, whole_run
 
 from tinycnn.study import recipe
 from tinycnn.study.command_line import load_audited
@@ -27,11 +27,7 @@ def no_data(monkeypatch):
 @pytest.fixture(scope="module")
 def finished(example, tmp_path_factory):
     """Folder of one whole run."""
-    out = tmp_path_factory.mktemp("run")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("TINYCNN_DATA", raising=False)
-        assert example.main([*SMALL, "--out", str(out)]) == 0
-    return out
+    return whole_run(example, tmp_path_factory.mktemp("run"), *SMALL)
 
 
 @pytest.fixture

@@ -15,10 +15,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from PIL import Image
-from runs import example_module
-
-from tinycnn.data import load_image_folder
-from tinycnn.study.films.audit import audit
+from runs import example_module, films
 
 ROOT = Path(__file__).parent.parent
 SMALL = ["--size", "32", "--phantoms", "8", "--batch-size", "4", "--threads", "1"]
@@ -50,21 +47,6 @@ def finished(tmp_path_factory):
     return out, run(*SMALL, "--epochs", 3, "--validation-fraction", 0.25, "--out", out)
 
 
-def films(folder, broken=False):
-    """A data set in files, with one near-copy across the splits."""
-    rng = np.random.default_rng(0)
-    for split, n in (("train", 6), ("test", 3)):
-        for name in ("Covid", "Normal"):
-            (folder / split / name).mkdir(parents=True)
-            for i in range(n):
-                pixels = rng.integers(0, 256, (8, 8), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
-                Image.fromarray(pixels).save(folder / split / name / f"{i}.png")
-    (folder / "test/Covid/0.png").write_bytes((folder / "train/Covid/3.png").read_bytes())
-    if broken:
-        (folder / "train/Normal/broken.png").write_bytes(b"no image")
-    return folder
-
-
 def test_prints_what_a_user_wants_to_know(finished):
     out, text = finished
     order = [
@@ -82,6 +64,30 @@ def test_prints_what_a_user_wants_to_know(finished):
     places = [text.find(words) for words in order]
     assert -1 not in places and places == sorted(places)
     assert str(out) in text
+
+
+def test_says_what_the_checkpoint_is_for_or_removes_it(finished, main, tmp_path, capsys):
+    out, text = finished
+    size = (out / "checkpoint.npz").stat().st_size
+    last = text.splitlines()[-1]
+    assert f"checkpoint.npz ({size / 1e6:.0f} MB)" in last and "--resume" in last and "--no-keep-checkpoint" in last
+    assert main([*SMALL, "--epochs", "1", "--no-html", "--no-keep-checkpoint", "--out", str(tmp_path)]) == 0
+    assert "checkpoint.npz" not in capsys.readouterr().out
+    assert (tmp_path / "model.npz").exists() and not (tmp_path / "checkpoint.npz").exists()
+
+
+def test_other_images_are_not_called_chest_films(main, tmp_path, capsys):
+    films(tmp_path / "pets", ("cat", "dog"))
+    options = ["--data", str(tmp_path / "pets"), "--size", "32", "--epochs", "1", "--out", str(tmp_path / "out")]
+    assert main(options) == 0
+    written = [(tmp_path / "out" / name).read_text() for name in ("report.html", "MODEL_CARD.md")]
+    report = json.loads((tmp_path / "out/report.json").read_text())
+    for text in (capsys.readouterr().out, *written):
+        assert not re.search("chest|x-ray|lung|radiol|hospital|film", text.replace("_films", ""), re.IGNORECASE)
+    assert "Image classification" in written[0] and "images in 2 classes: cat, dog" in written[1]
+    assert report["data"]["chest_films"] is False and list(report["attention"]) == ["randomization"]
+    assert main([*options, "--chest", "--no-html"]) == 0, "who knows better may say so"
+    assert "inside_lungs" in json.loads((tmp_path / "out/report.json").read_text())["attention"]
 
 
 def test_saves_everything(finished):
@@ -205,21 +211,6 @@ def main(monkeypatch):
     """The example's `main`, to be called in this process."""
     monkeypatch.delenv("TINYCNN_DATA", raising=False)
     return example_module("chest_xray").main
-
-
-def test_validation_divides_no_copies_and_no_known_patient(main, tmp_path, monkeypatch):
-    films(tmp_path)
-    for name in ("Covid", "Normal"):  # copies of one film
-        (tmp_path / f"train/{name}/1.png").write_bytes((tmp_path / f"train/{name}/0.png").read_bytes())
-    known = {f"train/{name}/{i}.png": name for name in ("Covid", "Normal") for i in (1, 2, 4)}
-    monkeypatch.setattr("tinycnn.study.cross_validation.known_patients", lambda _: known)
-    data, found = load_image_folder(tmp_path, size=32), audit(tmp_path)
-    for fraction in (0.3, 0.5):
-        parts = main.__globals__["split"](data, found, fraction)[:2]
-        assert sum(map(len, parts)) == 12
-        for name in ("Covid", "Normal"):
-            together = {f"train/{name}/{i}.png" for i in (0, 1, 2, 4)}
-            assert sum(bool(together & set(part.paths)) for part in parts) == 1
 
 
 def test_zip_of_the_files(main, tmp_path, capsys):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from runs import example_module
+from runs import example_module, whole_run
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 TINY = ["--phantoms", "8", "--size", "32", "--epochs", "1", "--denoise-epochs", "1", "--seeds", "2", "--folds", "2"]
@@ -27,11 +27,7 @@ def example():
 @pytest.fixture(scope="module")
 def done(tmp_path_factory, example):
     """A whole small run."""
-    out = tmp_path_factory.mktemp("run")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("TINYCNN_DATA", raising=False)
-        assert example.main([*TINY, "--executor", "1", "--out", str(out)]) == 0
-    return out
+    return whole_run(example, tmp_path_factory.mktemp("run"), *TINY, "--executor", "1")
 
 
 def test_every_method_on_every_line(done):

@@ -1,3 +1,6 @@
+import re
+from itertools import product
+
 import numpy as np
 import pytest
 
@@ -67,6 +70,46 @@ def test_folds_as_even_as_sklearns(problem):
     assert unevenness(grouped_kfold(groups, labels, 5)) <= unevenness(list(theirs)) + 1
 
 
+def lacking(folds, labels):
+    """How often a test fold lacks a class."""
+    return sum(len(set(labels) - set(labels[test])) for _, test in folds)
+
+
+def test_every_fold_has_every_class_where_dealing_alone_would_leave_one_without():
+    groups, labels = np.array([0, 0, 2, 0, 3, 4, 4, 0, 2, 3]), np.array([1, 0, 1, 0, 1, 0, 0, 0, 1, 0])
+    assert lacking(grouped_kfold(groups, labels, 3), labels) == 0
+
+
+def test_every_fold_has_every_class_whenever_that_can_be():
+    rng, refused = np.random.default_rng(0), 0
+    for _ in range(300):
+        has, k = rng.random((rng.integers(4, 8), rng.integers(2, 5))) < 0.4, rng.integers(2, 4)
+        has[0, 0] = True
+        groups, labels = np.nonzero(has)
+        can_be = any(
+            len({(fold[group], label) for group, label in zip(groups, labels, strict=True)}) == k * len(set(labels))
+            for fold in product(range(k), repeat=len(has))
+        )
+        try:
+            folds = grouped_kfold(groups, labels, k)
+        except ValueError as error:
+            assert not can_be and re.search("too few|every class", str(error)), error
+            refused += "every class" in str(error)
+            continue
+        assert lacking(folds, labels) == 0
+        for train, test in folds:
+            assert not set(groups[train]) & set(groups[test]) and len(train) + len(test) == len(labels)
+    assert refused
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_split_without_a_group_to_spare_is_found(seed):
+    rng = np.random.default_rng(seed)
+    fold = [rng.permutation(5)[[0, 1, 2, 3, 4, 0]] for _ in range(30)]  # three groups of two classes make a fold
+    groups, labels = np.arange(90).repeat(2), np.ravel(fold)
+    assert lacking(grouped_kfold(groups, labels, 30), labels) == 0
+
+
 def test_holdout(problem):
     groups, labels = problem
     train, validation = grouped_holdout(groups, labels, 0.25, seed=2)
@@ -77,6 +120,8 @@ def test_holdout(problem):
 def test_impossible_splits():
     with pytest.raises(ValueError, match="class 1 is spread over 2 groups"):
         grouped_kfold([0, 1, 2, 3, 4, 4], [0, 0, 0, 1, 1, 1], 3)
+    with pytest.raises(ValueError, match="these 3 groups into k=2 folds .* every class: classes share too many groups"):
+        grouped_kfold([0, 0, 1, 1, 2, 2], [0, 1, 1, 2, 0, 2], 2)
     with pytest.raises(ValueError, match="k must be"):
         grouped_kfold([0, 1], [0, 1], 1)
     with pytest.raises(ValueError, match=r"3 groups.*\(2,\)"):

@@ -10,6 +10,7 @@ from tinycnn.scores.metrics import accuracy, confusion_matrix, f1_score
 from tinycnn.study.cross_validation import (
     all_images,
     cross_validate,
+    difference_interval,
     evaluation_lines,
     lines_text,
     patient_groups,
@@ -116,6 +117,19 @@ def test_groups_widen_the_interval():
     assert grouped["accuracy"]["interval"] == list(wilson_interval(20 * right.mean(), 20))
 
 
+def test_runs_that_are_all_right_leave_doubt():
+    labels = np.arange(16) % 2
+    summary = summarise(labels, np.eye(2)[[labels, labels]], ["a", "b"])
+    assert summary["macro_f1"]["mean"] == 1 and summary["macro_f1"]["interval"][0] < summary["accuracy"]["interval"][0]
+
+
+def test_methods_that_agree_on_every_image_may_differ_elsewhere():
+    low, high = difference_interval(np.zeros(40), np.arange(40) // 2)
+    assert -low == high == pytest.approx(wilson_interval(0, 20)[1])
+    low, high = difference_interval(np.repeat([0.0, 0.0, 1.0], 10), np.arange(30))
+    assert 0 < low < 1 / 3 < high < 0.6, "where they differ it is the bootstrap's alone"
+
+
 def test_a_line_without_images_is_left_out():
     # Both test images are copies of training images.
     assert list(evaluation_lines([0, 1, 0, 1], [0, 0, 1, 1])) == ["2 as published"]
@@ -134,7 +148,7 @@ def test_classes_without_images_and_wrong_shapes():
     assert summary["accuracy"]["std"] is None
     text = lines_text({"2 as published": {"net": summary}})
     assert text.splitlines()[-1].split()[-2:] == ["-", "-"]
-    with pytest.raises(ValueError, match=r"\(runs, 2, 3\), got \(1, 2, 2\)"):
+    with pytest.raises(ValueError, match=r"\(2, 3\), got \(2, 2\)"):
         summarise([0, 0], np.eye(2)[[0, 0]], ["a", "b", "c"])
 
 

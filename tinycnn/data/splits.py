@@ -1,9 +1,15 @@
 """Splits that keep together what belongs together: near copies, or films of one patient."""
 
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
 import numpy as np
+from numpy.typing import ArrayLike
+
+_STATES = 20_000  # after which the search for a split is given up
 
 
-def merge_groups(*groupings):
+def merge_groups(*groupings: Sequence | np.ndarray) -> np.ndarray:
     """The finest grouping in which images together in any of `groupings` are together (connected components).
 
     Parameters
@@ -29,14 +35,14 @@ def merge_groups(*groupings):
     lengths = {len(grouping) for grouping in groupings}
     if len(lengths) != 1:
         raise ValueError(f"groupings must all be of one length, got {[len(grouping) for grouping in groupings]}")
-    links = []
+    links: list[tuple[int, int]] = []
     for grouping in groupings:
-        first = {}
+        first: dict = {}
         links += [(first.setdefault(group, i), i) for i, group in enumerate(np.asarray(grouping).tolist())]
     return connected_groups(lengths.pop(), links)
 
 
-def connected_groups(n, links):
+def connected_groups(n: int, links: Iterable[tuple[int, int]]) -> np.ndarray:
     """Connected components of `n` images with the given links: group numbers as from `merge_groups`.
 
     Examples
@@ -46,7 +52,7 @@ def connected_groups(n, links):
     """
     parent = list(range(n))
 
-    def root(i):
+    def root(i: int) -> int:
         while parent[i] != i:
             parent[i] = parent[parent[i]]
             i = parent[i]
@@ -60,7 +66,7 @@ def connected_groups(n, links):
     return np.array([numbers[r] for r in roots], np.int64)
 
 
-def leak_free(test_groups, train_groups):
+def leak_free(test_groups: ArrayLike, train_groups: ArrayLike) -> np.ndarray:
     """Indices of the test images whose group has no image in training.
 
     Examples
@@ -71,7 +77,7 @@ def leak_free(test_groups, train_groups):
     return np.flatnonzero(~np.isin(np.asarray(test_groups), np.asarray(train_groups)))
 
 
-def first_of_each_group(groups):
+def first_of_each_group(groups: ArrayLike) -> np.ndarray:
     """Indices of one image per group, the first, in ascending order.
 
     Examples
@@ -82,11 +88,14 @@ def first_of_each_group(groups):
     return np.sort(np.unique(np.asarray(groups), return_index=True)[1])
 
 
-def grouped_kfold(groups, labels, k=5, seed=0):
+def grouped_kfold(
+    groups: Sequence | np.ndarray, labels: ArrayLike, k: int = 5, seed: int = 0
+) -> list[tuple[np.ndarray, np.ndarray]]:
     """Cross-validation folds with each class spread evenly and no group divided.
 
     Groups are dealt out largest first (in random order among equals), each to the fold that has the smallest share
-    of its classes so far; scikit-learn's ``StratifiedGroupKFold`` has the same aim.
+    of its classes so far; scikit-learn's ``StratifiedGroupKFold`` has the same aim.  Where that leaves a fold without
+    a class, a search first gives each fold a few groups that hold every class, and the rest is dealt out as before.
 
     Parameters
     ----------
@@ -107,7 +116,9 @@ def grouped_kfold(groups, labels, k=5, seed=0):
     Raises
     ------
     ValueError
-        If lengths differ, k is below 2, or a class is spread over fewer than k groups, so that a fold would lack it.
+        If lengths differ, k is below 2, or no split is found that gives every fold every class: a class may be spread
+        over fewer than k groups, or share its groups with another.  Only among hundreds of groups can the search miss
+        one that there is.
 
     Examples
     --------
@@ -131,21 +142,81 @@ def grouped_kfold(groups, labels, k=5, seed=0):
 
     order = np.random.default_rng(seed).permutation(len(counts))
     order = order[np.argsort(-counts[order].sum(1), kind="stable")]
-    shares = counts / counts.sum(0)
-    filled = np.zeros((k, len(classes)))
-    fold_of = np.empty(len(counts), np.int64)
-    for group in order:
-        after = filled + shares[group]
-        # what the sum of squares over all folds grows by; equal growth goes to the emptiest fold
-        growth = (after**2 - filled**2).sum(1)
-        fold = np.lexsort((filled.sum(1), growth.round(12)))[0]
-        filled[fold] = after[fold]
-        fold_of[group] = fold
+    fold_of = _dealt(counts, order, k, {})
+    if len(np.unique(fold_of[groups] * len(classes) + labels)) < k * len(classes):
+        fixed = _every_class_in_every_fold(counts > 0, order, k)
+        if fixed is None:
+            raise ValueError(
+                f"no split of these {len(counts)} groups into k={k} folds was found that gives every fold every class: "
+                "classes share too many groups; use fewer folds"
+            )
+        fold_of = _dealt(counts, order, k, fixed)
     fold_of = fold_of[groups]
     return [(np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)) for fold in range(k)]
 
 
-def grouped_holdout(groups, labels, fraction=0.2, seed=0):
+def _dealt(counts: np.ndarray, order: np.ndarray, k: int, fixed: dict[int, int]) -> np.ndarray:
+    """The fold of each group, dealt out in `order`, those in `fixed` (group: fold) before all others."""
+    shares = counts / counts.sum(0)
+    filled = np.zeros((k, counts.shape[1]))
+    fold_of = np.empty(len(counts), np.int64)
+    for group in sorted(order.tolist(), key=lambda group: group not in fixed):
+        after = filled + shares[group]
+        # what the sum of squares over all folds grows by; equal growth goes to the emptiest fold
+        growth = (after**2 - filled**2).sum(1)
+        fold = fixed.get(group, np.lexsort((filled.sum(1), growth.round(12)))[0])
+        filled[fold] = after[fold]
+        fold_of[group] = fold
+    return fold_of
+
+
+def _every_class_in_every_fold(has: np.ndarray, order: np.ndarray, k: int) -> dict[int, int] | None:
+    """For each of k folds some groups that hold every class, as {group: fold}; None if there is no such choice.
+
+    Depth first, one fold after the other; each step adds a group for the class that has the fewest to spare.  Groups
+    with the same classes are alike, so a state is how many of each kind are left and what the fold still lacks.
+
+    Parameters
+    ----------
+    has : ndarray of bool, (groups, classes)
+    order : ndarray of int, (groups,)
+        Of groups that are alike, later ones are taken first.
+    """
+    classes = range(has.shape[1])
+    kind_of = [frozenset(np.flatnonzero(row).tolist()) for row in has]
+    kinds = sorted(set(kind_of), key=sorted)
+    counted = Counter(kind_of)
+    path: tuple[tuple[frozenset[int], int], ...] = ()  # (kind of group, fold) chosen so far
+    stack = [(k, frozenset(classes), tuple(counted[kind] for kind in kinds), path)]
+    seen: set[tuple[int, frozenset[int], tuple[int, ...]]] = set()
+    while stack and len(seen) < _STATES:
+        folds, lacks, left, path = stack.pop()
+        if not lacks:
+            folds, lacks = folds - 1, frozenset(classes)
+        if not folds:
+            break
+        spare = {
+            c: sum(n for kind, n in zip(kinds, left, strict=True) if c in kind) - (folds - 1) - (c in lacks)
+            for c in classes
+        }
+        if min(spare.values()) < 0 or (folds, lacks, left) in seen:
+            continue
+        seen.add((folds, lacks, left))
+        scarce = min(lacks, key=spare.__getitem__)
+        # The last one pushed is tried first: of those that waste no class on a fold that has it, the largest.
+        for i, kind in sorted(enumerate(kinds), key=lambda pair: (-len(pair[1] - lacks), len(pair[1]))):
+            if scarce in kind and left[i]:
+                fewer = (*left[:i], left[i] - 1, *left[i + 1 :])
+                stack.append((folds, lacks - kind, fewer, (*path, (kind, k - folds))))
+    else:
+        return None
+    waiting = {kind: [group for group in order.tolist() if kind_of[group] == kind] for kind in kinds}
+    return {waiting[kind].pop(): fold for kind, fold in path}
+
+
+def grouped_holdout(
+    groups: Sequence | np.ndarray, labels: ArrayLike, fraction: float = 0.2, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
     """One cut into (training, validation) indices that divides no group: the first of ``1/fraction`` grouped folds.
 
     So `fraction` becomes the nearest of 1/2, 1/3, 1/4, ...

@@ -3,17 +3,17 @@
 Each baseline is a table of features, one row an image, and `LogisticRegression` or a mere count of classes on it.
 """
 
-import numpy as np
+from collections.abc import Sequence
 
-from tinycnn.layers.dense import Dense
-from tinycnn.model import Sequential
-from tinycnn.optimizers import SGD
+import numpy as np
+from numpy.typing import ArrayLike
+
 from tinycnn.scores.metrics import label_vector
-from tinycnn.training.callbacks import Callback
+from tinycnn.study.films.audit import Audit
 
 
 class LogisticRegression:
-    """Multinomial logistic regression with a ridge penalty: one `Dense` layer, trained on all images at once.
+    """Multinomial logistic regression with a ridge penalty, by Newton's method.
 
     ::
 
@@ -26,7 +26,7 @@ class LogisticRegression:
     penalty : float
         At least 0; 1 is scikit-learn's default ``C=1``.
     steps : int
-        Of gradient descent with momentum, at most: it ends when nothing moves any more.
+        Of Newton's method, at most: it ends when nothing moves any more.
 
     Raises
     ------
@@ -44,12 +44,14 @@ class LogisticRegression:
     array([0, 1])
     """
 
-    def __init__(self, penalty=1.0, steps=2000):
+    def __init__(self, penalty: float = 1.0, steps: int = 50):
         if not penalty >= 0:
             raise ValueError(f"LogisticRegression: penalty must be 0 or more, got {penalty}")
         self.penalty, self.steps = penalty, steps
 
-    def fit(self, features, labels, classes=None):
+    def fit(
+        self, features: ArrayLike, labels: Sequence[int] | np.ndarray, classes: int | None = None
+    ) -> "LogisticRegression":
         """Learn from `features` (images, features) and integer `labels`; `classes` defaults to the largest label + 1.
 
         Returns
@@ -57,78 +59,54 @@ class LogisticRegression:
         LogisticRegression
             Itself.
         """
-        features, labels = np.asarray(features, np.float64), label_vector(labels, "labels", classes)
-        if features.ndim != 2 or len(features) != len(labels):
-            raise ValueError(f"features must be of shape ({len(labels)}, features), got {features.shape}")
-        self.mean, self.scale = features.mean(axis=0), features.std(axis=0)
+        x, labels = np.asarray(features, np.float64), label_vector(labels, "labels", classes)
+        if x.ndim != 2 or len(x) != len(labels):
+            raise ValueError(f"features must be of shape ({len(labels)}, features), got {x.shape}")
+        self.mean, self.scale = x.mean(axis=0), x.std(axis=0)
         # A constant feature says nothing, and its deviation, which rounding leaves at 1e-17, would make it noise.
         self.scale[self.scale <= 1e-9 * np.abs(self.mean)] = np.inf
-        z = self._standardised(features)
-        self.model = Sequential([Dense(classes or int(labels.max()) + 1, activation="softmax")], name="regression")
-        momentum = 0.97  # near 1 suits long, narrow valleys
-        # Decay acts past the momentum, which multiplies the gradient's steps by 1 / (1 - momentum) in the long run.
-        decay = self.penalty / len(z) / (1 - momentum)
-        # The loss's curvature is at most half that of the features' second moments.
-        widest = max(1.0, _largest_eigenvalue(z))
-        optimizer = _RidgeSGD(widest, 1 / (widest / 2 + decay), momentum=momentum, nesterov=True, weight_decay=decay)
-        self.model.fit(
-            (z, labels),
-            epochs=self.steps,
-            batch_size=len(z),
-            shuffle=False,
-            optimizer=optimizer,
-            verbose=0,
-            callbacks=[_Standstill()],
-        )
+        z = self._standardised(x)  # (images, features + 1)
+        truth = np.eye(classes or int(np.max(labels)) + 1)[labels]  # (images, classes)
+        ridge = np.full((z.shape[1], 1), float(self.penalty))
+        ridge[-1] = 0  # the bias
+        weights = np.zeros((z.shape[1], truth.shape[1]))  # kernel, and the bias as its last row
+        for _ in range(self.steps):
+            p = _softmax(z @ weights)
+            slope = z.T @ (p - truth) + ridge * weights
+            spread = p[:, :, None] * np.eye(truth.shape[1]) - p[:, :, None] * p[:, None, :]  # covariance of each image
+            curvature = np.einsum("ni,nab,nj->iajb", z, spread, z, optimize=True).reshape(slope.size, slope.size)
+            # All biases may rise together and change nothing: a trace of curvature there keeps it solvable.
+            curvature += np.diag(np.repeat(ridge, truth.shape[1]) + 1e-8)
+            step = np.linalg.solve(curvature, slope.ravel()).reshape(slope.shape)
+            before = self._loss(z, truth, ridge, weights)
+            while self._loss(z, truth, ridge, weights - step) > before and np.abs(step).max() > 1e-9:
+                step /= 2
+            weights = weights - step
+            if np.abs(step).max() < 1e-8:
+                break
+        self.weights = weights
         return self
 
-    def predict(self, features):
-        """Probabilities, float32 (images, classes)."""
-        return self.model.predict(self._standardised(np.asarray(features, np.float64)))
+    def predict(self, features: ArrayLike) -> np.ndarray:
+        """Probabilities, float64 (images, classes)."""
+        return _softmax(self._standardised(np.asarray(features, np.float64)) @ self.weights)
 
-    def _standardised(self, features):
-        return ((features - self.mean) / self.scale).astype(np.float32)
+    def _standardised(self, features: np.ndarray) -> np.ndarray:
+        """And beside them a column of ones, for the bias."""
+        return np.column_stack([(features - self.mean) / self.scale, np.ones(len(features))])
 
-
-class _RidgeSGD(SGD):
-    """SGD that leaves biases undecayed and moves them faster.
-
-    A centred feature never acts together with the bias, whose curvature is at most 1/2: it bears a rate that is
-    larger by what the features' largest second moment exceeds 1.
-    """
-
-    def __init__(self, bias_speed, learning_rate, **options):
-        super().__init__(learning_rate, **options)
-        self.bias_speed = bias_speed
-
-    def _update(self, param, grad, kept, learning_rate, decay, scale):
-        if param.ndim == 1:
-            learning_rate, decay = learning_rate * self.bias_speed, 0.0
-        super()._update(param, grad, kept, learning_rate, decay, scale)
+    @staticmethod
+    def _loss(z: np.ndarray, truth: np.ndarray, ridge: np.ndarray, weights: np.ndarray) -> float:
+        of_truth = (_softmax(z @ weights) * truth).sum(axis=1)
+        return float((ridge * weights**2).sum() / 2 - np.log(np.maximum(of_truth, 1e-300)).sum())
 
 
-class _Standstill(Callback):
-    """Stop once no parameter has moved by more than `tolerance` within `every` steps."""
-
-    every, tolerance, last = 100, 2e-5, None
-
-    def on_epoch_end(self, epoch, logs):
-        if epoch % self.every == 0:
-            now = np.concatenate([param.ravel() for _, param, _ in self.model.parameters()])
-            self.training.stop = self.last is not None and np.abs(now - self.last).max() < self.tolerance
-            self.last = now
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
 
 
-def _largest_eigenvalue(z, rounds=30):
-    """Of ``z.T @ z / images``, by power iteration; einsum, since BLAS has threads of its own."""
-    v = np.random.default_rng(0).normal(size=z.shape[1])
-    for _ in range(rounds):
-        v /= np.linalg.norm(v)
-        v = np.einsum("ni,n->i", z, np.einsum("ni,i->n", z, v)) / len(z)
-    return np.linalg.norm(v)
-
-
-def majority_class(train_labels, images, classes):
+def majority_class(train_labels: Sequence[int] | np.ndarray, images: int, classes: int) -> np.ndarray:
     """Call everything what training has most of: class shares as the probabilities of each of `images` images.
 
     >>> majority_class([0, 0, 1], 2, 2).round(2)
@@ -139,7 +117,7 @@ def majority_class(train_labels, images, classes):
     return np.tile(shares, (images, 1))
 
 
-def thumbnails(images, side=16):
+def thumbnails(images: ArrayLike, side: int = 16) -> np.ndarray:
     """Grey levels of `side` x `side` area averages, one row an image.
 
     Parameters
@@ -178,7 +156,7 @@ def thumbnails(images, side=16):
     return rows
 
 
-def header_numbers(audit):
+def header_numbers(audit: Audit) -> np.ndarray:
     """Width, height, aspect ratio, mean and standard deviation of each image's grey levels, as far as known.
 
     Parameters

@@ -5,22 +5,26 @@ import importlib
 import os
 import sys
 import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
+from tinycnn.data.dataset import Splits
 from tinycnn.data.folder import load_image_folder
 from tinycnn.ensemble import MemberError
-from tinycnn.study.films.audit import audit
+from tinycnn.study.films.audit import Audit, audit
 from tinycnn.study.films.phantoms import chest_phantoms
 from tinycnn.study.notices import SYNTHETIC
 
 
-def at_least(lowest, highest=None, number=int):
+def at_least(lowest: float, highest: float | None = None, number: type = int) -> Callable[[str], Any]:
     """A ``type`` for `argparse`: a number from `lowest` to `highest` (None: no limit).
 
     >>> at_least(1)("16"), at_least(0, 0.5, float)("0.2")
     (16, 0.2)
     """
 
-    def checked(text):
+    def checked(text: str) -> Any:
         value = number(text)
         if not (lowest <= value and (highest is None or value <= highest)):
             limits = f"at least {lowest}" if highest is None else f"from {lowest} to {highest}"
@@ -31,21 +35,36 @@ def at_least(lowest, highest=None, number=int):
     return checked
 
 
-def example_parser(doc, examples):
-    """A parser with the data options for an example whose docstring is `doc` and whose help ends in `examples`.
+def example_parser(doc: str | None, examples: str, out: str) -> argparse.ArgumentParser:
+    """A parser with the options for images and results, for an example with this docstring.
 
-    >>> print(example_parser("Draw a film.  ``python draw.py --help`` lists the options.", "").description)
-    Draw a film.
+    Parameters
+    ----------
+    doc : str
+        What the example does, up to how to call it.
+    examples : str
+        Commands that the help ends in.
+    out : str
+        Where results go unless ``--out`` names another folder.
+
+    Examples
+    --------
+    >>> parser = example_parser("Draw a film.  ``python draw.py --help`` lists the options.", "", "runs/draw")
+    >>> print(parser.description, parser.parse_args([]).out.name)
+    Draw a film. draw
     """
-    description = doc.split("``python")[0].rstrip()
+    codes = "exit codes: 0 done, 2 a wrong option, file or folder, 130 stopped by Ctrl-C"
     parser = argparse.ArgumentParser(
-        description=description, epilog=examples, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=(doc or "").split("``python")[0].rstrip(),
+        epilog=f"examples:\n{examples}\n{codes}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_data_options(parser)
+    parser.add_argument("--out", type=Path, default=Path(out), metavar="DIR", help=f"results ({out})")
     return parser
 
 
-def add_data_options(parser):
+def add_data_options(parser: argparse.ArgumentParser) -> None:
     """Give `parser` what `load_audited` reads: ``--data``, ``--phantoms`` and ``--skip-bad-files``."""
     add = parser.add_argument_group("images").add_argument
     add("--data", metavar="PATH", help="folder or zip; else $TINYCNN_DATA; else synthetic images")
@@ -53,7 +72,7 @@ def add_data_options(parser):
     add("--skip-bad-files", action="store_true", help="leave unreadable images out and list them, instead of stopping")
 
 
-def add_executor(parser):
+def add_executor(parser: argparse.ArgumentParser) -> None:
     """Give `parser` the option ``--executor``, for `executor_of`."""
     parser.add_argument(
         "--executor",
@@ -64,7 +83,7 @@ def add_executor(parser):
     )
 
 
-def executor_of(text):
+def executor_of(text: str) -> int | Callable | None:
     """What `tinycnn.ensemble.train_members` takes as its executor: None, a number of processes, or a function.
 
     >>> executor_of("1"), executor_of("4"), executor_of("concurrent.futures:ThreadPoolExecutor").__name__
@@ -85,7 +104,7 @@ def executor_of(text):
         sys.path.pop()
 
 
-def teller(total, about=lambda result: ""):
+def teller(total: int, about: Callable[[Any], str] = lambda result: "") -> Callable[[str, Any, bool], None]:
     """An ``on_member`` for `tinycnn.ensemble.train_members` that prints each of `total` members and the time left.
 
     >>> tell = teller(3, lambda result: f"{result} %, ")
@@ -96,9 +115,11 @@ def teller(total, about=lambda result: ""):
     >>> tell("third", 85, True)
       third: 85 %, after 0 s, about 0 s to go
     """
-    began, found, fresh = time.perf_counter(), [], []
+    began = time.perf_counter()
+    found: list[str] = []
+    fresh: list[str] = []
 
-    def tell(name, result, is_fresh):
+    def tell(name: str, result: Any, is_fresh: bool) -> None:
         (fresh if is_fresh else found).append(name)
         if found and (len(fresh) == 1 or len(found) == total):
             print(f"  {len(found)} of them found from an earlier run")
@@ -110,7 +131,7 @@ def teller(total, about=lambda result: ""):
     return tell
 
 
-def load_audited(options, size, mode="RGB"):
+def load_audited(options: argparse.Namespace, size: int, mode: str = "RGB") -> tuple[Splits, Audit, str | None]:
     """The images that a command line asks for, what is wrong with them, and where they lie.
 
     Parameters
@@ -164,7 +185,7 @@ def load_audited(options, size, mode="RGB"):
     return data, found, path
 
 
-def answer(run, options, stopped, memory):
+def answer(run: Callable[[Any], int], options: Any, stopped: str, memory: str) -> int:
     """The exit code of ``run(options)``: its own, 130 after Ctrl-C, or 2 after an error said in a line.
 
     Parameters
@@ -182,11 +203,11 @@ def answer(run, options, stopped, memory):
     except MemoryError:
         print(f"error: not enough memory; try {memory}", file=sys.stderr)
     except (OSError, ValueError, FloatingPointError, MemberError) as error:
-        print(f"error: {_plain_words(error)}", file=sys.stderr)
+        print(f"error: {_in_words(error)}", file=sys.stderr)
     return 2
 
 
-def _plain_words(error):
+def _in_words(error: Exception) -> str:
     """An error as the user of a command, not of the library, needs it."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror + (f": {error.filename}" if error.filename else "")

@@ -4,21 +4,26 @@ An accuracy on a test set that shares films or patients with training measures m
 baseline, is reported on smaller and cleaner sets too, and on all images by folds that divide no group.
 """
 
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from tinycnn.data.dataset import Dataset
+from tinycnn.data.dataset import Dataset, Splits
 from tinycnn.data.splits import first_of_each_group, grouped_kfold, leak_free, merge_groups
 from tinycnn.ensemble import train_members
 from tinycnn.files import plain
 from tinycnn.scores.intervals import bootstrap_interval, effective_size, wilson_interval
-from tinycnn.scores.metrics import accuracy, f1_score, label_vector
+from tinycnn.scores.metrics import accuracy, f1_score
+from tinycnn.study.films.audit import Audit
 from tinycnn.study.films.known_sets import known_patients
-from tinycnn.study.report.scoring import interval_text
+from tinycnn.study.report.scoring import confusion_matrices, labels_and_runs, macro_f1, macro_f1_interval
+from tinycnn.study.report.tables import Table, as_text, decimals, interval_text
 
 
-def patient_groups(paths, patients):
+def patient_groups(paths: Sequence[str], patients: Mapping[str, object]) -> np.ndarray:
     """A group for each image: its patient's where known, one of its own where not.
 
     Parameters
@@ -47,7 +52,7 @@ def patient_groups(paths, patients):
     return merge_groups([f"patient {patients[path]}" if path in patients else f"image {path}" for path in paths])
 
 
-def undivided_groups(audit):
+def undivided_groups(audit: Audit) -> tuple[np.ndarray, np.ndarray | None]:
     """Groups that no split may divide: near-copies and, of films whose source we know, patients.
 
     Parameters
@@ -76,7 +81,9 @@ def undivided_groups(audit):
     return merge_groups(audit.groups, patients), patients
 
 
-def evaluation_lines(copies, in_test, patients=None):
+def evaluation_lines(
+    copies: ArrayLike, in_test: ArrayLike, patients: Sequence[Hashable] | np.ndarray | None = None
+) -> dict[str, np.ndarray]:
     """Which test images each line of a table is about.
 
     Parameters
@@ -119,7 +126,7 @@ def evaluation_lines(copies, in_test, patients=None):
     return {f"{len(images)} {name}": images for name, images in lines.items() if len(images)}
 
 
-def all_images(splits):
+def all_images(splits: Splits) -> Dataset:
     """Training and test images as one Dataset, training first: what cross-validation divides anew."""
     parts = [part for part in (splits.train, splits.test) if part is not None]
     paths = sum((part.paths for part in parts), ()) if all(part.paths for part in parts) else ()
@@ -131,7 +138,15 @@ def all_images(splits):
     )
 
 
-def cross_validate(predict, labels, groups, k=5, seed=0, name="fold", **options):
+def cross_validate(
+    predict: Callable[[np.ndarray, np.ndarray], ArrayLike],
+    labels: Sequence[int] | np.ndarray,
+    groups: Sequence[Hashable] | np.ndarray,
+    k: int = 5,
+    seed: int = 0,
+    name: str = "fold",
+    **options: Any,
+) -> np.ndarray:
     """Predict every image by a model that saw none of its group.
 
     Parameters
@@ -175,7 +190,7 @@ def cross_validate(predict, labels, groups, k=5, seed=0, name="fold", **options)
     folds = grouped_kfold(groups, labels, k, seed)
     jobs = {f"{name}-{i}": {"train": train.tolist(), "test": test.tolist()} for i, (train, test) in enumerate(folds)}
     found = train_members(partial(_fold, predict), jobs, **options)
-    probabilities = None
+    probabilities = np.empty((len(labels), 0))
     for job, of_fold in zip(jobs.values(), found.values(), strict=True):
         of_fold = np.asarray(of_fold, np.float64)
         if of_fold.ndim != 2 or len(of_fold) != len(job["test"]):
@@ -183,17 +198,23 @@ def cross_validate(predict, labels, groups, k=5, seed=0, name="fold", **options)
                 f"predict must return one row of probabilities for each of {len(job['test'])} images, got shape "
                 f"{of_fold.shape}"
             )
-        if probabilities is None:
+        if not probabilities.size:
             probabilities = np.full((len(labels), of_fold.shape[1]), np.nan)
         probabilities[job["test"]] = of_fold
     return probabilities
 
 
-def _fold(predict, job):
+def _fold(predict: Callable, job: Mapping[str, list[int]]) -> np.ndarray:
     return np.asarray(predict(np.array(job["train"]), np.array(job["test"])))
 
 
-def summarise(labels, runs, class_names, groups=None, seed=0):
+def summarise(
+    labels: Sequence[int] | np.ndarray,
+    runs: ArrayLike | Sequence[ArrayLike],
+    class_names: Sequence[str],
+    groups: Sequence[Hashable] | np.ndarray | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
     """Scores of one method over its runs (seeds) on one set of images: mean, spread and 95 % intervals.
 
     The spread is between runs on the same images.  The intervals are about the images: what another test set of this
@@ -215,7 +236,7 @@ def summarise(labels, runs, class_names, groups=None, seed=0):
     dict
         ``images, runs``; ``accuracy`` and ``macro_f1``, each with ``values`` (one a run), ``mean, std, min, max,
         interval``; ``recall``: the same by class; ``confusion_matrices``, one a run.  Accuracy and recall have
-        Wilson intervals at the mean number of right answers, macro F1 a bootstrap interval.  ``std`` (n - 1) is
+        Wilson intervals at the mean number of right answers, macro F1 `macro_f1_interval`.  ``std`` (n - 1) is
         None for a single run, a recall of no images too.
 
     Raises
@@ -230,37 +251,25 @@ def summarise(labels, runs, class_names, groups=None, seed=0):
     >>> summary["accuracy"]["mean"], summary["recall"]["Normal"]["values"]
     (0.875, [1.0, 0.5])
     """
-    labels = label_vector(labels, "labels", len(class_names))
-    runs = np.asarray(runs, np.float64)
-    runs = runs[None] if runs.ndim == 2 else runs
-    if runs.ndim != 3 or runs.shape[1:] != (len(labels), len(class_names)):
-        raise ValueError(
-            f"{len(labels)} labels and {len(class_names)} classes need runs of shape (runs, {len(labels)}, "
-            f"{len(class_names)}), got {runs.shape}"
-        )
+    labels, runs = labels_and_runs(labels, runs, class_names)
     predicted = runs.argmax(axis=2)  # (runs, images)
-    matrices = _matrices(labels, predicted, len(class_names))
+    matrices = confusion_matrices(labels, predicted, len(class_names))
     found = matrices.diagonal(axis1=1, axis2=2)  # (runs, classes)
-    f1 = _spread(_macro_f1(matrices))
     groups = np.arange(len(labels)) if groups is None else np.asarray(groups)
-
-    def mean_f1(truth, by_image):  # (images,), (images, runs)
-        return _macro_f1(_matrices(truth, by_image.T, len(class_names))).mean()
-
-    f1["interval"] = bootstrap_interval(mean_f1, labels, predicted.T, n=1000, seed=seed, groups=groups)
+    interval = macro_f1_interval(labels, predicted, len(class_names), groups, seed)
     return plain(
         {
             "images": len(labels),
             "runs": len(runs),
-            "accuracy": _rate(found.sum(axis=1), groups),
-            "macro_f1": f1,
-            "recall": {name: _rate(found[:, i], groups[labels == i]) for i, name in enumerate(class_names)},
+            "accuracy": _share_right(found.sum(axis=1), groups),
+            "macro_f1": _spread(macro_f1(matrices)) | {"interval": interval},
+            "recall": {name: _share_right(found[:, i], groups[labels == i]) for i, name in enumerate(class_names)},
             "confusion_matrices": matrices,
         }
     )
 
 
-def shift_scores(labels, predicted):
+def shift_scores(labels: np.ndarray, predicted: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:
     """Accuracy and macro F1 under each change of the images, means over the runs.
 
     Parameters
@@ -289,7 +298,7 @@ def shift_scores(labels, predicted):
     return plain(scores)
 
 
-def list_mistakes(dataset, runs):
+def list_mistakes(dataset: Dataset, runs: np.ndarray) -> list[dict[str, Any]]:
     """Images that any run got wrong, those wrong most often first.
 
     Parameters
@@ -319,35 +328,42 @@ def list_mistakes(dataset, runs):
     ]
 
 
-def _matrices(labels, predicted, classes):
-    """Every run's confusion matrix, (runs, classes, classes), in one count: the bootstrap asks a thousand times."""
-    runs = len(predicted)
-    cells = (np.arange(runs)[:, None] * classes + labels) * classes + predicted
-    return np.bincount(cells.ravel(), minlength=runs * classes**2).reshape(runs, classes, classes)
+def difference_interval(differences: np.ndarray, groups: np.ndarray) -> tuple[float, float]:
+    """95 % interval of the mean difference between two methods on the same images, by bootstrap.
+
+    Where no two images differ in it, which a bootstrap takes for certain, it is widened by what Wilson's interval
+    allows to a rate of which no case was seen.
+
+    Parameters
+    ----------
+    differences : ndarray, (images,)
+        From -1 to 1: what one method got right less what the other did.
+    groups : ndarray, (images,)
+
+    Examples
+    --------
+    >>> low, high = difference_interval(np.zeros(20), np.arange(20))
+    >>> round(low, 2), round(high, 2)
+    (-0.16, 0.16)
+    """
+    low, high = bootstrap_interval(np.mean, differences, groups=groups)
+    unseen = wilson_interval(0, effective_size(groups))[1] if low == high else 0.0
+    return low - unseen, high + unseen
 
 
-def _macro_f1(matrices):
-    """Macro F1 of every run, over the classes that occur, as `f1_score` has it."""
-    found = matrices.diagonal(axis1=1, axis2=2)
-    total = matrices.sum(axis=1) + matrices.sum(axis=2)  # called so, and so in truth
-    occurs = total > 0
-    return (2 * found / np.where(occurs, total, 1)).sum(axis=1) / occurs.sum(axis=1)
-
-
-def _rate(counts, groups):
+def _share_right(counts: np.ndarray, groups: np.ndarray) -> dict[str, Any]:
     if not len(groups):
         return {"values": [], "mean": None, "std": None, "min": None, "max": None, "interval": (0.0, 1.0)}
     rates, size = counts / len(groups), effective_size(groups)
     return _spread(rates) | {"interval": wilson_interval(float(np.mean(rates)) * size, size)}
 
 
-def _spread(values):
-    values = np.asarray(values, np.float64)
+def _spread(values: np.ndarray) -> dict[str, Any]:
     std = values.std(ddof=1) if len(values) > 1 else None
     return {"values": values, "mean": values.mean(), "std": std, "min": values.min(), "max": values.max()}
 
 
-def lines_text(table):
+def lines_text(table: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
     """The table for the terminal: for each line (set of images) every method's scores.
 
     Parameters
@@ -361,23 +377,20 @@ def lines_text(table):
     >>> print(lines_text({"4 as published": {"network": summary}}))
     4 as published
              runs  accuracy  +- sd  95 % interval  macro F1  +- sd  95 % interval  Normal  Covid
-    network     1     0.750         0.30 - 0.95       0.733         0.20 - 1.00      0.50   1.00
+    network     1     0.750      -    0.30 - 0.95     0.733      -    0.20 - 1.00    0.50   1.00
     """
-    width = max(len(method) for methods in table.values() for method in methods)
     blocks = []
     for line, methods in table.items():
         names = list(next(iter(methods.values()))["recall"])
-        head = f"{'':{width}}  runs  accuracy  +- sd  95 % interval  macro F1  +- sd  95 % interval  "
-        rows = [line, head + "  ".join(f"{name:>5}" for name in names)]
+        scored = ("accuracy", "+- sd", "95 % interval", "macro F1", "+- sd", "95 % interval")
+        rows = []
         for method, scores in methods.items():
-            cells = [f"{method:{width}}", f"{scores['runs']:4d}"]
-            for key in ("accuracy", "macro_f1"):
-                part = scores[key]
-                spread = "     " if part["std"] is None else f"{part['std']:5.3f}"
-                cells += [f"{part['mean']:8.3f}", spread, f"{interval_text(part['interval']):13}"]
-            for name in names:
-                mean = scores["recall"][name]["mean"]
-                cells.append(f"{'-' if mean is None else format(mean, '.2f'):>{max(5, len(name))}}")
-            rows.append("  ".join(cells))
-        blocks.append("\n".join(rows))
+            rates = [
+                cell
+                for part in (scores["accuracy"], scores["macro_f1"])
+                for cell in (decimals(part["mean"]), decimals(part["std"]), interval_text(part["interval"]))
+            ]
+            recalls = [decimals(scores["recall"][name]["mean"], ".2f") for name in names]
+            rows.append((method, scores["runs"], *rates, *recalls))
+        blocks.append(f"{line}\n{as_text(Table(('', 'runs', *scored, *names), rows))}")
     return "\n\n".join(blocks)

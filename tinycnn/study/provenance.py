@@ -4,11 +4,14 @@ import hashlib
 import importlib.metadata
 import os
 import platform
+from typing import Any
 
 import numpy as np
 
+from tinycnn.data.dataset import Dataset
 
-def dataset_hash(*datasets):
+
+def dataset_hash(*datasets: Dataset | None) -> str:
     """SHA-256 over images, labels and class names: the same hash means that a network saw the same numbers.
 
     The images are hashed as decoded and resized, so another size, or another Pillow, gives another hash.
@@ -27,12 +30,12 @@ def dataset_hash(*datasets):
     for data in datasets:
         if data is not None:
             digest.update(repr((data.class_names, data.images.shape)).encode())
-            digest.update(np.ascontiguousarray(data.images))
-            digest.update(np.ascontiguousarray(data.labels, "<i8"))
+            digest.update(np.ascontiguousarray(data.images).data)
+            digest.update(np.ascontiguousarray(data.labels, "<i8").data)
     return digest.hexdigest()
 
 
-def environment():
+def environment() -> dict[str, Any]:
     """Versions of Python and of what tinycnn stands on, the machine, and the number of threads, as texts and ints."""
     from tinycnn import __version__
     from tinycnn.kernels.runtime import get_num_threads

@@ -10,18 +10,26 @@ alone.  The parts::
 ``examples/best_recipe.py`` runs it over several seeds and reports it on every set of images.
 """
 
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
 import numpy as np
 
 from tinycnn.data.augment import Augment, adjust_gamma, equalize
+from tinycnn.data.dataset import Dataset
 from tinycnn.data.resize import resize_images
+from tinycnn.ensemble import Ensemble
 from tinycnn.files import plain
 from tinycnn.losses import CrossEntropy
+from tinycnn.model import Sequential
 from tinycnn.models.film_cnn import film_cnn
 from tinycnn.models.networks import deep_encoder, small_resnet, small_vgg
 from tinycnn.optimizers import Adam
 from tinycnn.schedules import CosineDecay
 
-NETWORKS = {network.__name__: network for network in (film_cnn, small_vgg, small_resnet, deep_encoder)}
+NETWORKS: dict[str, Callable[..., Sequential]] = {
+    network.__name__: network for network in (film_cnn, small_vgg, small_resnet, deep_encoder)
+}
 SIZE = 96
 EXPOSURES = (0.5, 0.7, 1.0, 1.4, 2.0)  # gamma: from twice as bright in the shadows to twice as dark
 EPOCHS = 24  # of all exposures: each film is seen 120 times
@@ -29,7 +37,7 @@ BATCH = 16
 LEARNING_RATE = 2e-3
 
 
-def prepare(dataset, size=SIZE):
+def prepare(dataset: Dataset, size: int = SIZE) -> tuple[np.ndarray, np.ndarray]:
     """Films as `train_member` takes them: each in every one of `EXPOSURES`.
 
     Equalisation does not undo another exposure wholly, so the network meets several.
@@ -62,7 +70,7 @@ def prepare(dataset, size=SIZE):
     return np.stack(films, axis=1), dataset.labels
 
 
-def prepare_images(images, size=SIZE):
+def prepare_images(images: np.ndarray, size: int = SIZE) -> np.ndarray:
     """Grey, resized (antialiased), locally equalised (CLAHE), and each image standardised.
 
     Equalisation and standardisation take away what depends on the exposure: ``(x - mean(x)) / std(x)`` over the
@@ -105,7 +113,7 @@ def _standardized(images):
     return prepared
 
 
-def augmentation():
+def augmentation() -> Augment:
     """What is varied in training: pose and frame first, then exposure, sharpness and grain.
 
     Black comes in from outside, since films from elsewhere have black borders; ramps and blur stand for other
@@ -129,7 +137,16 @@ def augmentation():
     )
 
 
-def train_member(train, seed=0, *, network="film_cnn", classes=3, epochs=EPOCHS, batch_size=BATCH, verbose=0):
+def train_member(
+    train: tuple[np.ndarray, np.ndarray],
+    seed: int = 0,
+    *,
+    network: str = "film_cnn",
+    classes: int = 3,
+    epochs: int = EPOCHS,
+    batch_size: int = BATCH,
+    verbose: int = 0,
+) -> Sequential:
     """Train one network by the recipe; its weights after the last epoch are the result.
 
     AdamW (decay 0.05, of kernels alone) with the rate climbing to 0.002 over the first tenth of the steps and falling
@@ -202,7 +219,7 @@ def train_member(train, seed=0, *, network="film_cnn", classes=3, epochs=EPOCHS,
     return model
 
 
-def train_job(train, job):
+def train_job(train: tuple[np.ndarray, np.ndarray], job: Mapping[str, Any]) -> Sequential:
     """`train_member` for `train_members`: any process can import it.
 
     Parameters
@@ -219,7 +236,7 @@ def train_job(train, job):
     return train_member((films, labels), job["seed"], **chosen)
 
 
-def predict_with_views(model, images, batch_size=BATCH):
+def predict_with_views(model: Sequential | Ensemble, images: np.ndarray, batch_size: int = BATCH) -> np.ndarray:
     """Mean probabilities over ten views of each image: moved by 3 % up, down, left, right or not, mirrored or not.
 
     ``p(x) = 1/10 sum over views v of p(v(x))``: what the network says of a film should not hang on a few pixels.
@@ -257,7 +274,7 @@ def predict_with_views(model, images, batch_size=BATCH):
     return np.concatenate(means)
 
 
-def views(images, shift=0.03):
+def views(images: np.ndarray, shift: float = 0.03) -> Iterator[np.ndarray]:
     """Yield the ten views of `predict_with_views`: five places, and each of them mirrored."""
     height, width = images.shape[1:3]
     down, right = round(shift * height), round(shift * width)

@@ -43,7 +43,7 @@ def test_copies_leaks_and_conflicts(phantoms):
     assert result.leak_free_test.tolist() == [0, 2, 3, 4, 5, 6, 7, 8]
     text = str(result)
     assert "1 of 9 test images have a near copy in training" in text
-    assert "the same film in two classes: train[2] and train[13]" in text
+    assert "the same image in two classes: train[2] and train[13]" in text
     assert "1 training images repeat" in text
 
 

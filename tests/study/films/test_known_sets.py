@@ -2,8 +2,10 @@
 
 from collections import Counter
 
+import pytest
+
 from tinycnn.data import load_image_folder
-from tinycnn.study.films.known_sets import known_patients, known_sources
+from tinycnn.study.films.known_sets import chest_class_names, known_patients, known_sources
 
 
 def test_the_real_set_is_recognised_and_its_films_exist(real_folder):
@@ -33,3 +35,20 @@ def test_the_real_sets_collections(real_folder):
 def test_another_set_has_no_known_patients():
     assert known_patients(["train/Covid/083.jpeg", "test/Covid/0102.jpeg"]) == {}
     assert known_sources(["train/Covid/083.jpeg", "test/Covid/0102.jpeg"]) == {}
+
+
+@pytest.mark.parametrize(
+    "names, chest",
+    [
+        (("Covid", "Normal", "Viral Pneumonia"), True),
+        (("COVID-19", "No_Finding"), True),
+        (("Synthetic Viral-like", "healthy_lungs"), True),
+        (("pneumothorax", "other"), True),
+        (("cat", "dog"), False),
+        (("Normal", "Abnormal"), False),
+        (("plunger", "sparse arson"), False),
+        ((), False),
+    ],
+)
+def test_chest_films_are_told_by_the_names_of_their_classes(names, chest):
+    assert chest_class_names(names) is chest

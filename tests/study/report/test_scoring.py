@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tinycnn import files
 from tinycnn.data import Dataset
-from tinycnn.study import provenance
+from tinycnn.scores.intervals import bootstrap_interval
+from tinycnn.scores.metrics import f1_score
 from tinycnn.study.report import scoring
 
 NAMES = ("Covid", "Normal", "Viral Pneumonia")
@@ -42,6 +42,34 @@ def test_scores_agree_with_scikit_learn():
     low, high = scores["accuracy_interval"]
     assert low < scores["accuracy"] < high
     assert scores["macro_f1_interval"][0] < scores["macro_f1"] < scores["macro_f1_interval"][1]
+
+
+def test_perfect_predictions_leave_doubt():
+    labels = np.arange(16) % 2
+    scores = scoring.score_predictions(labels, np.eye(2)[labels], NAMES[:2])
+    assert scores["macro_f1"] == 1
+    low, high = scores["macro_f1_interval"]
+    assert 0.7 < low < scores["accuracy_interval"][0] < 0.81 and high == 1
+    copies = scoring.score_predictions(labels, np.eye(2)[labels], NAMES[:2], groups=np.arange(16) // 4)
+    assert copies["macro_f1_interval"][0] < low, "eight cases' worth of images know less than sixteen"
+    many = np.arange(1600) % 2
+    assert 0.99 < scoring.score_predictions(many, np.eye(2)[many], NAMES[:2])["macro_f1_interval"][0] < 1
+
+
+def test_bootstraps_without_spread_leave_doubt_on_every_side():
+    labels = np.arange(16) % 2
+    wrong = scoring.score_predictions(labels, np.eye(2)[1 - labels], NAMES[:2])
+    assert wrong["macro_f1_interval"][0] == 0 and 0.19 < wrong["macro_f1_interval"][1] < 0.3
+    one_patient = scoring.score_predictions(labels, np.eye(2)[[*labels[:12], 0, 0, 0, 0]], NAMES[:2], groups=[7] * 16)
+    low, high = one_patient["macro_f1_interval"]
+    assert high - low > 0.5
+
+
+def test_bootstrap_of_a_mixed_result_is_as_it_was():
+    labels, probabilities = predictions()
+    predicted = probabilities.argmax(axis=1)
+    expected = bootstrap_interval(f1_score, labels, predicted, n=1000)
+    assert scoring.score_predictions(labels, probabilities, NAMES)["macro_f1_interval"] == pytest.approx(expected)
 
 
 def test_a_class_without_images_gives_no_nan():
@@ -100,37 +128,3 @@ def test_predictions_by_path():
     listed = scoring.list_predictions(test, np.eye(3)[[0, 1, 2, 1, 1, 0]])
     assert listed[3] == {"path": "test/3.png", "true": "Covid", "predicted": "Normal", "probabilities": [0.0, 1.0, 0.0]}
     assert len(scoring.list_predictions(Dataset(test.images, test.labels, NAMES), np.eye(3)[[0] * 6])) == 6
-
-
-def test_tables_line_up():
-    labels, probabilities = predictions()
-    scores = scoring.score_predictions(labels, probabilities, NAMES)
-    lines = scoring.scores_text({"all 40 test images": scores, "few": scores}).split("\n")
-    assert len(lines) == 3 and len({len(line) for line in lines}) == 1
-    lines = scoring.matrix_text(scores["confusion_matrix"], NAMES).split("\n")
-    assert len(lines) == 4 and len({len(line) for line in lines}) == 1
-
-
-def test_hash_follows_every_pixel_label_and_name():
-    data = dataset()
-    first = provenance.dataset_hash(data, None, data)
-    assert first == provenance.dataset_hash(dataset(), dataset()) and len(first) == 64
-    images = data.images.copy()
-    images[3, 1, 2, 0] ^= 1
-    others = [
-        Dataset(images, data.labels, NAMES),
-        Dataset(data.images, data.labels[::-1], NAMES),
-        Dataset(data.images, data.labels, ("a", "b", "c")),
-        Dataset(data.images.reshape(6, 5, 4, 1), data.labels, NAMES),
-    ]
-    hashes = {provenance.dataset_hash(other, data) for other in others} | {first}
-    assert len(hashes) == 5
-
-
-def test_environment_and_json(tmp_path):
-    found = provenance.environment()
-    assert found["versions"]["numpy"] == np.__version__
-    assert found["threads"] >= 1
-    files.write_json(tmp_path / "r.json", {"x": np.float32(0.5), "y": float("nan"), **found})
-    read = json.loads((tmp_path / "r.json").read_text())
-    assert read["x"] == 0.5 and read["y"] is None and read["versions"] == found["versions"]

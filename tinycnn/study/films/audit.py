@@ -1,9 +1,12 @@
 """What is wrong with a set of images before a network sees it: copies, leaks, shortcuts, odd files, private data."""
 
 import io
+import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
+from typing import Any
 
 import numpy as np
 from PIL import ExifTags, Image
@@ -13,8 +16,9 @@ from tinycnn.data.decode import decode_image
 from tinycnn.data.layout import available_cores, find_images, map_files
 from tinycnn.data.source import open_source
 from tinycnn.data.splits import connected_groups, leak_free
+from tinycnn.scores.roc import roc_curve
 from tinycnn.study.films.contact_sheet import draw_contact_sheet, small_picture
-from tinycnn.study.films.near_copies import find_pairs, fingerprint
+from tinycnn.study.films.near_copies import Pair, find_pairs, fingerprint
 
 STRONG_AUC = 0.75  # a number that ranks one class above the rest this often is a shortcut for a network
 STRONG_SHARE = 0.3  # so is a property that differs by this share of the images
@@ -50,39 +54,39 @@ class Audit:
         For the contact sheet.
     """
 
-    paths: list
+    paths: list[str]
     labels: np.ndarray
-    class_names: tuple
+    class_names: tuple[str, ...]
     in_test: np.ndarray
-    pairs: list
+    pairs: list[Pair]
     groups: np.ndarray
-    numbers: dict
-    traits: dict
-    metadata: dict
-    skipped: list
+    numbers: dict[str, np.ndarray]
+    traits: dict[str, np.ndarray]
+    metadata: dict[str, list[str]]
+    skipped: list[BadFile]
     pictures: np.ndarray = field(repr=False)
-    warnings: list = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     @property
-    def train_groups(self):
+    def train_groups(self) -> np.ndarray:
         """Groups of the training images alone."""
         return self.groups[~self.in_test]
 
     @property
-    def test_groups(self):
+    def test_groups(self) -> np.ndarray:
         """Groups of the test images alone."""
         return self.groups[self.in_test]
 
     @property
-    def leak_free_test(self):
+    def leak_free_test(self) -> np.ndarray:
         """Indices, within the test set, of the images without a near copy in training."""
         return leak_free(self.test_groups, self.train_groups)
 
-    def contact_sheet(self, path, max_groups=60):
+    def contact_sheet(self, path: str | os.PathLike[str], max_groups: int = 60) -> None:
         """Save a PNG: every group of near copies in a row (at most `max_groups`), then a sample of each class."""
         draw_contact_sheet(path, self, max_groups)
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """The findings as plain lists, dicts and numbers, for JSON."""
         return {
             "images": {"train": int((~self.in_test).sum()), "test": int(self.in_test.sum())},
@@ -97,7 +101,7 @@ class Audit:
             "skipped": [list(bad) for bad in self.skipped],
         }
 
-    def __str__(self):
+    def __str__(self) -> str:
         n_test = int(self.in_test.sum())
         lines = [f"Audit of {len(self.paths)} images: {len(self.paths) - n_test} for training, {n_test} for testing"]
         copies = len(np.unique(self.groups[[i for p in self.pairs for i in (p.a, p.b)]])) if self.pairs else 0
@@ -128,7 +132,14 @@ class Audit:
         return rows
 
 
-def audit(data, *, splits=("train", "test"), min_correlation=0.96, max_dhash=32, workers=None):
+def audit(
+    data: Splits | str | os.PathLike[str],
+    *,
+    splits: tuple[str, ...] = ("train", "test"),
+    min_correlation: float = 0.96,
+    max_dhash: int = 32,
+    workers: int | None = None,
+) -> Audit:
     """Look for what makes results on a data set untrue.
 
     * near copies within and across splits and classes (`find_pairs`: file hash, then correlation of equalised
@@ -198,15 +209,12 @@ def audit(data, *, splits=("train", "test"), min_correlation=0.96, max_dhash=32,
     return result
 
 
-# -- reading ----------------------------------------------------------------------------------------------------
-
-
 def _read_splits(splits, _, workers):
     datasets = [data for data in (splits.train, splits.test) if data is not None]
     images = [image for data in datasets for image in data.images]
     if not images:
         raise ValueError("there are no images to audit")
-    paths = []
+    paths: list[str] = []
     for data, name in zip(datasets, ("train", "test"), strict=False):
         paths += data.paths or [f"{name}[{i}]" for i in range(len(data))]
     with ThreadPoolExecutor(workers or available_cores(), "tinycnn-audit") as pool:
@@ -245,7 +253,12 @@ def _examined(image, data=None, extension=None):
     height, width = grey.shape
     numbers = {"width": np.nan, "height": np.nan, "aspect": np.nan}
     numbers |= {"mean": grey.mean(), "spread": grey.std(), "border": border.mean()}
-    record = {"fingerprint": fingerprint(image, data), "numbers": numbers, "traits": set(), "metadata": []}
+    record: dict[str, Any] = {
+        "fingerprint": fingerprint(image, data),
+        "numbers": numbers,
+        "traits": set(),
+        "metadata": [],
+    }
     record |= {"picture": small_picture(image), "format": None, "extension": extension}
     if (image.max(2) - image.min(2)).mean() > 1:
         record["traits"].add("coloured")
@@ -278,10 +291,7 @@ def _metadata_names(file):
     return sorted(names)
 
 
-# -- judging ----------------------------------------------------------------------------------------------------
-
-
-def _copy_warnings(result):
+def _copy_warnings(result: Audit) -> Iterator[str]:
     leaked = int(result.in_test.sum()) - len(result.leak_free_test)
     if leaked:
         yield f"{leaked} of {int(result.in_test.sum())} test images have a near copy in training: use leak_free_test"
@@ -291,10 +301,10 @@ def _copy_warnings(result):
             yield f"{repeated} {name} images repeat others of the same split"
     for pair in result.pairs:
         if result.labels[pair.a] != result.labels[pair.b]:
-            yield f"the same film in two classes: {result.paths[pair.a]} and {result.paths[pair.b]}"
+            yield f"the same image in two classes: {result.paths[pair.a]} and {result.paths[pair.b]}"
 
 
-def _shortcut_warnings(result):
+def _shortcut_warnings(result: Audit) -> Iterator[str]:
     """On the training images: that is where a network would learn them."""
     train = ~result.in_test
     for label, name in enumerate(result.class_names):
@@ -302,7 +312,7 @@ def _shortcut_warnings(result):
         if inside.sum() < 5 or outside.sum() < 5:
             continue
         for key, values in result.numbers.items():
-            auc = _auc(values[inside], values[outside])
+            auc = 0.5 if np.isnan(values[train]).any() else roc_curve(inside[train], values[train]).auc
             if max(auc, 1 - auc) >= STRONG_AUC:
                 side = "larger" if auc > 0.5 else "smaller"
                 yield f"{key} is {side} in '{name}' than in the rest (AUC {max(auc, 1 - auc):.2f}): a shortcut"
@@ -310,13 +320,6 @@ def _shortcut_warnings(result):
             share, rest = has[inside].mean(), has[outside].mean()
             if abs(share - rest) >= STRONG_SHARE:
                 yield f"{key}: {share:.0%} of '{name}', {rest:.0%} of the rest: a shortcut"
-
-
-def _auc(inside, outside):
-    """Share of pairs in which the first is larger; ties count half."""
-    order = np.sort(outside)
-    below = np.searchsorted(order, inside, "left") + np.searchsorted(order, inside, "right")
-    return 0.5 if np.isnan(inside).any() or np.isnan(outside).any() else below.mean() / (2 * len(outside))
 
 
 def _file_warnings(result, records):
@@ -336,8 +339,8 @@ def _file_warnings(result, records):
         yield f"{len(result.skipped)} files cannot be read: " + ", ".join(bad.path for bad in result.skipped[:10])
 
 
-def _privacy_warnings(result):
-    fields = {}
+def _privacy_warnings(result: Audit) -> Iterator[str]:
+    fields: dict[str, int] = {}
     for names in result.metadata.values():
         for name in names:
             fields[name] = fields.get(name, 0) + 1

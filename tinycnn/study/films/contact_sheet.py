@@ -1,25 +1,32 @@
 """The contact sheet of an audit: near copies side by side, and a sample of each class, as one PNG."""
 
+from __future__ import annotations
+
+import os
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from tinycnn.files import atomic_write
 
+if TYPE_CHECKING:  # audit draws this sheet
+    from tinycnn.study.films.audit import Audit
+
 _SIDE, _GAP, _CAPTION, _COLUMNS = 96, 6, 26, 10
 _TRAIN, _TEST, _INK, _PAPER = (40, 90, 200), (210, 60, 30), (20, 20, 20), (255, 255, 255)
 
 
-def small_picture(image):
+def small_picture(image: np.ndarray) -> np.ndarray:
     """Grey 96x96 uint8 version of a uint8 image (height, width, 1 or 3)."""
     picture = Image.fromarray(image[:, :, 0]) if image.shape[2] == 1 else Image.fromarray(image).convert("L")
     return np.asarray(picture.resize((_SIDE, _SIDE), Image.Resampling.BOX))
 
 
-def draw_contact_sheet(path, audit, max_groups=60):
+def draw_contact_sheet(path: str | os.PathLike[str], audit: Audit, max_groups: int = 60) -> None:
     """Save the sheet of an `Audit`: rows of near copies, then of samples; blue frames are training, red are test."""
-    rows = []
+    rows: list[str | list[int | None]] = []
     sizes = np.bincount(audit.groups)
     copies = np.flatnonzero(sizes > 1)
     title = f"{len(copies)} groups of near copies"
@@ -59,9 +66,10 @@ def draw_contact_sheet(path, audit, max_groups=60):
         sheet.save(temporary, "PNG", optimize=True)
 
 
-def _packed(groups):
+def _packed(groups: list[list[int]]) -> list[list[int | None]]:
     """Rows of image numbers in which groups stand side by side, an empty column (None) between them."""
-    rows, row = [], []
+    rows: list[list[int | None]] = []
+    row: list[int | None] = []
     for group in groups:
         if row and len(row) + 1 + len(group) > _COLUMNS:
             rows.append(row)

@@ -1,4 +1,21 @@
-"""What is known of a public data set beyond its pixels: patients, sources, and what is wrong with it."""
+"""What is known of a data set beyond its pixels: whether of chests, patients, sources, and what is wrong with it."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+_CHEST_WORDS = re.compile(r"(?<![a-z])(chest|lung|thorax|thoracic|covid|sars|pneumo|tubercul)", re.IGNORECASE)
+
+
+def chest_class_names(class_names: Iterable[str]) -> bool:
+    """Whether a set with these classes is taken for chest films, which the study's outlines of lungs need.
+
+    It is if any name has a word that begins with chest, lung, thorax, thoracic, covid, sars, pneumo or tubercul.
+
+    >>> chest_class_names(["Normal", "Viral Pneumonia"]), chest_class_names(["cat", "dog"])
+    (True, False)
+    """
+    return any(_CHEST_WORDS.search(name) for name in class_names)
+
 
 # "Covid-19 Image Dataset" (P. Raikote, Kaggle, CC BY-SA 4.0; 251 training and 66 test images).  The patients were
 # found by matching its images with the collections they were taken from: the covid-chestxray-dataset's metadata.csv
@@ -20,7 +37,7 @@ _COVID19_PATIENTS = {
 }
 
 
-def known_patients(paths):
+def known_patients(paths: Sequence[str]) -> dict[str, str]:
     """Patients with several films, for a set that is recognised by the names of its files.
 
     Parameters
@@ -42,7 +59,7 @@ def known_patients(paths):
     return patients if set(patients) <= set(paths) else {}
 
 
-def known_sources(paths):
+def known_sources(paths: Sequence[str]) -> dict[str, str]:
     """Which collection each film came from, for a set that `known_patients` recognises.
 
     Parameters
@@ -64,7 +81,7 @@ def known_sources(paths):
     if not known_patients(paths):
         return {}
 
-    def source(path):
+    def source(path: str) -> str:
         if "/Covid/" not in path:
             return "Kermany"
         return "Figure 1" if "/COVID-" in path else "Cohen and others"
@@ -91,7 +108,7 @@ _COVID19_ISSUES = (
 )
 
 
-def known_issues(counts):
+def known_issues(counts: Mapping[str, int]) -> tuple[str, ...]:
     """What is known to be wrong with a public data set, recognised by its classes and their total numbers of images.
 
     Parameters

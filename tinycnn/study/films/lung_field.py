@@ -1,13 +1,14 @@
 """A rough outline of the lungs in a frontal chest film, from grey levels alone."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 _SIDE = 64  # the outline is sought at this resolution: finer detail is ribs and vessels
 _SMALLEST = 0.03  # of the film: less than that is no lung
 _LEVELS = np.linspace(0.1, 0.75, 14)  # thresholds to try, from the region's dark end to its bright one
 
 
-def lung_field_mask(images):
+def lung_field_mask(images: ArrayLike) -> np.ndarray:
     """Where the two lungs roughly are.
 
     At 64x64 pixels, after blurring, the film is divided at the spine.  In each half the largest area darker than a

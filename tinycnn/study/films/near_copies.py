@@ -1,6 +1,7 @@
 """Finding the same film twice: in another size, contrast or compression, or mirrored."""
 
 import hashlib
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -59,7 +60,7 @@ class Pair(NamedTuple):
     phash: int
 
 
-def fingerprint(image, data=None):
+def fingerprint(image: np.ndarray, data: bytes | None = None) -> Fingerprint:
     """Fingerprint of a uint8 image (height, width, 1 or 3); `data` are the bytes of its file, if it has one.
 
     Examples
@@ -86,7 +87,7 @@ def fingerprint(image, data=None):
     )
 
 
-def find_pairs(fingerprints, min_correlation=0.96, max_dhash=32):
+def find_pairs(fingerprints: Sequence[Fingerprint], min_correlation: float = 0.96, max_dhash: int = 32) -> list[Pair]:
     """All pairs of near copies in a list of fingerprints.
 
     Two images are a pair if their bytes are equal, or if their thumbnails correlate with at least

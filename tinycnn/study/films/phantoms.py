@@ -6,6 +6,7 @@ half the film: x from -1 (the patient's right, on the left of the film) to 1, y 
 """
 
 import math
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -17,7 +18,15 @@ from tinycnn.data.layout import available_cores
 CLASS_NAMES = ("Synthetic Covid-like", "Synthetic Normal", "Synthetic Viral-like")
 
 
-def chest_phantoms(n_train=(111, 70, 70), n_test=(26, 20, 20), size=256, seed=0, *, mode="RGB", workers=None):
+def chest_phantoms(
+    n_train: int | Sequence[int] = (111, 70, 70),
+    n_test: int | Sequence[int] = (26, 20, 20),
+    size: int | tuple[int, int] = 256,
+    seed: int = 0,
+    *,
+    mode: str = "RGB",
+    workers: int | None = None,
+) -> Splits:
     """A made-up set of chest films in three classes, in the sizes of the report's real one.
 
     **These are drawings, not patients.** They test the engine and show how to use it; nothing learnt or measured
@@ -62,27 +71,29 @@ def chest_phantoms(n_train=(111, 70, 70), n_test=(26, 20, 20), size=256, seed=0,
     >>> test.paths
     ('synthetic/test/covid-like/0', 'synthetic/test/viral-like/0')
     """
-    size = check_size_and_mode(size, mode)
+    height, width = check_size_and_mode(size, mode)
     counts_of = _three_counts(n_train), _three_counts(n_test)
     datasets = []
     with ThreadPoolExecutor(workers or available_cores(), "tinycnn-phantoms") as pool:
         for split, counts in enumerate(counts_of):
             jobs = [(label, i) for label in range(3) for i in range(counts[label])]
-            images = np.empty((len(jobs), *size, 3 if mode == "RGB" else 1), np.uint8)
+            images = np.empty((len(jobs), height, width, 3 if mode == "RGB" else 1), np.uint8)
 
             def draw(position, images=images, jobs=jobs, split=split):
                 label, i = jobs[position]
-                images[position] = _film(np.random.default_rng([seed, split, label, i]), label, size)[..., None]
+                images[position] = _film(np.random.default_rng([seed, split, label, i]), label, (height, width))[
+                    ..., None
+                ]
 
             list(pool.map(draw, range(len(jobs))))
             folder = ("synthetic/train", "synthetic/test")[split]
             kinds = [name.split()[1].lower() for name in CLASS_NAMES]
-            paths = [f"{folder}/{kinds[label]}/{i}" for label, i in jobs]
+            paths = tuple(f"{folder}/{kinds[label]}/{i}" for label, i in jobs)
             datasets.append(Dataset(images, np.array([label for label, _ in jobs], np.int64), CLASS_NAMES, paths))
-    return Splits(*datasets, [])
+    return Splits(datasets[0], datasets[1], [])
 
 
-def _three_counts(counts):
+def _three_counts(counts: int | Sequence[int]) -> tuple[int, ...]:
     counts = (counts,) * 3 if isinstance(counts, (int, np.integer)) else tuple(counts)
     if len(counts) != 3 or any(not isinstance(n, (int, np.integer)) or n < 0 for n in counts):
         raise ValueError(f"counts must be an int or three of them, 0 or more, one for each class; got {counts}")

@@ -5,6 +5,7 @@ images from elsewhere where there are none; they are milder than real ones, and 
 same changes as augmentation passes them partly for that reason.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -14,7 +15,7 @@ from tinycnn.data.augment import adjust_gamma
 from tinycnn.data.resize import resize_images
 
 
-def simulated_shifts(seed=0):
+def simulated_shifts(seed: int = 0) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
     """The changes by name, each a function of uint8 images (images, height, width, 1 or 3) to images like them.
 
     Parameters
@@ -57,14 +58,16 @@ def _paler(images):
     return np.rint(0.5 * np.arange(256) + 64).astype(np.uint8)[images]
 
 
-def _inner(images):
+def _inner(images: np.ndarray) -> tuple[slice, slice]:
     """Slices of what lies within the margins."""
     edges = [round(_MARGIN * side) for side in images.shape[1:3]]
-    return tuple(slice(edge, side - edge) for edge, side in zip(edges, images.shape[1:3], strict=True))
+    rows, columns = (slice(edge, side - edge) for edge, side in zip(edges, images.shape[1:3], strict=True))
+    return rows, columns
 
 
 def _cropped(images):
-    return resize_images(images[:, *_inner(images)], images.shape[1:3])
+    rows, columns = _inner(images)
+    return resize_images(images[:, rows, columns], images.shape[1:3])
 
 
 def _bordered(images):
@@ -105,7 +108,7 @@ def _marked(images):
     height, width = images.shape[1:3]
     out = images.copy()
 
-    def paint(top, bottom, left, right, level):
+    def paint(top: float, bottom: float, left: float, right: float, level: int) -> None:
         out[:, round(top * height) : round(bottom * height), round(left * width) : round(right * width)] = level
 
     paint(0, 1, 0, 0.0375, 0)

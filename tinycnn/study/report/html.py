@@ -1,17 +1,21 @@
 """A run on one page: a single HTML file that any browser opens, without a server, scripts or anything from outside."""
 
 import base64
+import os
 import struct
 import zlib
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tinycnn.files import atomic_write
-from tinycnn.study.films.known_sets import known_issues
-from tinycnn.study.report.scoring import interval_text, leak_text, total_counts
+from tinycnn.study.report import tables
+from tinycnn.study.report.scoring import leak_text, of_chest_films
+from tinycnn.study.report.sections import Folded, sections
+from tinycnn.study.report.tables import Table, as_html
 
 
 class Picture(NamedTuple):
@@ -24,11 +28,16 @@ class Picture(NamedTuple):
     caption : str
     """
 
-    source: object
+    source: str | os.PathLike[str] | np.ndarray
     caption: str
 
 
-def write_html_report(path, report, figures=(), galleries=None):
+def write_html_report(
+    path: str | os.PathLike[str],
+    report: Mapping[str, Any],
+    figures: Sequence[Picture] = (),
+    galleries: Mapping[str, Sequence[Picture]] | None = None,
+) -> Path:
     """Write the page of one run.
 
     Parameters
@@ -66,23 +75,22 @@ def write_html_report(path, report, figures=(), galleries=None):
     """
     if not report.get("results"):
         raise ValueError("the report holds no results; score_predictions gives them")
-    title = "Chest X-ray classification with tinycnn"
-    body = [f"<header><h1>{title}</h1>{_banner(report)}</header>", _headline(report)]
-    for name, scores in report["results"].items():
-        body.append(_section(f"Results: {name}", _class_table(scores) + _matrix_table(scores)))
-    if figures:
-        body.append(_section("Charts", f'<div class="charts">{"".join(map(_figure, figures))}</div>'))
-    for name, pictures in (galleries or {}).items():
+    title = f"{'Chest X-ray' if of_chest_films(report) else 'Image'} classification with tinycnn"
+    body = [f"<header><h1>{title}</h1>{_banner(report)}</header>", f"<section>{_cards(report)}</section>"]
+    for name, kind, pictures in (
+        ("Charts", "charts", figures),
+        *((name, "gallery", pictures) for name, pictures in (galleries or {}).items()),
+    ):
         if pictures:
-            body.append(_section(name, f'<div class="gallery">{"".join(map(_figure, pictures))}</div>'))
-    body += [_attention(report.get("attention")), _problems(report), _data(report), _run(report)]
-    html = _PAGE.replace("{title}", title).replace("{body}", "\n".join(part for part in body if part))
+            body.append(_section(name, f'<div class="{kind}">{"".join(map(_figure, pictures))}</div>'))
+    body += [_section(heading, "".join(map(_block, blocks))) for heading, blocks in sections(report)]
+    html = _PAGE.replace("{title}", title).replace("{body}", "\n".join(body))
     with atomic_write(path) as temporary:
         temporary.write_text(html, encoding="utf-8")
     return Path(path)
 
 
-def png_bytes(image):
+def png_bytes(image: np.ndarray) -> bytes:
     """A PNG file of uint8 pixels, (height, width) or (height, width, 1 or 3).
 
     Source: Portable Network Graphics Specification, third edition, W3C 2025.
@@ -106,10 +114,7 @@ def png_bytes(image):
     )
 
 
-# -- parts of the page ----------------------------------------------------------------------------------------------
-
-
-def _banner(report):
+def _banner(report: Mapping[str, Any]) -> str:
     text = f'<p class="notice">{escape(report["notice"])}</p>' if report.get("notice") else ""
     if report.get("synthetic"):
         text += (
@@ -119,167 +124,34 @@ def _banner(report):
     return text
 
 
-def _headline(report):
+def _cards(report: Mapping[str, Any]) -> str:
     cards = []
-    for name, scores in report["results"].items():
-        cards.append(
-            f'<div class="card"><p class="big">{scores["accuracy"]:.3f}</p><p>accuracy, {escape(name)}<br>'
-            f"{scores['correct']} of {scores['images']} correct, "
-            f"95 % interval {_interval(scores['accuracy_interval'])}</p></div>"
-            f'<div class="card"><p class="big">{scores["macro_f1"]:.3f}</p><p>macro F1, {escape(name)}<br>'
-            f"95 % interval {_interval(scores['macro_f1_interval'])}</p></div>"
-        )
-    note = f"<p>{escape(leak_text(report['results']))}</p>" if report.get("audit") else ""
-    note += (
-        "<p>Intervals tell what another test set of this size might have given (Wilson for shares, bootstrap for F1); "
-        "they know nothing of another seed or another hospital.</p>"
-    )
-    return f'<section><div class="cards">{"".join(cards)}</div>{note}</section>'
+    for name, images, correct, *rates in tables.results_table(report["results"]).rows:
+        for value, interval, words in (
+            (*rates[:2], f"accuracy, {escape(name)}<br>{correct} of {images} correct, 95 % interval"),
+            (*rates[2:4], f"macro F1, {escape(name)}<br>95 % interval"),
+        ):
+            text = f'<p class="big">{value}</p><p>{words} <span class="whole">{interval}</span></p>'
+            cards.append(f'<div class="card">{text}</div>')
+    leaks = f"<p>{escape(leak_text(report['results']))}</p>" if report.get("audit") else ""
+    return f'<div class="cards">{"".join(cards)}</div>{leaks}'
 
 
-def _class_table(scores):
-    head = ("class", "images", "precision", "sensitivity", "95 %", "specificity", "95 %", "F1", "AUC")
-    rows = []
-    for name, row in scores["classes"].items():
-        line = scores["report"][name]
-        rows.append(
-            (
-                name,
-                row["positives"],
-                _number(line["precision"]),
-                _number(row["sensitivity"]),
-                interval_text(row["sensitivity_interval"]),
-                _number(row["specificity"]),
-                interval_text(row["specificity_interval"]),
-                _number(line["f1-score"]),
-                _number(row["auc"]),
-            )
-        )
-    more = (
-        f"<p>Balanced accuracy {_number(scores['balanced_accuracy'])}. Probabilities: Brier score "
-        f"{_number(scores['brier'])} (0 is perfect, 2 the worst), calibration error "
-        f"{_number(scores['calibration_error'])}.</p>"
-    )
-    return _table(head, rows) + more
-
-
-def _matrix_table(scores):
-    names = list(scores["classes"])
-    rows = []
-    for i, (name, row) in enumerate(zip(names, scores["confusion_matrix"], strict=True)):
-        total = sum(row)
-        cells = [f"{count} ({count / total:.0%})" if total else str(count) for count in row]
-        rows.append((name, *(_Marked(cell) if i == j else cell for j, cell in enumerate(cells))))
-    return _table(("true class", *(f"called {name}" for name in names)), rows)
-
-
-def _attention(attention):
-    if not attention:
-        return ""
-    text = ""
-    if attention.get("inside_lungs"):
-        rows = [
-            (name, _percent(row["share"]), _percent(row["area"]), row["images"])
-            for name, row in attention["inside_lungs"].items()
-        ]
-        head = ("class", "heat inside the lungs", "area of the lungs", "images")
-        text += "<p>Share of the Grad-CAM heat within a rough outline of the lungs. About the lungs' share of the "
-        text += "area, or less, means that the network looks elsewhere as much as there.</p>" + _table(head, rows)
-    if attention.get("randomization"):
-        rows = [(name, f"{value:.2f}") for name, value in attention["randomization"].items()]
-        text += "<p>Rank correlation of the heat maps with those of a network whose weights are random from the output "
-        text += "down to this layer. Heat maps that show what was learnt fall well below 1.</p>"
-        text += _table(("random down to", "correlation"), rows)
-    return _section("Where the network looks", text)
-
-
-def _problems(report):
-    audit = report.get("audit") or {"warnings": [], "near_copies": []}
-    issues = known_issues(total_counts(report["data"])) if "data" in report else ()
-    if not issues and "audit" not in report:
-        return ""
-    text = f"<p>On record for this public data set:</p>{_list(issues)}" if issues else ""
-    text += f"<p>Found by the audit of the images:</p>{_list(audit['warnings'])}" if audit["warnings"] else ""
-    text = text or "<p>The audit found nothing.</p>"
-    if audit["near_copies"]:
-        rows = [(_Long(p["a"]), _Long(p["b"]), p["kind"], f"{p['correlation']:.3f}") for p in audit["near_copies"]]
-        table = _table(("image", "the same as", "kind", "correlation"), rows)
-        text += f"<details><summary>{len(rows)} pairs of near-copies</summary>{table}</details>"
-    return _section("What is wrong with the data", text)
-
-
-def _data(report):
-    data = report.get("data")
-    if not data:
-        return ""
-    splits = [name for name in ("train", "validation", "test") if name in data]
-    weights = report.get("class_weights")
-    head = ("class", *splits, *(("weight in the loss",) if weights else ()))
-    rows = []
-    for i, name in enumerate(data["class_names"]):
-        counts = [data[split].get(name, 0) for split in splits]
-        rows.append((name, *counts, *((f"{weights[i]:.4f}",) if weights else ())))
-    text = _table(head, rows)
-    shape = " x ".join(map(str, data["image_shape"]))
-    text += f"<p>{escape(str(data['name']))}; images of {shape}; SHA-256 of images and labels "
-    text += f"<code>{escape(data['sha256'])}</code></p>"
-    if data.get("skipped"):
-        text += f"<p>Left out as unreadable:</p>{_list(': '.join(bad) for bad in data['skipped'])}"
-    return _section("Data", text)
-
-
-def _run(report):
-    rows = [(key.replace("_", " "), value) for key, value in report.get("settings", {}).items()]
-    model = report.get("model", {})
-    if model:
-        rows.append(("model", f"{model['name']}, {model['parameters']:,} parameters"))
-    if "temperature" in report:
-        rows.append(("temperature, fitted on the validation images", f"{report['temperature']:.3f}"))
-    rows += [(key.replace("_", " "), f"{value:.1f}") for key, value in report.get("timing", {}).items()]
-    rows += [(f"version of {key}", value) for key, value in report.get("versions", {}).items()]
-    rows += [(key, value) for key, value in report.get("machine", {}).items()]
-    rows += [("threads", report["threads"])] if "threads" in report else []
-    text = _table(("setting", "value"), [(key, _Long(value)) for key, value in rows]) if rows else ""
-    history = {key: values for key, values in report.get("history", {}).items() if values}
-    if history:
-        epochs = range(len(next(iter(history.values()))))
-        lines = [(i + 1, *(f"{values[i]:.4g}" for values in history.values())) for i in epochs]
-        table = _table(("epoch", *(key.replace("_", " ") for key in history)), lines)
-        text += f"<details><summary>Every epoch</summary>{table}</details>"
-    return _section("The run", text) if text else ""
-
-
-# -- small pieces ---------------------------------------------------------------------------------------------------
-
-
-class _Marked(str):
-    """A cell to be emphasised."""
-
-
-class _Long(str):
-    """A cell that may break anywhere."""
-
-
-def _section(heading, content):
+def _section(heading: str, content: str) -> str:
     return f"<section><h2>{escape(heading)}</h2>{content}</section>"
 
 
-def _list(texts):
-    return f"<ul>{''.join(f'<li>{escape(text)}</li>' for text in texts)}</ul>"
+def _block(block: str | list[str] | Table | Folded) -> str:
+    if isinstance(block, str):
+        return f"<p>{escape(block)}</p>"
+    if isinstance(block, list):
+        return f"<ul>{''.join(f'<li>{escape(text)}</li>' for text in block)}</ul>"
+    if isinstance(block, Table):
+        return as_html(block)
+    return f"<details><summary>{escape(block.summary)}</summary>{as_html(block.table)}</details>"
 
 
-def _table(head, rows):
-    cells = "".join(f'<th scope="col">{escape(str(name))}</th>' for name in head)
-    lines = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
-    return f'<div class="wide"><table><thead><tr>{cells}</tr></thead><tbody>{lines}</tbody></table></div>'
-
-
-def _cell(value):
-    kind = {_Marked: ' class="marked"', _Long: ' class="long"'}.get(type(value), "")
-    return f"<td{kind}>{escape(str(value))}</td>"
-
-
-def _figure(picture):
+def _figure(picture: Picture) -> str:
     source, caption = picture
     data = png_bytes(source) if isinstance(source, np.ndarray) else Path(source).read_bytes()
     if not data.startswith(b"\x89PNG"):
@@ -291,18 +163,6 @@ def _figure(picture):
         f'<figure{broad}><img width="{width}" height="{height}" alt="{caption}" '
         f'src="data:image/png;base64,{base64.b64encode(data).decode()}"><figcaption>{caption}</figcaption></figure>'
     )
-
-
-def _interval(interval):
-    return f'<span class="whole">{interval_text(interval)}</span>'
-
-
-def _number(value):
-    return "–" if value is None else f"{value:.3f}"
-
-
-def _percent(value):
-    return "–" if value is None else f"{value:.0%}"
 
 
 _PAGE = """<!DOCTYPE html>
@@ -334,8 +194,8 @@ p { margin: .5rem 0; }
 table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .8rem .3rem 0; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th { color: var(--faint); font-weight: 600; }
-th:first-child, td:first-child, td.long { text-align: left; }
-td.long { white-space: normal; overflow-wrap: anywhere; }
+th:first-child, td:first-child, td.text { text-align: left; }
+td.text { white-space: normal; overflow-wrap: anywhere; }
 td.marked { background: var(--mark); font-weight: 650; }
 th + th, td + td { padding-left: .8rem; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(20rem, 100%), 1fr)); gap: 1rem; }

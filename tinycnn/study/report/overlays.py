@@ -1,10 +1,13 @@
 """Heat maps over their images, saved as one PNG."""
 
+import os
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
 from tinycnn.files import atomic_write
 
@@ -12,7 +15,7 @@ from tinycnn.files import atomic_write
 _HEAT = np.array([[0, 0, 4], [87, 16, 110], [188, 55, 84], [249, 142, 9], [252, 255, 164]], np.float64)
 
 
-def overlay(images, maps, strength=0.8):
+def overlay(images: ArrayLike, maps: ArrayLike, strength: float = 0.8) -> np.ndarray:
     """The images in grey under their heat maps in colour, as uint8 RGB.
 
     Parameters
@@ -40,14 +43,23 @@ def overlay(images, maps, strength=0.8):
             f"got {images.shape} and {maps.shape}"
         )
     grey = images.mean(axis=3, keepdims=True) * (1 if images.dtype == np.uint8 else 255)
-    maps = np.clip(maps, 0, 1)
+    heat = np.clip(maps, 0, 1)
     stops = np.linspace(0, 1, len(_HEAT))
-    colour = np.stack([np.interp(maps, stops, _HEAT[:, c]) for c in range(3)], axis=-1)
-    opacity = strength * maps[..., None]
+    colour = np.stack([np.interp(heat, stops, _HEAT[:, c]) for c in range(3)], axis=-1)
+    opacity = strength * heat[..., None]
     return (grey * (1 - opacity) + colour * opacity).round().clip(0, 255).astype(np.uint8)
 
 
-def plot_overlays(images, maps, titles, path, *, columns=4, title="Where the network looked (Grad-CAM)", note=None):
+def plot_overlays(
+    images: ArrayLike,
+    maps: ArrayLike,
+    titles: Sequence[str],
+    path: str | os.PathLike[str],
+    *,
+    columns: int = 4,
+    title: str | None = "Where the network looked (Grad-CAM)",
+    note: str | None = None,
+) -> Path:
     """Each image beside itself under its heat map.
 
     Parameters
@@ -81,7 +93,7 @@ def plot_overlays(images, maps, titles, path, *, columns=4, title="Where the net
     >>> plot_overlays(images, np.ones((2, 8, 8)), ["a", "b"], tempfile.mkdtemp() + "/overlays.png").name
     'overlays.png'
     """
-    images = np.asarray(images)
+    images, maps = np.asarray(images), np.asarray(maps)
     if len(images) == 0 or not len(images) == len(maps) == len(titles) or columns < 1:
         raise ValueError(
             f"at least one image, and one map and title for each, are needed: got {len(images)} images, {len(maps)} "

@@ -4,16 +4,30 @@ The dict that `score_predictions` returns, and the larger one that `examples/che
 are what `html` and `model_card` beside this file read: plain numbers, texts, lists and dicts, no nan.
 """
 
-import numpy as np
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
+import numpy as np
+from numpy.typing import ArrayLike
+
+from tinycnn.data.dataset import Dataset
 from tinycnn.files import plain
+from tinycnn.model import Sequential
 from tinycnn.scores.calibration import brier_score, expected_calibration_error
 from tinycnn.scores.intervals import bootstrap_interval, effective_size, sensitivity_specificity, wilson_interval
-from tinycnn.scores.metrics import accuracy, balanced_accuracy, classification_report, confusion_matrix, f1_score
+from tinycnn.scores.metrics import accuracy, balanced_accuracy, classification_report, label_vector
 from tinycnn.scores.roc import roc_auc
+from tinycnn.study.films.audit import Audit
+from tinycnn.study.films.known_sets import chest_class_names
 
 
-def score_predictions(labels, probabilities, class_names, groups=None, seed=0):
+def score_predictions(
+    labels: Sequence[int] | np.ndarray,
+    probabilities: ArrayLike,
+    class_names: Sequence[str],
+    groups: Sequence[Hashable] | np.ndarray | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
     """Everything that is said of a set of predictions, with 95 % intervals.
 
     Parameters
@@ -33,7 +47,7 @@ def score_predictions(labels, probabilities, class_names, groups=None, seed=0):
     -------
     dict
         ``images, correct, accuracy, accuracy_interval`` (Wilson), ``balanced_accuracy, macro_f1,
-        macro_f1_interval`` (bootstrap), ``brier, calibration_error, confusion_matrix`` (rows: true classes),
+        macro_f1_interval`` (see there), ``brier, calibration_error, confusion_matrix`` (rows: true classes),
         ``report`` (`classification_report`'s dict) and ``classes``: `sensitivity_specificity` and ``auc`` of each.
         A number that cannot be had (the AUC of a class without images) is None.
 
@@ -48,38 +62,138 @@ def score_predictions(labels, probabilities, class_names, groups=None, seed=0):
     >>> scores["correct"], scores["confusion_matrix"], scores["classes"]["Covid"]["auc"]
     (2, [[1, 1], [0, 1]], 1.0)
     """
-    labels, probabilities = np.asarray(labels), np.asarray(probabilities, np.float64)
-    if probabilities.shape != (len(labels), len(class_names)):
-        raise ValueError(
-            f"{len(labels)} labels and {len(class_names)} classes need probabilities of shape "
-            f"({len(labels)}, {len(class_names)}), got {probabilities.shape}"
-        )
-    predicted = probabilities.argmax(axis=1)
-    correct = int((predicted == labels).sum())
-    classes = sensitivity_specificity(labels, predicted, class_names)
-    size = effective_size(np.arange(len(labels)) if groups is None else groups)
-    areas = roc_auc(labels, probabilities, average=None)
+    truth, (rows, *_) = labels_and_runs(labels, [probabilities], class_names)
+    groups = np.arange(len(truth)) if groups is None else np.asarray(groups)
+    predicted = rows.argmax(axis=1)
+    correct = int((predicted == truth).sum())
+    classes = sensitivity_specificity(truth, predicted, class_names)
+    size = effective_size(groups)
+    matrices = confusion_matrices(truth, predicted[None], len(class_names))
+    areas = roc_auc(truth, rows, average=None)
     for row, area in zip(classes.values(), areas, strict=True):
         row["auc"] = float(area)
     return plain(
         {
-            "images": len(labels),
+            "images": len(truth),
             "correct": correct,
-            "accuracy": accuracy(labels, predicted),
-            "accuracy_interval": wilson_interval(correct / len(labels) * size, size),
-            "balanced_accuracy": balanced_accuracy(labels, predicted),
-            "macro_f1": f1_score(labels, predicted),
-            "macro_f1_interval": bootstrap_interval(f1_score, labels, predicted, n=1000, seed=seed, groups=groups),
-            "brier": brier_score(probabilities, labels),
-            "calibration_error": expected_calibration_error(probabilities, labels),
-            "confusion_matrix": confusion_matrix(labels, predicted, len(class_names)),
-            "report": classification_report(labels, predicted, class_names, output_dict=True),
+            "accuracy": accuracy(truth, predicted),
+            "accuracy_interval": wilson_interval(correct / len(truth) * size, size),
+            "balanced_accuracy": balanced_accuracy(truth, predicted),
+            "macro_f1": macro_f1(matrices)[0],
+            "macro_f1_interval": macro_f1_interval(truth, predicted[None], len(class_names), groups, seed),
+            "brier": brier_score(rows, truth),
+            "calibration_error": expected_calibration_error(rows, truth),
+            "confusion_matrix": matrices[0],
+            "report": classification_report(truth, predicted, class_names, output_dict=True),
             "classes": classes,
         }
     )
 
 
-def score_model(model, test, audit=None, batch_size=16):
+def labels_and_runs(
+    labels: Sequence[int] | np.ndarray, runs: ArrayLike | Sequence[ArrayLike], class_names: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Labels (images,) and the probabilities (runs, images, classes) of one or several runs, checked.
+
+    Raises
+    ------
+    ValueError
+        If a label has no name, or the shapes do not fit.
+    """
+    truth, runs = np.asarray(label_vector(labels, "labels", len(class_names))), np.asarray(runs, np.float64)
+    runs = runs[None] if runs.ndim == 2 else runs
+    if runs.ndim != 3 or runs.shape[1:] != (len(truth), len(class_names)):
+        raise ValueError(
+            f"{len(truth)} labels and {len(class_names)} classes need probabilities of shape "
+            f"({len(truth)}, {len(class_names)}), got {runs.shape[1:]}"
+        )
+    return truth, runs
+
+
+def confusion_matrices(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """Every run's confusion matrix, in one count, since a bootstrap asks a thousand times.
+
+    Parameters
+    ----------
+    labels : ndarray of int, (images,)
+    predicted : ndarray of int, (runs, images)
+    classes : int
+
+    Returns
+    -------
+    ndarray of int, (runs, classes, classes)
+        Rows are true classes.
+    """
+    runs = len(predicted)
+    cells = (np.arange(runs)[:, None] * classes + labels) * classes + predicted
+    return np.bincount(cells.ravel(), minlength=runs * classes**2).reshape(runs, classes, classes)
+
+
+def macro_f1(matrices: np.ndarray) -> np.ndarray:
+    """Macro F1 of every confusion matrix, over the classes that occur, as `tinycnn.scores.metrics.f1_score` has it.
+
+    >>> macro_f1(np.array([[[2, 0], [0, 1]], [[1, 1], [0, 1]]])).round(3)
+    array([1.   , 0.667])
+    """
+    found = matrices.diagonal(axis1=1, axis2=2)
+    total = matrices.sum(axis=1) + matrices.sum(axis=2)  # called so, and so in truth
+    occurs = total > 0
+    return (2 * found / np.where(occurs, total, 1)).sum(axis=1) / occurs.sum(axis=1)
+
+
+def macro_f1_interval(
+    labels: np.ndarray, predicted: np.ndarray, classes: int, groups: np.ndarray, seed: int = 0
+) -> tuple[float, float]:
+    """95 % interval of the macro F1, mean over the runs: by bootstrap, and honest where a bootstrap knows no doubt.
+
+    Resamples of predictions that are all right (or all wrong, or of a single patient) all give the same F1, and so
+    an interval without width.  There, with ``r_k`` the recall of class k of K and ``(l_k, u_k)`` its Wilson interval
+    at the `effective_size` of its images::
+
+        F1 - sqrt(sum_k (r_k - l_k)^2) / K    to    F1 + sqrt(sum_k (u_k - r_k)^2) / K    within 0 and 1
+
+    the interval of a mean of K independent rates; to first order errors take as much from the mean F1 as from the
+    mean recall.
+
+    Parameters
+    ----------
+    labels : ndarray of int, (images,)
+    predicted : ndarray of int, (runs, images)
+    classes : int
+    groups : ndarray, (images,)
+        Drawn together.
+    seed : int
+
+    References
+    ----------
+    Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13; Zou and Donner, Construction of
+    confidence limits about effect measures: a general approach, Statistics in Medicine 27, 2008.
+
+    Examples
+    --------
+    >>> labels = np.arange(16) % 2
+    >>> low, high = macro_f1_interval(labels, labels[None], 2, np.arange(16))
+    >>> round(low, 2), high
+    (0.77, 1.0)
+    """
+
+    def mean_f1(truth: np.ndarray, by_image: np.ndarray) -> float:  # (images,), (images, runs)
+        return macro_f1(confusion_matrices(truth, by_image.T, classes)).mean()
+
+    low, high = bootstrap_interval(mean_f1, labels, predicted.T, n=1000, seed=seed, groups=groups)
+    if low < high:
+        return low, high
+    margins = []
+    for k in np.unique(labels):
+        recall, size = float(np.mean(predicted[:, labels == k] == k)), effective_size(groups[labels == k])
+        margins.append(np.abs(np.subtract(wilson_interval(recall * size, size), recall)))
+    below, above = np.sqrt(np.square(margins).sum(axis=0)) / len(margins)
+    return float(max(0.0, low - below)), float(min(1.0, high + above))
+
+
+def score_model(
+    model: Sequential, test: Dataset, audit: Audit | None = None, batch_size: int = 16
+) -> tuple[dict[str, dict[str, Any]], np.ndarray]:
     """Predict a test set and score it: whole, and without the images that have a near-copy in training.
 
     Parameters
@@ -103,8 +217,8 @@ def score_model(model, test, audit=None, batch_size=16):
     ValueError
         If the audit is of another number of test images.
     """
-    groups = None if audit is None else np.asarray(audit.test_groups)
-    if groups is not None and len(groups) != len(test):
+    groups = np.arange(len(test)) if audit is None else np.asarray(audit.test_groups)
+    if len(groups) != len(test):
         raise ValueError(f"the audit is of {len(groups)} test images, the test set has {len(test)}")
     probabilities = model.predict(test, batch_size=batch_size)
     clean = np.arange(len(test)) if audit is None else audit.leak_free_test
@@ -117,7 +231,7 @@ def score_model(model, test, audit=None, batch_size=16):
     return scored, probabilities
 
 
-def list_predictions(data, probabilities):
+def list_predictions(data: Dataset, probabilities: np.ndarray) -> list[dict[str, Any]]:
     """What each image is and was called: ``path, true, predicted, probabilities``, one dict per image.
 
     Parameters
@@ -132,7 +246,7 @@ def list_predictions(data, probabilities):
     ]
 
 
-def leak_text(scored):
+def leak_text(scored: Mapping[str, Mapping[str, Any]]) -> str:
     """What near-copies of training images in the test set mean for the results of `score_model`, in a sentence.
 
     >>> leak_text({"all 20 test images": {"images": 20, "near_copies": 0}})
@@ -154,55 +268,7 @@ def leak_text(scored):
     )
 
 
-def scores_text(results):
-    """The main numbers of several results as a table for the terminal.
-
-    Parameters
-    ----------
-    results : mapping of str to dict
-        Name of the set of images, and what `score_predictions` said of it.
-
-    Examples
-    --------
-    >>> scores = score_predictions([0, 0, 1], [[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]], ["Covid", "Normal"])
-    >>> print(scores_text({"all": scores}))
-         images  correct  accuracy  95 % interval  macro F1  95 % interval
-    all       3        2     0.667    0.21 - 0.94     0.667    0.00 - 1.00
-    """
-    width = max(map(len, results))
-    lines = [f"{'':{width}}  images  correct  accuracy  95 % interval  macro F1  95 % interval"]
-    for name, scores in results.items():
-        lines.append(
-            f"{name:{width}}  {scores['images']:6d}  {scores['correct']:7d}  {scores['accuracy']:8.3f}"
-            f"  {interval_text(scores['accuracy_interval']):>13}  {scores['macro_f1']:8.3f}"
-            f"  {interval_text(scores['macro_f1_interval']):>13}"
-        )
-    return "\n".join(lines)
-
-
-def matrix_text(matrix, class_names):
-    """A confusion matrix for the terminal: rows are true classes, columns predicted ones.
-
-    >>> print(matrix_text([[26, 0], [2, 18]], ["Covid", "Normal"]))
-    true \\ predicted  Covid  Normal
-               Covid     26       0
-              Normal      2      18
-    """
-    corner = "true \\ predicted"
-    width = max(len(corner), *map(len, class_names))
-    lines = [f"{corner:>{width}}  " + "  ".join(f"{name:>5}" for name in class_names)]
-    for name, row in zip(class_names, matrix, strict=True):
-        cells = "  ".join(f"{count:{max(5, len(column))}d}" for count, column in zip(row, class_names, strict=True))
-        lines.append(f"{name:>{width}}  {cells}")
-    return "\n".join(lines)
-
-
-def interval_text(interval):
-    """``(0.816, 0.958)`` as ``0.82 - 0.96``."""
-    return f"{interval[0]:.2f} - {interval[1]:.2f}"
-
-
-def mistakes(labels, probabilities):
+def mistakes(labels: ArrayLike, probabilities: ArrayLike) -> np.ndarray:
     """Indices of the wrong predictions, the surest ones first.
 
     >>> mistakes([0, 1, 1], [[0.4, 0.6], [0.9, 0.1], [0.2, 0.8]])
@@ -213,7 +279,7 @@ def mistakes(labels, probabilities):
     return wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")]
 
 
-def total_counts(data):
+def total_counts(data: Mapping[str, Any]) -> dict[str, int]:
     """Images of each class over all splits, from a report's ``data``.
 
     >>> total_counts({"class_names": ["a", "b"], "train": {"a": 5, "b": 4}, "test": {"a": 1, "b": 2}})
@@ -221,3 +287,13 @@ def total_counts(data):
     """
     splits = [data[name] for name in ("train", "validation", "test") if name in data]
     return {name: sum(counts.get(name, 0) for counts in splits) for name in data["class_names"]}
+
+
+def of_chest_films(report: Mapping[str, Any]) -> bool:
+    """Whether a run's images are chest films: as its ``data`` says, or else as the names of its classes do.
+
+    >>> of_chest_films({"data": {"class_names": ["cat", "dog"]}})
+    False
+    """
+    data = report.get("data") or {"class_names": next(iter(report["results"].values()))["classes"]}
+    return data.get("chest_films", chest_class_names(data["class_names"]))
