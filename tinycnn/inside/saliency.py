@@ -5,17 +5,31 @@ A heat map is a hint, not an explanation.  It can look convincing and yet not de
 `tinycnn.study.films.lung_field.lung_field_mask` measures that).
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tinycnn.data.dataset import Dataset
 from tinycnn.layers.base import Layer
 from tinycnn.layers.conv import Conv2D
 from tinycnn.layers.registry import describe, restore
 from tinycnn.layers.steps import plan
+from tinycnn.model import Sequential
 from tinycnn.walk import walk
 
+Images = Dataset | np.ndarray
+Where = str | int | Layer | None  # a layer of the model, by name, index or itself
 
-def grad_cam(model, images, class_index=None, layer=None, batch_size=16):
+
+def grad_cam(
+    model: Sequential,
+    images: Images,
+    class_index: int | Sequence[int] | np.ndarray | None = None,
+    layer: Where = None,
+    batch_size: int = 16,
+) -> np.ndarray:
     """Heat maps of what speaks for a class, 0 (nothing) to 1 (the most in this image).
 
     With the feature maps ``A[i, j, k]`` that `layer` gives and the class's score ``s`` before the softmax::
@@ -62,16 +76,16 @@ def grad_cam(model, images, class_index=None, layer=None, batch_size=16):
     >>> maps.shape, bool(maps.min() >= 0), bool(maps.max() <= 1)
     ((2, 16, 16), True, True)
     """
-    images = _images(model, images)
+    films = _images(model, images)
     position = _position(model, layer)
-    classes = None if class_index is None else _classes(model, class_index, len(images))
-    maps = np.empty((len(images), *images.shape[1:3]), np.float32)
-    for rows, coarse, _ in _coarse_maps(model, images, position, classes, batch_size):
-        maps[rows] = resize(coarse, images.shape[1:3])
+    classes = None if class_index is None else _classes(model, class_index, len(films))
+    maps = np.empty((len(films), *films.shape[1:3]), np.float32)
+    for rows, coarse, _ in _coarse_maps(model, films, position, classes, batch_size):
+        maps[rows] = resize(coarse, films.shape[1:3])
     return maps
 
 
-def feature_maps(model, images, layer=None):
+def feature_maps(model: Sequential, images: Images, layer: Where = None) -> np.ndarray:
     """What a layer gives for each image: one picture per channel.
 
     Parameters
@@ -97,13 +111,15 @@ def feature_maps(model, images, layer=None):
     (8, 8, 64)
     """
     single = not isinstance(images, Dataset) and np.ndim(images) == 3
-    images = _images(model, np.asarray(images)[None] if single else images)
+    films = _images(model, np.asarray(images)[None] if single else images)
     steps = [step for part in plan(model.layers[: _position(model, layer) + 1], fuse=False) for step in part]
-    features = _run(steps, model.prepare(images)).copy()
+    features = _run(steps, model.prepare(films)).copy()
     return features[0] if single else features
 
 
-def randomization_check(model, images, layer=None, seed=1, batch_size=16):
+def randomization_check(
+    model: Sequential, images: Images, layer: Where = None, seed: int = 1, batch_size: int = 16
+) -> dict[str, float]:
     """Do the heat maps depend on what was learnt?  Layer by layer from the top, replace weights by fresh random ones.
 
     After each step, Grad-CAM maps of the same images and classes (those that the trained model called them) are
@@ -155,11 +171,13 @@ def randomization_check(model, images, layer=None, seed=1, batch_size=16):
         weights |= {key: fresh[key] for key in keys}
         twin.set_weights(weights)
         after, _ = _all_maps(twin, images, position, classes, batch_size)
-        correlations[owner.name] = float(np.mean([_rank_correlation(a, b) for a, b in zip(before, after, strict=True)]))
+        correlations[str(owner.name)] = float(
+            np.mean([_rank_correlation(a, b) for a, b in zip(before, after, strict=True)])
+        )
     return correlations
 
 
-def mass_inside(maps, masks):
+def mass_inside(maps: ArrayLike, masks: ArrayLike) -> np.ndarray:
     """Share of each heat map's sum that lies inside its mask.
 
     Compare it with ``masks.mean(axis=(1, 2))``, which is what a map that looks everywhere alike has.
@@ -198,7 +216,9 @@ def mass_inside(maps, masks):
     return np.divide(inside, total, out=np.full(len(maps), np.nan), where=total > 0)
 
 
-def inside_by_class(maps, masks, labels, class_names):
+def inside_by_class(
+    maps: ArrayLike, masks: ArrayLike, labels: ArrayLike, class_names: Sequence[str]
+) -> dict[str, dict[str, Any]]:
     """`mass_inside` for each class, beside what the masks cover.
 
     Parameters
@@ -220,7 +240,7 @@ def inside_by_class(maps, masks, labels, class_names):
     >>> inside_by_class(maps, masks, [0, 0], ["Covid"])
     {'Covid': {'share': 0.625, 'area': 0.5, 'images': 2}}
     """
-    shares, areas, labels = mass_inside(maps, masks), np.mean(masks, axis=(1, 2)), np.asarray(labels)
+    shares, areas, labels = mass_inside(maps, masks), np.asarray(masks).mean(axis=(1, 2)), np.asarray(labels)
     if labels.shape != shares.shape:
         raise ValueError(f"{len(shares)} maps need labels of shape ({len(shares)},), got {labels.shape}")
     table = {}
@@ -235,21 +255,21 @@ def inside_by_class(maps, masks, labels, class_names):
     return table
 
 
-def resize(maps, size):
+def resize(maps: ArrayLike, size: tuple[int, int]) -> np.ndarray:
     """Bilinear interpolation of (images, rows, columns) to `size`, pixels taken as areas with half-pixel centres.
 
     >>> resize(np.array([[[0.0, 4.0]]]), (1, 4))
     array([[[0., 1., 3., 4.]]])
     """
-    maps = np.asarray(maps)
+    resized = np.asarray(maps)
     for axis, new in ((1, size[0]), (2, size[1])):
-        old = maps.shape[axis]
+        old = resized.shape[axis]
         at = np.clip((np.arange(new) + 0.5) * old / new - 0.5, 0, old - 1)
         low = np.minimum(at.astype(int), max(0, old - 2))
-        part = (at - low).astype(maps.dtype)
+        part = (at - low).astype(resized.dtype)
         part = part[:, None] if axis == 1 else part
-        maps = maps.take(low, axis) * (1 - part) + maps.take(np.minimum(low + 1, old - 1), axis) * part
-    return maps
+        resized = resized.take(low, axis) * (1 - part) + resized.take(np.minimum(low + 1, old - 1), axis) * part
+    return resized
 
 
 def _coarse_maps(model, images, position, classes, batch_size):
