@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from tinycnn.kernels import runtime
-from tinycnn.kernels.elementwise import scale_u8
+from tinycnn.kernels.images import scale_u8
 from tinycnn.layers.base import Layer
 from tinycnn.layers.conv_pool import fuse
 from tinycnn.memory import Memory

@@ -6,7 +6,7 @@ import weakref
 import numpy as np
 
 from tinycnn.kernels.aligned import aligned_zeros_like
-from tinycnn.kernels.elementwise import adam_update, sgd_update, sum_of_squares
+from tinycnn.kernels.updates import adam_update, sgd_update, sum_of_squares
 
 
 class Optimizer:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tinycnn import reference
-from tinycnn.kernels.dense import FEW, K_BLOCK, _padded_columns, _readable, dense_backward, dense_forward
+from tinycnn.kernels.dense import FEW, K_BLOCK, Weights, _padded_columns, _readable, dense_backward, dense_forward
 from tinycnn.kernels.simd import MR, NR
 
 # images, inputs, units: edges of the register tile, of panels, of blocks of weights and of chunks of the sum
@@ -84,9 +84,8 @@ def test_wide_reads_of_weights_stay_inside(depth, units):
     tail = _padded_columns(kernel[-2 * K_BLOCK :])
     for k in range(0, depth, K_BLOCK):
         count = min(K_BLOCK, depth - k)
-        array, first, row = _readable.py_func(
-            kernel.reshape(-1), tail.reshape(-1), k, count, depth, units, tail.shape[1]
-        )
+        weights = Weights(kernel.reshape(-1), tail.reshape(-1), depth, units, tail.shape[1])
+        array, first, row = _readable.py_func(weights, k, count)
         assert first >= 0 and first + (count - 1) * row + tail.shape[1] <= array.size
         rows = np.stack([array[first + i * row :][:units] for i in range(count)])
         assert np.array_equal(rows, kernel[k : k + count])

@@ -4,7 +4,7 @@ import importlib
 
 import numpy as np
 
-from tinycnn.kernels.elementwise import relu_backward
+from tinycnn.kernels.activation import relu_backward
 from tinycnn.layers.base import Layer
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from tinycnn import initializers
 from tinycnn.kernels import conv
-from tinycnn.kernels.elementwise import relu_backward
+from tinycnn.kernels.activation import relu_backward
 from tinycnn.layers import activation as activations
 from tinycnn.layers.base import Layer, pair
 

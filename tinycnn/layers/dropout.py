@@ -4,7 +4,7 @@ import numbers
 
 import numpy as np
 
-from tinycnn.kernels.elementwise import dropout_mask_apply
+from tinycnn.kernels.dropout import dropout_mask_apply
 from tinycnn.layers.base import Layer
 
 
