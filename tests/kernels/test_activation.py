@@ -20,3 +20,11 @@ def test_relu_backward_equals_reference(shape, dtype):
     out = np.full(shape, np.nan, dtype)
     relu_backward(grad, y, out)
     assert np.array_equal(out, reference.relu_backward(grad, y))
+
+
+def test_arrays_that_do_not_fit_are_refused():
+    grad = np.ones(4, np.float32)
+    with pytest.raises(ValueError, match="relu_backward: y is float64 and grad is float32"):
+        relu_backward(grad, np.ones(4), grad)
+    with pytest.raises(ValueError, match="out has shape"):
+        relu_backward(grad, grad, np.ones(3, np.float32))

@@ -91,6 +91,16 @@ def test_wide_reads_of_weights_stay_inside(depth, units):
         assert np.array_equal(rows, kernel[k : k + count])
 
 
+def test_arrays_that_do_not_fit_are_refused():
+    x, kernel, y = np.ones((3, 20), np.float32), np.ones((20, 5), np.float32), np.empty((3, 5), np.float32)
+    with pytest.raises(ValueError, match="dense: kernel is float64 and x is float32"):
+        dense_forward(x, kernel.astype(float), None, y)
+    with pytest.raises(ValueError, match=r"y has shape \(3, 5\), but must have shape \(3, 4\)"):
+        dense_forward(x, kernel[:, :4].copy(), None, y)
+    with pytest.raises(ValueError, match="grad_kernel is float64 and x is float32"):
+        dense_backward(x, kernel, y, None, np.empty((20, 5)))
+
+
 def test_inputs_are_left_alone():
     x, kernel, grad = normal(3, 20, dtype=np.float32), normal(20, 5, dtype=np.float32), normal(3, 5, dtype=np.float32)
     kept = x.copy(), kernel.copy(), grad.copy()

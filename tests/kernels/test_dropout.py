@@ -32,3 +32,8 @@ def test_dropout_keeps_its_share_and_differs_between_keys():
     assert (one == 0).mean() == pytest.approx(0.25, abs=0.01)
     assert ((one == 0) & (two == 0)).mean() == pytest.approx(0.0625, abs=0.01)
     assert ((one[1:] == 0) & (one[:-1] == 0)).mean() == pytest.approx(0.0625, abs=0.01)
+
+
+def test_arrays_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match="dropout: out is float64 and x is float32"):
+        dropout_mask_apply(np.ones(4, np.float32), np.ones(4), np.uint64(1), 0.5)

@@ -56,6 +56,14 @@ def test_updates_refuse_what_they_would_have_to_copy():
         sgd_update(whole, whole, strided, 0.1, 0.9, False)
 
 
+def test_updates_refuse_another_dtype_or_shape():
+    param, wide = np.zeros((4, 3), np.float32), np.zeros((4, 3))
+    with pytest.raises(ValueError, match="adam_update: grad is float64 and param is float32"):
+        adam_update(param, wide, param, param, 0.1, 0.9, 0.999, 1e-7)
+    with pytest.raises(ValueError, match=r"velocity has shape \(3, 4\), but must have shape \(4, 3\)"):
+        sgd_update(param, param, np.zeros((3, 4), np.float32), 0.1, 0.9, False)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_sum_of_squares(shape, dtype):

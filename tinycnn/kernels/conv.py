@@ -114,8 +114,9 @@ def _shapes(geometry, image_shape, filters, pooled):
     size = rows, columns = geometry.output_size(height, width)
     kernel, bias = (*geometry.kernel_size, channels // geometry.groups, filters), (filters,)
     y = (count, rows // 2, columns // 2, filters) if pooled else (count, rows, columns, filters)
-    shapes = {"x": image_shape, "kernel": kernel, "bias": bias, "y": y, "image_bias": (channels,), "codes": y}
-    return size, shapes | {f"grad_{name}": shapes[name] for name in ("x", "kernel", "bias", "y")}
+    shapes = {"x": image_shape, "kernel": kernel, "bias": bias}
+    shapes |= {f"grad_{name}": shape for name, shape in shapes.items()}
+    return size, shapes | {"y": y, "grad": y, "codes": y, "image_bias": (channels,)}
 
 
 def _size(geometry, image_shape, filters, codes, **arrays):
@@ -173,7 +174,7 @@ def input_gradient(
     kh, kw, depth, filters = kernel.shape
     groups, (stride_y, stride_x) = geometry.groups, geometry.strides
     _, height, width, channels = grad_x.shape
-    arrays = {"grad_y": grad, "kernel": kernel, "grad_x": grad_x, "image_bias": bias}
+    arrays = {"grad": grad, "kernel": kernel, "grad_x": grad_x, "image_bias": bias}
     source = as_images(grad, codes, _size(geometry, grad_x.shape, filters, codes, **arrays))
     out = Output(as_images(grad_x), np.zeros(channels, grad.dtype) if bias is None else bias, False)
     split = kernel.reshape(kh, kw, depth, groups, filters // groups)
@@ -203,7 +204,7 @@ def kernel_gradient(
     codes: np.ndarray | None = None,
 ) -> None:
     """Fill `grad_kernel` ``(kh, kw, channels / groups, filters)`` and, if given, `grad_bias` ``(filters,)``."""
-    arrays = {"x": x, "grad_y": grad, "grad_kernel": grad_kernel, "grad_bias": grad_bias}
+    arrays = {"x": x, "grad": grad, "grad_kernel": grad_kernel, "grad_bias": grad_bias}
     size = _size(geometry, x.shape, grad_kernel.shape[-1], codes, **arrays)
     sources = as_images(x), as_images(grad, codes, size)
     weight_gradient(*sources, _taps(geometry), geometry.groups, grad_kernel, grad_bias)
@@ -220,17 +221,16 @@ def backward(
     codes: np.ndarray | None = None,
 ) -> None:
     """`kernel_gradient` and, unless `grad_x` is None, `input_gradient`; in one pass where Winograd serves both."""
-    size = geometry.output_size(*x.shape[1:3])
+    gradients = {"grad_x": grad_x, "grad_kernel": grad_kernel, "grad_bias": grad_bias}
+    size = _size(geometry, x.shape, kernel.shape[-1], codes, x=x, kernel=kernel, grad=grad, **gradients)
     tile = winograd_tile(kernel.shape, geometry, size)
-    if not tile:
-        kernel_gradient(x, grad, geometry, grad_kernel, grad_bias, codes)
-        if grad_x is not None:
-            input_gradient(grad, kernel, geometry, grad_x, codes=codes)
+    if tile:
+        into = grad_x, grad_kernel, grad_bias
+        winograd.backward(as_images(x), kernel, as_images(grad, codes, size), _corner(geometry), into, tile)
         return
-    arrays = {"x": x, "kernel": kernel, "grad_y": grad, "grad_kernel": grad_kernel, "grad_bias": grad_bias}
-    _size(geometry, x.shape, kernel.shape[-1], codes, **arrays, grad_x=grad_x)
-    into = grad_x, grad_kernel, grad_bias
-    winograd.backward(as_images(x), kernel, as_images(grad, codes, size), _corner(geometry), into, tile)
+    kernel_gradient(x, grad, geometry, grad_kernel, grad_bias, codes)
+    if grad_x is not None:
+        input_gradient(grad, kernel, geometry, grad_x, codes=codes)
 
 
 def bias_gradient(grad: np.ndarray, grad_bias: np.ndarray) -> None:

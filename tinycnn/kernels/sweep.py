@@ -54,9 +54,11 @@ def _write_each(typing_context, arrays, i, values):
     """The way back: ``values[k]``, a number or a vector, to index i of ``arrays[k]``."""
 
     def generate(context, builder, sig, args):
-        targets, values_ = (cgutils.unpack_tuple(builder, args[k]) for k in (0, 2))
-        for target, value in zip(targets, values_, strict=True):
-            write(builder, value, pointer_to(context, builder, arrays.dtype, target, args[1]), itemsize(arrays.dtype))
+        array, (targets, values_) = arrays.dtype, (cgutils.unpack_tuple(builder, args[k]) for k in (0, 2))
+        for target, value, kind in zip(targets, values_, values, strict=False):
+            if not isinstance(kind, Vector):  # an equation with a literal in it makes float64 of a float32
+                value = context.cast(builder, value, kind, array.dtype)
+            write(builder, value, pointer_to(context, builder, array, target, args[1]), itemsize(array))
         return context.get_dummy_value()
 
     return types.void(arrays, types.intp, values), generate

@@ -327,7 +327,7 @@ class Conv2DTranspose(_Convolution):
         grad = self._before_activation(self._enter_backward(grad_y))
         conv.kernel_gradient(grad, self._x, self._geometry, self.grads["kernel"])
         if self.use_bias:
-            grad.sum(axis=(0, 1, 2), out=self.grads["bias"])
+            conv.bias_gradient(grad, self.grads["bias"])
         if not input_grad:
             return None
         grad_x = self._buffer("grad_x", self._x.shape)
