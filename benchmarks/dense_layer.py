@@ -27,7 +27,7 @@ from roofline import machine
 import tinycnn
 from tinycnn.kernels.aligned import aligned_empty
 from tinycnn.kernels.dense import dense_backward, dense_forward
-from tinycnn.kernels.elementwise import adam_update
+from tinycnn.kernels.updates import adam_update
 
 INPUTS, UNITS = 131072, 128
 PAUSE = 0.02  # seconds; a library's threads spin for a while after its last call and would disturb the next

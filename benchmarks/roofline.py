@@ -29,8 +29,8 @@ from peers import load_warning, table
 import tinycnn
 from tinycnn.kernels import conv, runtime
 from tinycnn.kernels.aligned import aligned_empty
+from tinycnn.kernels.compile import jit
 from tinycnn.kernels.gemm import gemm_tile
-from tinycnn.kernels.runtime import jit
 from tinycnn.kernels.simd import LANES, MR, NR, fetch_add, load, store
 
 DEPTH = 512  # of the tile's product: a panel of B in the first-level cache, as in the kernels

@@ -1,44 +1,55 @@
-"""Every kernel, on enough data for several tasks: functions that return what the kernel wrote."""
+"""Every kernel, on enough data for several tasks: functions that return what it wrote; and convolutions to try."""
 
 import numpy as np
 
-from tinycnn.kernels import dense, direct, elementwise, images, norm, pool, winograd
-from tinycnn.kernels.simd import LANES, NR
+from tinycnn import reference
+from tinycnn.kernels import activation, dense, dropout, images, norm, pool, updates, winograd
+from tinycnn.kernels import correlate as direct
+from tinycnn.kernels import weight_gradient as gradient
+from tinycnn.kernels.correlate import Grid, Taps
+from tinycnn.kernels.nhwc import Output, as_images
+from tinycnn.kernels.simd import DEAD, LANES, NR
 
 
 def normal(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
-TAPS = np.array([(r - 1, s - 1) for r, s in np.ndindex(3, 3)])
+PLACES = tuple((r - 1, s - 1) for r, s in np.ndindex(3, 3))
 
 
 def correlate(fused=False):
     x, weights, bias = normal(3, 70, 40, 8), normal(1, 72, LANES, seed=1), normal(LANES, seed=2)
     codes = np.zeros((3, 35, 20, LANES), np.uint8)
     y = np.zeros(codes.shape if fused else (3, 70, 40, LANES), np.float32)
-    grid, merge = (70, 40, 0, 1, 0, 1), 3
-    direct.correlate(x, x.shape, weights, TAPS, (1, 1), bias, grid, y, fused, fused, codes, merge=merge)
+    out = Output(as_images(y, codes if fused else None, (70, 40)), bias, fused)
+    direct.correlate(as_images(x), weights, Taps(PLACES, (1, 1), merge=3), out, Grid(70, 40))
     return y, codes
 
 
 def weight_gradient():
     x, grad = normal(7, 30, 20, 5), normal(7, 30, 20, 9, seed=1)
     grad_kernel, grad_bias = np.zeros((3, 3, 5, 9), np.float32), np.zeros(9, np.float32)
-    direct.weight_gradient(x, grad, grad.shape[1:], TAPS, (1, 1), 1, grad_kernel, grad_bias)
+    gradient.weight_gradient(as_images(x), as_images(grad), Taps(PLACES, (1, 1)), 1, grad_kernel, grad_bias)
     return grad_kernel, grad_bias
+
+
+def sum_bias():
+    grad_bias = np.zeros(9, np.float32)
+    gradient.sum_bias(normal(7, 30, 20, 9), grad_bias)
+    return (grad_bias,)
 
 
 def winograd_forward():
     x, kernel, y = normal(5, 41, 22, NR), normal(3, 3, NR, NR, seed=1), np.zeros((5, 41, 22, NR), np.float32)
-    winograd.forward(x, kernel, normal(NR, seed=2), (1, 1), (41, 22), y)
+    winograd.forward(as_images(x), kernel, (1, 1), Output(as_images(y), normal(NR, seed=2), False))
     return (y,)
 
 
 def winograd_backward():
     x, kernel, grad = normal(5, 41, 22, NR), normal(3, 3, NR, NR, seed=1), normal(5, 41, 22, NR, seed=2)
     results = np.zeros_like(x), np.zeros_like(kernel), np.zeros(NR, np.float32)
-    winograd.backward(x, kernel, grad, (1, 1), (41, 22), *results)
+    winograd.backward(as_images(x), kernel, as_images(grad), (1, 1), results)
     return results
 
 
@@ -58,35 +69,35 @@ def dense_backward():
 
 def adam_update():
     param, grad, m, v = normal(300_000), normal(300_000, seed=1), normal(300_000, seed=2), normal(300_000, seed=3) ** 2
-    elementwise.adam_update(param, grad, m, v, 0.1, 0.9, 0.99, 1e-7)
+    updates.adam_update(param, grad, m, v, 0.1, 0.9, 0.99, 1e-7)
     return param, m, v
 
 
 def sgd_update():
     param, velocity = normal(300_000), normal(300_000, seed=1)
-    elementwise.sgd_update(param, normal(300_000, seed=2), velocity, 0.1, 0.9, True)
+    updates.sgd_update(param, normal(300_000, seed=2), velocity, 0.1, 0.9, True)
     return param, velocity
 
 
 def sum_of_squares():
-    return (elementwise.sum_of_squares(normal(1_000_003)),)
+    return (updates.sum_of_squares(normal(1_000_003)),)
 
 
 def scale_u8():
     pixels, out = np.arange(300_000).astype(np.uint8), np.zeros(300_000, np.float32)
-    elementwise.scale_u8(pixels, out, 1 / 255)
+    images.scale_u8(pixels, out, 1 / 255)
     return (out,)
 
 
 def dropout_mask_apply():
     out = np.zeros(300_000, np.float32)
-    elementwise.dropout_mask_apply(normal(300_000), out, np.uint64(5), 0.4)
+    dropout.dropout_mask_apply(normal(300_000), out, np.uint64(5), 0.4)
     return (out,)
 
 
 def relu_backward():
     out = np.zeros(300_000, np.float32)
-    elementwise.relu_backward(normal(300_000), normal(300_000, seed=1), out)
+    activation.relu_backward(normal(300_000), normal(300_000, seed=1), out)
     return (out,)
 
 
@@ -158,13 +169,16 @@ def equalize_images():
 
 
 CASES = {
-    direct: [correlate, weight_gradient],
+    direct: [correlate],
+    gradient: [weight_gradient, sum_bias],
     winograd: [winograd_forward, winograd_backward],
     dense: [dense_forward, dense_backward],
-    elementwise: [adam_update, sgd_update, sum_of_squares, scale_u8, dropout_mask_apply, relu_backward],
+    updates: [adam_update, sgd_update, sum_of_squares],
+    dropout: [dropout_mask_apply],
+    activation: [relu_backward],
     norm: [moments, normalize, gradient_sums, input_gradient],
     pool: [maxpool_forward, maxpool_backward, avgpool_forward, avgpool_backward],
-    images: [warp_images, equalize_images],
+    images: [warp_images, equalize_images, scale_u8],
 }
 VARIANTS = [lambda: correlate(fused=True), lambda: maxpool_forward(2), lambda: maxpool_backward(2)]
 EVERY_KERNEL = [case for cases in CASES.values() for case in cases] + VARIANTS
@@ -172,3 +186,43 @@ EVERY_KERNEL = [case for cases in CASES.values() for case in cases] + VARIANTS
 
 def bits(results):
     return [np.asarray(a).tobytes() for a in results]
+
+
+# image size, channels, filters, window, strides, padding, dilation, groups
+CONVOLUTIONS = [
+    ((5, 7), 3, 4, (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 1),
+    ((8, 9), 16, 32, (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 1),
+    ((6, 4), 2, NR + 1, (1, 1), (1, 1), ((0, 0), (0, 0)), (1, 1), 1),
+    ((7, 6), 5, 3, (2, 4), (1, 1), ((0, 0), (0, 0)), (1, 1), 1),
+    ((9, 8), 4, 7, (3, 3), (2, 2), ((0, 1), (0, 1)), (1, 1), 1),
+    ((10, 7), 3, 5, (2, 3), (3, 1), ((1, 0), (2, 2)), (1, 1), 1),
+    ((9, 10), 3, 6, (3, 2), (1, 1), ((2, 2), (1, 0)), (2, 1), 1),
+    ((9, 10), 3, 6, (2, 3), (1, 2), ((0, 0), (3, 3)), (1, 3), 1),
+    ((6, 5), 6, 9, (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 3),
+    ((7, 5), 4, 4, (3, 3), (2, 1), ((1, 1), (1, 1)), (1, 2), 4),
+    ((1, 1), 1, 1, (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 1),
+    ((3, 2), 2, 2, (5, 4), (1, 1), ((3, 3), (3, 3)), (1, 1), 1),
+    ((4, 3), 2, 3, (1, 1), (1, 1), ((3, 0), (0, 4)), (1, 1), 1),
+    ((4, 3), 70, 3, (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 1),
+]
+
+
+def places_of(window, padding, dilation):
+    """Row and column of every kernel element relative to the strided output position."""
+    top, left = padding[0][0], padding[1][0]
+    return tuple((r * dilation[0] - top, s * dilation[1] - left) for r, s in np.ndindex(*window))
+
+
+def merges(window, dilation, groups):
+    """One tap at a time; a whole kernel row as one run too, where its elements are neighbours in memory."""
+    return sorted({1, window[1] if dilation[1] == 1 and groups == 1 else 1})
+
+
+def pooled_gradient(size, filters, dtype, dead=True):
+    """A gradient of the pooled output, its codes, and the same gradient at full size."""
+    shape = (3, size[0] // 2, size[1] // 2, filters)
+    grad = normal(*shape, seed=5).astype(dtype)
+    codes = np.random.default_rng(6).integers(0, 5 if dead else 4, shape).astype(np.uint8)
+    at = np.where(codes == DEAD, 0, codes)
+    live = np.where(codes == DEAD, 0, grad).astype(dtype)
+    return grad, codes, reference.maxpool_backward(live, at, (3, *size, filters), (2, 2), (2, 2))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from tinycnn.kernels import runtime
-from tinycnn.kernels.elementwise import scale_u8
+from tinycnn.kernels.images import scale_u8
 from tinycnn.layers.activation import ACTIVATIONS
 from tinycnn.layers.base import Layer, Shape
 from tinycnn.layers.naming import name_layers

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tinycnn.kernels.aligned import aligned_zeros_like
-from tinycnn.kernels.elementwise import adam_update, sgd_update, sum_of_squares
+from tinycnn.kernels.updates import adam_update, sgd_update, sum_of_squares
 
 Rate = float | Callable[[int], float]  # a learning rate, or a schedule of them
 

@@ -164,28 +164,76 @@ def test_winograd_can_be_switched():
     assert not np.array_equal(results[0], results[1]) and not np.array_equal(results[2], results[1])
 
 
-@pytest.mark.parametrize("value, tile", [("0", 0), ("2", 2), ("auto", 4), (None, 4)])
-def test_winograd_obeys_the_environment(value, tile):
+ASK_FOR_THE_TILE = (
+    "from tinycnn.kernels import conv; geometry = conv.Geometry((3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 1); "
+    "print('imported'); print(conv.winograd_tile((3, 3, 96, 96), geometry, (20, 20)))"
+)
+
+
+def run_with(value, program):
     environment = {key: v for key, v in os.environ.items() if key != "TINYCNN_WINOGRAD"}
     if value is not None:
         environment["TINYCNN_WINOGRAD"] = value
-    program = (
-        "from tinycnn.kernels import conv; geometry = conv.Geometry((3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 1); "
-        "print(conv.winograd_tile((3, 3, 96, 96), geometry, (20, 20)))"
-    )
-    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == str(tile)
+    return subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
 
 
-def test_a_wrong_environment_is_named():
-    done = subprocess.run(
-        [sys.executable, "-c", "from tinycnn.kernels import conv"],
-        env={**os.environ, "TINYCNN_WINOGRAD": "off"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode and 'TINYCNN_WINOGRAD=off: set the environment variable to "auto", 4, 2 or 0' in done.stderr
+@pytest.mark.parametrize("value, tile", [("0", 0), ("2", 2), ("auto", 4), (None, 4), ("off", 0), ("On", 4)])
+def test_winograd_obeys_the_environment(value, tile):
+    assert run_with(value, ASK_FOR_THE_TILE).stdout == f"imported\n{tile}\n"
+
+
+def test_a_wrong_environment_is_named_where_it_counts():
+    done = run_with("many", ASK_FOR_THE_TILE)
+    assert done.returncode and done.stdout == "imported\n"
+    assert 'TINYCNN_WINOGRAD=many: set the environment variable to "auto", 4, 2, or 0 or "off" for none' in done.stderr
+    assert run_with("many", "from tinycnn.kernels.conv import set_winograd; set_winograd('off')").returncode == 0
+
+
+@pytest.mark.parametrize("case", [CASES[0], CASES[1]], ids=["direct", "winograd"])
+@pytest.mark.parametrize("stranger", ["kernel", "bias", "y"])
+def test_arrays_of_two_dtypes_are_refused(case, stranger):
+    geometry, x, kernel, bias, grad = arrays_of(case, np.float32)
+    arrays = {"kernel": kernel, "bias": bias, "y": np.zeros_like(grad)}
+    arrays[stranger] = arrays[stranger].astype(np.float64)
+    with pytest.raises(ValueError, match=f"convolution: {stranger} is float64 and x is float32"):
+        conv.forward(x, arrays["kernel"], arrays["bias"], geometry, arrays["y"])
+    if stranger == "kernel":
+        with pytest.raises(ValueError, match="kernel is float64 and .* is float32"):
+            conv.backward(x, arrays["kernel"], grad, geometry, np.empty_like(x), np.empty_like(kernel))
+        with pytest.raises(ValueError, match="grad_kernel is float64 and x is float32"):
+            conv.kernel_gradient(x, grad, geometry, arrays["kernel"])
+
+
+def test_whole_numbers_are_refused():
+    geometry, x, kernel, bias, grad = arrays_of(CASES[0], np.int64)
+    with pytest.raises(ValueError, match="x is int64, but must be float32 or float64"):
+        conv.forward(x, kernel, None, geometry, np.empty_like(grad))
+
+
+@pytest.mark.parametrize("case", [CASES[0], CASES[1]], ids=["direct", "winograd"])
+def test_arrays_of_another_shape_or_layout_are_refused(case):
+    geometry, x, kernel, bias, grad = arrays_of(case, np.float32)
+    filters = len(bias)
+    with pytest.raises(ValueError, match=rf"bias has shape \({filters + 1},\), but must have shape \({filters},\)"):
+        conv.forward(x, kernel, np.zeros(filters + 1, np.float32), geometry, np.empty_like(grad))
+    with pytest.raises(ValueError, match="y has shape"):
+        conv.forward(x, kernel, bias, geometry, np.empty_like(grad[:, :-1]))
+    with pytest.raises(ValueError, match="grad_x has shape"):
+        conv.backward(x, kernel, grad, geometry, np.empty_like(x[1:]), np.empty_like(kernel))
+    with pytest.raises(ValueError, match="codes is float32, but must be uint8"):
+        pooled = np.empty((len(x), grad.shape[1] // 2, grad.shape[2] // 2, filters), np.float32)
+        conv.forward(x, kernel, bias, geometry, pooled, codes=np.empty_like(pooled))
+    mirrored = np.empty_like(grad)[:, :, ::-1]
+    with pytest.raises(ValueError, match="y must be a C-contiguous array"):
+        conv.forward(x, kernel, bias, geometry, mirrored)
+
+
+def test_bias_gradient_says_what_it_wants():
+    grad, grad_bias = np.ones((2, 3, 4, 5), np.float32), np.empty(5, np.float32)
+    conv.bias_gradient(grad, grad_bias)
+    assert (grad_bias == 24).all()
+    with pytest.raises(ValueError, match="grad_bias is float64 and grad is float32"):
+        conv.bias_gradient(grad, np.empty(5))
 
 
 def test_output_size():

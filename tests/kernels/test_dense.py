@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tinycnn import reference
-from tinycnn.kernels.dense import FEW, K_BLOCK, _padded_columns, _readable, dense_backward, dense_forward
+from tinycnn.kernels.dense import FEW, K_BLOCK, Weights, _padded_columns, _readable, dense_backward, dense_forward
 from tinycnn.kernels.simd import MR, NR
 
 # images, inputs, units: edges of the register tile, of panels, of blocks of weights and of chunks of the sum
@@ -84,12 +84,21 @@ def test_wide_reads_of_weights_stay_inside(depth, units):
     tail = _padded_columns(kernel[-2 * K_BLOCK :])
     for k in range(0, depth, K_BLOCK):
         count = min(K_BLOCK, depth - k)
-        array, first, row = _readable.py_func(
-            kernel.reshape(-1), tail.reshape(-1), k, count, depth, units, tail.shape[1]
-        )
+        weights = Weights(kernel.reshape(-1), tail.reshape(-1), depth, units, tail.shape[1])
+        array, first, row = _readable.py_func(weights, k, count)
         assert first >= 0 and first + (count - 1) * row + tail.shape[1] <= array.size
         rows = np.stack([array[first + i * row :][:units] for i in range(count)])
         assert np.array_equal(rows, kernel[k : k + count])
+
+
+def test_arrays_that_do_not_fit_are_refused():
+    x, kernel, y = np.ones((3, 20), np.float32), np.ones((20, 5), np.float32), np.empty((3, 5), np.float32)
+    with pytest.raises(ValueError, match="dense: kernel is float64 and x is float32"):
+        dense_forward(x, kernel.astype(float), None, y)
+    with pytest.raises(ValueError, match=r"y has shape \(3, 5\), but must have shape \(3, 4\)"):
+        dense_forward(x, kernel[:, :4].copy(), None, y)
+    with pytest.raises(ValueError, match="grad_kernel is float64 and x is float32"):
+        dense_backward(x, kernel, y, None, np.empty((20, 5)))
 
 
 def test_inputs_are_left_alone():

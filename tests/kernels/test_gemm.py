@@ -4,8 +4,8 @@ import numba
 import numpy as np
 import pytest
 
-from tinycnn.kernels.gemm import gemm_tile
-from tinycnn.kernels.simd import MR, NR
+from tinycnn.kernels.gemm import Left, Out, Right, Runs, gemm_tile, one_run
+from tinycnn.kernels.simd import MR, NR, at
 
 DTYPES = [np.float32, np.float64]
 jit = functools.partial(numba.njit, error_model="numpy")
@@ -16,8 +16,15 @@ def normal(*shape, dtype, seed=0):
 
 
 @jit
-def one_tile(A, a, a_row, a_k, taps, tap, n_taps, run, B, b, b_k, C, c, c_row, rows, cols, add):
-    gemm_tile(A, a, a_row, a_k, taps, tap, n_taps, run, B, b, b_k, C, c, c_row, rows, cols, add)
+def one_tile(left, runs, right, out, size, add):
+    (A, a, a_row, a_k), (taps, tap, n_taps, run), (B, b, b_k), (C, c, c_row) = left, runs, right, out
+    walk, product = Runs(at(taps, tap), n_taps, run), Out(at(C, c), row=c_row)
+    gemm_tile(Left(at(A, a), a_row, a_k), walk, Right(at(B, b), row=b_k), product, size[0], size[1], add)
+
+
+@jit
+def plain_tile(A, B, C, depth):
+    gemm_tile(Left(at(A, 0), depth, 1), one_run(depth), Right(at(B, 0), NR), Out(at(C, 0), NR), MR, NR, False)
 
 
 def check_tile(dtype, rows, cols, offsets, run, *, transposed=False, add=False, b_k=NR, seed=0):
@@ -31,7 +38,8 @@ def check_tile(dtype, rows, cols, offsets, run, *, transposed=False, add=False, 
     C = np.full(c + rows * c_row, np.nan if not add else 0.5, dtype)
     before = C.copy()
     taps = np.array([99999] * skip + list(offsets), np.int64)
-    one_tile(A, a, a_row, a_k, taps, skip, len(offsets), run, B, b, b_k, C, c, c_row, rows, cols, add)
+    runs = taps, skip, len(offsets), run
+    one_tile((A, a, a_row, a_k), runs, (B, b, b_k), (C, c, c_row), (rows, cols), add)
 
     index = a + np.add.outer(np.arange(rows) * a_row, np.add.outer(offsets, np.arange(run) * a_k).reshape(-1))
     lines = b + np.add.outer(np.arange(depth) * b_k, np.arange(cols))
@@ -66,5 +74,14 @@ def test_taps_and_runs(dtype, transposed, offsets, run):
 def test_no_taps_write_zeros(dtype):
     C = np.full(MR * NR, np.nan, dtype)
     nothing = np.zeros(NR, dtype)
-    one_tile(nothing, 0, 1, 1, np.zeros(1, np.int64), 0, 0, 3, nothing, 0, NR, C, 0, NR, MR, NR, False)
+    runs = np.zeros(1, np.int64), 0, 0, 3
+    one_tile((nothing, 0, 1, 1), runs, (nothing, 0, NR), (C, 0, NR), (MR, NR), False)
     assert (C == 0).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("depth", [0, 1, 19])
+def test_one_run_is_a_plain_product(dtype, depth):
+    A, B, C = normal(MR, depth, dtype=dtype), normal(depth + 1, NR, dtype=dtype, seed=1), np.full((MR, NR), 7, dtype)
+    plain_tile(A.reshape(-1), B.reshape(-1), C.reshape(-1), depth)
+    assert np.allclose(C, A @ B[:depth], rtol=1e-5, atol=1e-5)

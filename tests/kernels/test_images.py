@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from tinycnn.kernels import runtime
-from tinycnn.kernels.images import CONSTANT, NEAREST, REFLECT, equalize_images, warp_images
+from tinycnn.kernels.images import CONSTANT, NEAREST, REFLECT, equalize_images, scale_u8, warp_images
+from tinycnn.kernels.sweep import TASK
 
 IDENTITY = np.array([[1, 0, 0], [0, 1, 0]], np.float32)
 
@@ -154,3 +155,12 @@ def test_constant_image_stays():
     images = np.full((1, 9, 7, 3), 77, np.uint8)
     np.testing.assert_array_equal(equalized(images), images)
     assert np.ptp(equalized(images, tiles=3, clip_limit=2.0)) == 0
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(256,), (3, 5, 7, 2), (TASK + 1,)])
+def test_scale_u8(shape, dtype):
+    images = np.resize(np.arange(256, dtype=np.uint8), shape)
+    out = np.full(shape, np.nan, dtype)
+    scale_u8(images, out, 1 / 255)
+    assert np.array_equal(out, images.astype(dtype) * dtype(1 / 255))

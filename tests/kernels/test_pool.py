@@ -76,3 +76,16 @@ def test_mean_of_a_large_image_keeps_its_digits():
     y = np.empty((1, 1, 1, 1), np.float32)
     pool.avgpool_forward(x, (300, 301, 1, 1, 0, 0), y)
     assert y.item() == np.float32(0.1)
+
+
+def test_arrays_that_do_not_fit_are_refused():
+    x, y, geometry = np.ones((2, 6, 6, 3), np.float32), np.zeros((2, 3, 3, 3), np.float32), (2, 2, 2, 2, 0, 0)
+    codes = np.zeros(y.shape, np.uint8)
+    with pytest.raises(ValueError, match="max-pool: output is float64 and image is float32"):
+        pool.maxpool_forward(x, geometry, y.astype(float), codes)
+    with pytest.raises(ValueError, match="codes is int64, but must be uint8"):
+        pool.maxpool_backward(y, codes.astype(int), geometry, x)
+    with pytest.raises(ValueError, match=r"output has shape \(1, 3, 3, 3\), but must have shape \(2, 3, 3, 3\)"):
+        pool.avgpool_forward(x, geometry, y[:1])
+    with pytest.raises(ValueError, match="output is float64 and image is float32"):
+        pool.avgpool_backward(y.astype(float), geometry, x)

@@ -3,13 +3,11 @@ import importlib
 import inspect
 import os
 import pkgutil
-import shutil
 import subprocess
 import sys
 import threading
 import time
 import weakref
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -46,9 +44,6 @@ def test_threads_never_change_a_bit(case):
     for threads in (2, 3, 3):
         runtime.set_num_threads(threads)
         assert bits(case()) == alone
-
-
-# -- threads -------------------------------------------------------------------------------------------------------
 
 
 def test_two_python_threads_at_once():
@@ -123,12 +118,41 @@ def test_a_worker_that_is_not_there_yet_is_not_waited_for():
     assert sorted(seen) == [0, 0, 0, 0, 1]  # and what it was not waited for, it did not do later
 
 
-@pytest.mark.parametrize("n", [0, -1, 1.5, "2", None])
+@pytest.mark.parametrize("n", [0, -1, 1.5, "2", None, 1025])
 def test_set_num_threads_says_what_it_wants(n):
     before = runtime.get_num_threads()
-    with pytest.raises(ValueError, match="the number of threads must be a positive int"):
+    with pytest.raises(ValueError, match="the number of threads must be a positive int up to 1024"):
         runtime.set_num_threads(n)
     assert runtime.get_num_threads() == before
+
+
+SHORTAGE = """
+started, start = [], threading.Thread.start
+
+def refuse(thread):
+    if len(started) == ALLOWED:
+        raise ERROR("can't start new thread")
+    started.append(thread)
+    start(thread)
+
+assert total(1) == 60000
+threading.Thread.start = refuse
+for _ in range(3):
+    assert total(6) == 60000
+assert runtime.get_num_threads() == ALLOWED + 1
+threading.Thread.start = start
+assert total(4) == 60000 and runtime.get_num_threads() == 4
+print("done")
+"""
+
+
+@pytest.mark.parametrize("allowed, error", [(0, "RuntimeError"), (2, "MemoryError")])
+def test_a_thread_that_cannot_start_leaves_a_smaller_pool(tmp_path, allowed, error):
+    text = "import threading\n" + SHORTAGE.replace("ALLOWED", str(allowed)).replace("ERROR", error)
+    result = run_script(tmp_path, text)
+    assert result.stdout == "done\n", result.stderr
+    said = f"tinycnn: {allowed + 1} threads instead of 6: the system started no more (can't start new thread)\n"
+    assert result.stderr.count("tinycnn:") == 1 and said in result.stderr
 
 
 def test_too_large_a_request_leaves_scratch_memory_usable():
@@ -232,8 +256,6 @@ def test_scratch_is_aligned_and_apart():
     assert (a == 1).all()
 
 
-# -- processes -----------------------------------------------------------------------------------------------------
-
 USE = """
 import os, sys
 import numpy as np
@@ -320,37 +342,3 @@ def test_a_spawned_process_computes(tmp_path):
 def test_threads_at_first_come_from_the_environment(tmp_path):
     result = run_script(tmp_path, "print(runtime.get_num_threads())", NUMBA_NUM_THREADS="1")
     assert result.stdout == "1\n", result.stderr
-
-
-@pytest.mark.parametrize("quiet", [False, True])
-def test_compiling_is_announced_once(tmp_path, quiet):
-    environment = {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "TINYCNN_QUIET": "1" if quiet else ""}
-    text = (
-        "from tinycnn.kernels.elementwise import sum_of_squares\n"
-        "for dtype in (np.float32, np.float64): sum_of_squares(np.ones(3, dtype))\n"
-    )
-    assert run_script(tmp_path, text, **environment).stderr.count("compiling its kernels") == (0 if quiet else 1)
-    assert "compiling" not in run_script(tmp_path, text, **environment).stderr  # now from the cache
-
-
-def test_a_change_in_another_file_of_the_kernels_reaches_the_cached_code(tmp_path):
-    """numba's own cache looks at the compiled function's file only."""
-    copy = tmp_path / "tinycnn"
-    shutil.copytree(Path(runtime.__file__).parents[1], copy, ignore=shutil.ignore_patterns("__pycache__"))
-    script = (
-        "import numpy as np; from tinycnn.kernels import conv; x = np.ones((1, 8, 8, 32), np.float32); "
-        "y = np.empty((1, 8, 8, 32), np.float32); conv.set_winograd(4); "
-        "conv.forward(x, np.ones((3, 3, 32, 32), np.float32), None, "
-        "conv.Geometry((3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 1), y); print(y[0, 4, 4, 0])"
-    )
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": str(tmp_path)}
-
-    def output():
-        return subprocess.run(
-            [sys.executable, "-c", script], env=environment, cwd=tmp_path, capture_output=True, text=True, check=True
-        ).stdout
-
-    right = output()
-    transforms = copy / "kernels" / "winograd_transforms.py"
-    transforms.write_text(transforms.read_text().replace("return m0 + near + far, ", "return m0 + 2.0 * near + far, "))
-    assert output() != right == "288.0\n"

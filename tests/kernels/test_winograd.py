@@ -3,6 +3,7 @@ import pytest
 
 from tinycnn import reference
 from tinycnn.kernels import winograd
+from tinycnn.kernels.nhwc import Output, as_images
 from tinycnn.kernels.simd import DEAD, NR
 from tinycnn.reference_winograd import transform_kernel
 
@@ -61,7 +62,7 @@ def test_forward_equals_reference(images, size, channels, filters, padding, relu
     if relu:
         exact = reference.relu_forward(exact)
     y = np.full(exact.shape, np.nan, dtype)
-    winograd.forward(x, kernel, bias, corner(padding), exact.shape[1:3], y, relu, tile=tile)
+    winograd.forward(as_images(x), kernel, corner(padding), Output(as_images(y), bias, relu), tile)
     assert close(y, exact, dtype)
 
 
@@ -74,11 +75,11 @@ def test_backward_equals_reference(images, size, channels, filters, padding, dty
     grad = normal(*shape, dtype=dtype, seed=3)
     exact = reference.conv2d_backward(*wide(x, kernel, grad), padding=padding)
     results = [np.full(a.shape, np.nan, dtype) for a in exact]
-    winograd.backward(x, kernel, grad, corner(padding), shape[1:3], *results, tile=tile)
+    winograd.backward(as_images(x), kernel, as_images(grad), corner(padding), results, tile)
     for ours, theirs in zip(results, exact, strict=True):
         assert close(ours, theirs, dtype)
     only = np.full(kernel.shape, np.nan, dtype)
-    winograd.backward(x, kernel, grad, corner(padding), shape[1:3], None, only, tile=tile)
+    winograd.backward(as_images(x), kernel, as_images(grad), corner(padding), (None, only, None), tile)
     assert np.array_equal(only, results[1])
 
 
@@ -92,10 +93,10 @@ def test_pooling_in_the_tile(size, relu, dtype, tile):
     x, bias = normal(images, *size, NR, dtype=dtype), normal(NR, dtype=dtype, seed=1)
     kernel = normal(3, 3, NR, NR, dtype=dtype, seed=2)
     whole = np.empty((images, *size, NR), dtype)
-    winograd.forward(x, kernel, bias, padding, size, whole, relu, tile=tile)
+    winograd.forward(as_images(x), kernel, padding, Output(as_images(whole), bias, relu), tile)
     expected, expected_codes = reference.maxpool_forward(whole, (2, 2), (2, 2))
     y, codes = np.full(expected.shape, np.nan, dtype), np.full(expected.shape, 77, np.uint8)
-    winograd.forward(x, kernel, bias, padding, size, y, relu, codes, tile=tile)
+    winograd.forward(as_images(x), kernel, padding, Output(as_images(y, codes, size), bias, relu), tile)
     assert np.array_equal(y, expected)
     assert np.array_equal(codes, np.where(relu & (y == 0), DEAD, expected_codes))
 
@@ -109,9 +110,9 @@ def test_backward_expands_a_pooled_gradient(size, tile):
     live = np.where(codes == DEAD, 0, grad)
     full = reference.maxpool_backward(live, np.minimum(codes, 3), x.shape, (2, 2), (2, 2))
     results = []
-    for source, source_codes in ((grad, codes), (full, None)):
+    for source in (as_images(grad, codes, size), as_images(full)):
         arrays = np.full(x.shape, np.nan), np.full(kernel.shape, np.nan), np.full(NR, np.nan)
-        winograd.backward(x, kernel, source, (1, 1), size, *arrays, source_codes, tile=tile)
+        winograd.backward(as_images(x), kernel, source, (1, 1), arrays, tile)
         results.append(arrays)
     for pooled, plain in zip(*results, strict=True):
         assert np.allclose(pooled, plain, atol=1e-13)
@@ -122,8 +123,8 @@ def test_nan_reaches_the_output_and_the_gradients(tile):
     x, kernel = normal(1, 8, 8, NR), normal(3, 3, NR, NR, seed=1)
     x[0, 5, 2, 3] = np.nan
     y = np.zeros((1, 8, 8, NR))
-    winograd.forward(x, kernel, np.zeros(NR), (1, 1), (8, 8), y, relu=True, tile=tile)
+    winograd.forward(as_images(x), kernel, (1, 1), Output(as_images(y), np.zeros(NR), True), tile)
     assert np.isnan(y[0, 4:7, 1:4]).all()
     grad_kernel = np.zeros_like(kernel)
-    winograd.backward(x, kernel, np.ones_like(y), (1, 1), (8, 8), None, grad_kernel, tile=tile)
+    winograd.backward(as_images(x), kernel, as_images(np.ones_like(y)), (1, 1), (None, grad_kernel, None), tile)
     assert np.isnan(grad_kernel[:, :, 3]).all()

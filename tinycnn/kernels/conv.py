@@ -9,14 +9,18 @@ With zero padding, `kernel` in HWIO layout and o, i, k for row or column of outp
     grad_kernel[k] = sum over o          x[o*stride + k*dilation - pad].T @ grad_y[o]
 """
 
+import functools
 import os
 from typing import NamedTuple
 
 import numpy as np
 
-from tinycnn.kernels import direct, winograd
-from tinycnn.kernels.direct import NO_CODES
+from tinycnn.kernels import winograd
+from tinycnn.kernels.check import check
+from tinycnn.kernels.correlate import Grid, Taps, correlate
+from tinycnn.kernels.nhwc import Output, as_images
 from tinycnn.kernels.simd import NR
+from tinycnn.kernels.weight_gradient import sum_bias, weight_gradient
 
 
 class Geometry(NamedTuple):
@@ -28,7 +32,7 @@ class Geometry(NamedTuple):
     dilation: tuple
     groups: int
 
-    def output_size(self, height, width):
+    def output_size(self, height: int, width: int) -> tuple[int, int]:
         """Rows and columns of the output for an input of `height` x `width`."""
         return tuple(
             (size + sum(pad) - dilation * (kernel - 1) - 1) // stride + 1
@@ -37,92 +41,131 @@ class Geometry(NamedTuple):
             )
         )
 
-
-def _merged(geometry):
-    """Kernel columns that lie side by side in memory and can be walked as one run."""
-    return geometry.kernel_size[1] if geometry.dilation[1] == 1 and geometry.groups == 1 else 1
-
-
-def _taps(geometry):
-    rows = np.arange(geometry.kernel_size[0]) * geometry.dilation[0] - geometry.pads[0][0]
-    columns = np.arange(geometry.kernel_size[1]) * geometry.dilation[1] - geometry.pads[1][0]
-    return np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1).reshape(-1, 2)  # (kh*kw, 2)
-
-
-def set_winograd(tile):
-    """Choose the tile of Winograd's algorithm for 3x3 convolutions: "auto", 4, 2, or 0 to sum them directly.
-
-    "auto" (or True) is the default, or the environment's ``TINYCNN_WINOGRAD``.  4x4 tiles are fastest and in
-    float32 about ten times less exact than direct sums (5e-6 instead of 5e-7 of the largest output); 2x2 tiles are as
-    exact as those.
-    """
-    global _winograd
-    if tile not in ("auto", True, 4, 2, 0):
-        raise ValueError(f'set_winograd({tile!r}): choose "auto", 4, 2 or 0')
-    _winograd = "auto" if tile in ("auto", True) else int(tile)
-
-
-def _tile_of(text):
-    """What the environment's ``TINYCNN_WINOGRAD`` says."""
-    if text not in ("auto", "4", "2", "0"):
-        raise ValueError(f'TINYCNN_WINOGRAD={text}: set the environment variable to "auto", 4, 2 or 0, or not at all')
-    return text if text == "auto" else int(text)
-
-
-_winograd = _tile_of(os.environ.get("TINYCNN_WINOGRAD", "auto"))
-
-
-def winograd_tile(kernel_shape, geometry, size):
-    """The tile that a convolution runs on, 4 or 2, or 0 for the direct kernels.
-
-    Winograd needs 3x3, stride 1, one group, and channels and filters in whole panels.  The rest of the rule was
-    measured over 2x2 to 56x56 outputs and 16 to 256 channels (``benchmarks/winograd_table.py``): small images waste
-    part of a 4x4 tile, and where there are fewer tiles than rows in a register tile, only the direct kernels pay.
-    """
-    suits = geometry[:2] == ((3, 3), (1, 1)) and geometry[3:] == ((1, 1), 1)
-    if not suits or kernel_shape[2] % NR or kernel_shape[3] % NR:
-        return 0
-    if _winograd != "auto":
-        return _winograd
-    rows, columns = size
-    if rows * columns >= 200:
-        return 4
-    return 2 if rows * columns >= 16 or kernel_shape[2] * kernel_shape[3] < 128 * 128 else 0
+    def merged(self) -> int:
+        """How many kernel elements of a row are neighbours in memory and can be one run."""
+        return self.kernel_size[1] if self.dilation[1] == 1 and self.groups == 1 else 1
 
 
 def _corner(geometry):
     return geometry.pads[0][0], geometry.pads[1][0]
 
 
-def forward(x, kernel, bias, geometry, y, relu=False, codes=None):
+_TILES = {"auto": "auto", "on": "auto", "true": "auto", "4": 4, "2": 2, "0": 0, "off": 0, "false": 0}
+_winograd: str | int | None = None  # None: the environment has not been asked yet
+
+
+def set_winograd(tile: str | int) -> None:
+    """Choose the tile of Winograd's algorithm for 3x3 convolutions: "auto", 4, 2, or 0 or "off" to sum them directly.
+
+    "auto" (or "on") is the default, or the environment's ``TINYCNN_WINOGRAD``.  4x4 tiles are fastest and in
+    float32 about ten times less exact than direct sums (5e-6 instead of 5e-7 of the largest output); 2x2 tiles are as
+    exact as those.
+    """
+    global _winograd
+    _winograd = _tile_of(tile, f"set_winograd({tile!r}): choose")
+
+
+def _tile_of(tile, wrong):
+    try:
+        return _TILES[str(tile).strip().lower()]
+    except KeyError:
+        raise ValueError(f'{wrong} "auto", 4, 2, or 0 or "off" for none') from None
+
+
+def _winograd_setting():
+    global _winograd
+    if _winograd is None:
+        text = os.environ.get("TINYCNN_WINOGRAD", "auto")
+        _winograd = _tile_of(text, f"TINYCNN_WINOGRAD={text}: set the environment variable to")
+    return _winograd
+
+
+def winograd_tile(kernel_shape: tuple, geometry: Geometry, size: tuple) -> int:
+    """The tile that a convolution runs on, 4 or 2, or 0 for the direct kernels.
+
+    Winograd needs 3x3, stride 1, one group, and channels and filters in whole panels.  The rest of the rule was
+    measured over 2x2 to 56x56 outputs and 16 to 256 channels (``benchmarks/winograd_table.py``): small images waste
+    part of a 4x4 tile, and where there are fewer tiles than rows in a register tile, only the direct kernels pay.
+    """
+    setting = _winograd_setting()
+    suits = geometry[:2] == ((3, 3), (1, 1)) and geometry[3:] == ((1, 1), 1)
+    if not suits or kernel_shape[2] % NR or kernel_shape[3] % NR:
+        return 0
+    if setting != "auto":
+        return setting
+    rows, columns = size
+    if rows * columns >= 200:
+        return 4
+    return 2 if rows * columns >= 16 or kernel_shape[2] * kernel_shape[3] < 128 * 128 else 0
+
+
+@functools.lru_cache
+def _taps(geometry):
+    """Every kernel element's place relative to the strided output position."""
+    (top, left), (dilation_y, dilation_x), (rows, columns) = _corner(geometry), geometry.dilation, geometry.kernel_size
+    places = ((r * dilation_y - top, s * dilation_x - left) for r in range(rows) for s in range(columns))
+    return Taps(tuple(places), geometry.strides, geometry.merged())
+
+
+@functools.lru_cache
+def _shapes(geometry, image_shape, filters, pooled):
+    """Rows and columns of the output, and the shape of every array of a convolution."""
+    count, height, width, channels = image_shape
+    size = rows, columns = geometry.output_size(height, width)
+    kernel, bias = (*geometry.kernel_size, channels // geometry.groups, filters), (filters,)
+    y = (count, rows // 2, columns // 2, filters) if pooled else (count, rows, columns, filters)
+    shapes = {"x": image_shape, "kernel": kernel, "bias": bias}
+    shapes |= {f"grad_{name}": shape for name, shape in shapes.items()}
+    return size, shapes | {"y": y, "grad": y, "codes": y, "image_bias": (channels,)}
+
+
+def _size(geometry, image_shape, filters, codes, **arrays):
+    """Check every array of a convolution by its name; rows and columns of the output."""
+    size, shapes = _shapes(geometry, image_shape, filters, codes is not None)
+    expected = {name: (array, shapes[name]) for name, array in arrays.items()}
+    check("convolution", **expected, codes=(codes, shapes["codes"], np.uint8))
+    return size
+
+
+def forward(
+    x: np.ndarray,
+    kernel: np.ndarray,
+    bias: np.ndarray | None,
+    geometry: Geometry,
+    y: np.ndarray,
+    relu: bool = False,
+    codes: np.ndarray | None = None,
+) -> None:
     """Fill `y` ``(images, rows, columns, filters)``; with `codes`, `y` and `codes` are the 2x2 max-pooled output."""
-    kh, kw, depth, filters = kernel.shape
-    bias = np.zeros(filters, x.dtype) if bias is None else bias
-    size = geometry.output_size(*x.shape[1:3])
+    filters, groups = kernel.shape[-1], geometry.groups
+    size = _size(geometry, x.shape, filters, codes, x=x, kernel=kernel, bias=bias, y=y)
+    out = Output(as_images(y, codes, size), np.zeros(filters, x.dtype) if bias is None else bias, relu)
     tile = winograd_tile(kernel.shape, geometry, size)
     if tile:
-        winograd.forward(x, kernel, bias, _corner(geometry), size, y, relu, codes, tile)
+        winograd.forward(as_images(x), kernel, _corner(geometry), out, tile)
         return
-    groups = geometry.groups
     # (groups, kh*kw*depth, filters/groups): the columns of the matrix that im2col's rows meet
-    weights = kernel.reshape(kh * kw * depth, groups, filters // groups).transpose(1, 0, 2)
-    direct.correlate(
-        x,
-        x.shape,
-        weights,
-        _taps(geometry),
-        geometry.strides,
-        bias,
-        (*size, 0, 1, 0, 1),
-        y,
-        relu,
-        codes is not None,
-        NO_CODES if codes is None else codes,
-        merge=_merged(geometry),
-    )
+    weights = kernel.reshape(-1, groups, filters // groups).transpose(1, 0, 2)
+    correlate(as_images(x), weights, _taps(geometry), out, Grid(*size))
 
 
-def input_gradient(grad, kernel, geometry, grad_x, bias=None, codes=None):
+def _phase(phase, stride, pad, dilation, size):
+    """Kernel indices that meet the input indices ``phase + i * stride`` of an axis, and where in the output, less i.
+
+    Descending in the kernel, so that the places ascend.
+    """
+    places = [(phase + pad[0] - k * dilation, k) for k in range(size - 1, -1, -1)]
+    return [k for place, k in places if place % stride == 0], [p // stride for p, _ in places if p % stride == 0]
+
+
+def input_gradient(
+    grad: np.ndarray,
+    kernel: np.ndarray,
+    geometry: Geometry,
+    grad_x: np.ndarray,
+    bias: np.ndarray | None = None,
+    codes: np.ndarray | None = None,
+) -> None:
     """Fill `grad_x` ``(images, height, width, channels)``; a transposed convolution is this plus `bias`.
 
     Output pixels ``stride`` apart see the same kernel elements, so there is one correlation per phase.  With
@@ -130,75 +173,67 @@ def input_gradient(grad, kernel, geometry, grad_x, bias=None, codes=None):
     """
     kh, kw, depth, filters = kernel.shape
     groups, (stride_y, stride_x) = geometry.groups, geometry.strides
-    images, height, width, channels = grad_x.shape
-    shape = (images, *geometry.output_size(height, width), filters)
-    bias = np.zeros(channels, grad.dtype) if bias is None else bias
+    _, height, width, channels = grad_x.shape
+    arrays = {"grad": grad, "kernel": kernel, "grad_x": grad_x, "image_bias": bias}
+    source = as_images(grad, codes, _size(geometry, grad_x.shape, filters, codes, **arrays))
+    out = Output(as_images(grad_x), np.zeros(channels, grad.dtype) if bias is None else bias, False)
     split = kernel.reshape(kh, kw, depth, groups, filters // groups)
+    axes = tuple(zip(geometry.strides, geometry.pads, geometry.dilation, (kh, kw), strict=True))
     for phase_y in range(min(stride_y, height)):
         for phase_x in range(min(stride_x, width)):
-            # descending kernel index = ascending source position
-            offsets = [
-                [(phase + pad[0] - k * dilation, k) for k in range(size - 1, -1, -1)]
-                for phase, pad, dilation, size in zip(
-                    (phase_y, phase_x), geometry.pads, geometry.dilation, (kh, kw), strict=True
-                )
-            ]
-            rows = [(o // stride_y, k) for o, k in offsets[0] if o % stride_y == 0]
-            columns = [(o // stride_x, k) for o, k in offsets[1] if o % stride_x == 0]
+            rows, places_y = _phase(phase_y, *axes[0])
+            columns, places_x = _phase(phase_x, *axes[1])
             if not rows or not columns:
-                grad_x[:, phase_y::stride_y, phase_x::stride_x] = bias
+                grad_x[:, phase_y::stride_y, phase_x::stride_x] = out.bias
                 continue
-            taps = np.array([(r, c) for r, _ in rows for c, _ in columns])
-            # (rows, columns, depth, groups, filters)
-            part = split[np.ix_([k for _, k in rows], [k for _, k in columns])]
-            weights = part.transpose(3, 0, 1, 4, 2).reshape(groups, -1, depth)
-            grid = (
-                -(-(height - phase_y) // stride_y),
-                -(-(width - phase_x) // stride_x),
-                phase_y,
-                stride_y,
-                phase_x,
-                stride_x,
-            )
-            merge = len(columns) if geometry.strides == (1, 1) else 1
-            direct.correlate(
-                grad,
-                shape,
-                weights,
-                taps,
-                (1, 1),
-                bias,
-                grid,
-                grad_x,
-                codes=NO_CODES if codes is None else codes,
-                merge=min(merge, _merged(geometry)),
-            )
+            places = tuple((y, x) for y in places_y for x in places_x)
+            merge = geometry.merged() if geometry.strides == (1, 1) else 1
+            # (rows, columns, depth, groups, filters) -> (groups, rows * columns * filters, depth)
+            weights = split[np.ix_(rows, columns)].transpose(3, 0, 1, 4, 2).reshape(groups, -1, depth)
+            pixels = -(-(height - phase_y) // stride_y), -(-(width - phase_x) // stride_x)
+            grid = Grid(*pixels, phase_y, stride_y, phase_x, stride_x)
+            correlate(source, weights, Taps(places, (1, 1), merge), out, grid)
 
 
-def kernel_gradient(x, grad, geometry, grad_kernel, grad_bias=None, codes=None):
+def kernel_gradient(
+    x: np.ndarray,
+    grad: np.ndarray,
+    geometry: Geometry,
+    grad_kernel: np.ndarray,
+    grad_bias: np.ndarray | None = None,
+    codes: np.ndarray | None = None,
+) -> None:
     """Fill `grad_kernel` ``(kh, kw, channels / groups, filters)`` and, if given, `grad_bias` ``(filters,)``."""
-    grad_shape = (*geometry.output_size(*x.shape[1:3]), grad_kernel.shape[3])
-    direct.weight_gradient(
-        x,
-        grad,
-        grad_shape,
-        _taps(geometry),
-        geometry.strides,
-        geometry.groups,
-        grad_kernel,
-        grad_bias,
-        NO_CODES if codes is None else codes,
-        merge=_merged(geometry),
-    )
+    arrays = {"x": x, "grad": grad, "grad_kernel": grad_kernel, "grad_bias": grad_bias}
+    size = _size(geometry, x.shape, grad_kernel.shape[-1], codes, **arrays)
+    sources = as_images(x), as_images(grad, codes, size)
+    weight_gradient(*sources, _taps(geometry), geometry.groups, grad_kernel, grad_bias)
 
 
-def backward(x, kernel, grad, geometry, grad_x, grad_kernel, grad_bias=None, codes=None):
+def backward(
+    x: np.ndarray,
+    kernel: np.ndarray,
+    grad: np.ndarray,
+    geometry: Geometry,
+    grad_x: np.ndarray | None,
+    grad_kernel: np.ndarray,
+    grad_bias: np.ndarray | None = None,
+    codes: np.ndarray | None = None,
+) -> None:
     """`kernel_gradient` and, unless `grad_x` is None, `input_gradient`; in one pass where Winograd serves both."""
-    size = geometry.output_size(*x.shape[1:3])
+    gradients = {"grad_x": grad_x, "grad_kernel": grad_kernel, "grad_bias": grad_bias}
+    size = _size(geometry, x.shape, kernel.shape[-1], codes, x=x, kernel=kernel, grad=grad, **gradients)
     tile = winograd_tile(kernel.shape, geometry, size)
     if tile:
-        winograd.backward(x, kernel, grad, _corner(geometry), size, grad_x, grad_kernel, grad_bias, codes, tile)
+        into = grad_x, grad_kernel, grad_bias
+        winograd.backward(as_images(x), kernel, as_images(grad, codes, size), _corner(geometry), into, tile)
         return
     kernel_gradient(x, grad, geometry, grad_kernel, grad_bias, codes)
     if grad_x is not None:
         input_gradient(grad, kernel, geometry, grad_x, codes=codes)
+
+
+def bias_gradient(grad: np.ndarray, grad_bias: np.ndarray) -> None:
+    """Fill `grad_bias` ``(filters,)`` with the sum of `grad` ``(images, rows, columns, filters)``, added in float64."""
+    check("bias gradient", grad=(grad, grad.shape), grad_bias=(grad_bias, grad.shape[-1:]))
+    sum_bias(grad, grad_bias)

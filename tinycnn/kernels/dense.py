@@ -9,12 +9,16 @@ per pass.  So every product cuts the 131072 rows into blocks that fit in cache a
 - writes the kernel's gradient past the caches, which saves reading what it overwrites.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from tinycnn.kernels import runtime
-from tinycnn.kernels.gemm import gemm_tile
-from tinycnn.kernels.runtime import inlined, jit
-from tinycnn.kernels.simd import LANES, MR, NR, copy, fetch_add, load, prefetch, store, stream, transpose_square, zero
+from tinycnn.kernels.check import check
+from tinycnn.kernels.compile import inlined, jit
+from tinycnn.kernels.gemm import Left, Out, Right, gemm_tile, one_run
+from tinycnn.kernels.simd import LANES, MR, NR, at, copy, load, prefetch, store, stream, transpose_square, zero
+from tinycnn.kernels.tasks import share, tasks
 
 K_BLOCK = 64  # weight rows per block: 32 KB at 128 units, so that this block and the next fit in cache
 TASK = 8 * K_BLOCK  # rows that a worker takes at a time
@@ -31,53 +35,58 @@ def _padded_columns(a):
     return padded
 
 
+class Weights(NamedTuple):
+    """The kernel ``(depth, units)``, flat, and its last rows once more, their columns padded to whole panels."""
+
+    data: np.ndarray
+    tail: np.ndarray
+    depth: int
+    units: int
+    width: int
+    """`units` padded."""
+
+
+class Rows(NamedTuple):
+    """Some rows of the weights that may be read ``Weights.width`` numbers wide: row i at ``data[first + i * row]``."""
+
+    data: np.ndarray
+    first: int
+    row: int
+
+
 @inlined
-def _readable(W, tail, k, count, depth, units, w_width):
-    """(array, index, row length) where weight rows k to k + count may be read `w_width` numbers wide.
+def _readable(weights, k, count):
+    """The rows k to k + count.
 
     A row's end is read on into the next row, whose products nobody stores; only the last rows need a padded copy.
     """
-    if (k + count) * units + NR <= W.size:
-        return W, k * units, units
-    return tail, (k - depth) * w_width + tail.size, w_width
+    if (k + count) * weights.units + NR <= weights.data.size:
+        return Rows(weights.data, k * weights.units, weights.units)
+    return Rows(weights.tail, (k - weights.depth) * weights.width + weights.tail.size, weights.width)
 
 
 @jit
-def _forward(worker, x, W, tail, partial, shape, block, taps, counter):
-    images, depth, units, w_width = shape
-    block, chunks = block[worker], partial.shape[0]
-    tiles = w_width // NR * -(-images // MR)
-    while True:
-        chunk = fetch_add(counter, 1)
-        if chunk >= chunks:
-            break
-        start, stop = depth * chunk // chunks, depth * (chunk + 1) // chunks
+def _forward(worker, x, weights, images, partial, room, counter):
+    block, depth, units, width = room[worker], weights.depth, weights.units, weights.width
+    tiles = width // NR * -(-images // MR)
+    for chunk in tasks(counter, partial.shape[0]):
+        start, stop = share(depth, chunk, partial.shape[0])
         for k in range(start, stop, K_BLOCK):
             count, count_ahead = min(K_BLOCK, stop - k), max(0, min(K_BLOCK, stop - k - K_BLOCK))
             for n in range(images):
                 copy(block, n * K_BLOCK, x, n * depth + k, count)
                 prefetch(x, n * depth + k + K_BLOCK, count_ahead)
-            rows, first, row = _readable(W, tail, k, count, depth, units, w_width)
+            rows = _readable(weights, k, count)
             ahead, portion = (k + K_BLOCK) * units, count_ahead * units // tiles
-            for panel in range(0, w_width, NR):
+            for panel in range(0, width, NR):
                 for i in range(0, images, MR):
-                    prefetch(W, ahead, portion)
+                    prefetch(weights.data, ahead, portion)
                     ahead += portion
                     gemm_tile(
-                        block,
-                        i * K_BLOCK,
-                        K_BLOCK,
-                        1,
-                        taps,
-                        0,
-                        1,
-                        count,
-                        rows,
-                        first + panel,
-                        row,
-                        partial[chunk],
-                        i * w_width + panel,
-                        w_width,
+                        Left(at(block, i * K_BLOCK), row=K_BLOCK, step=1),
+                        one_run(count),
+                        Right(at(rows.data, rows.first + panel), row=rows.row),
+                        Out(at(partial[chunk], i * width + panel), row=width),
                         min(MR, images - i),
                         NR,
                         k > start,
@@ -85,61 +94,54 @@ def _forward(worker, x, W, tail, partial, shape, block, taps, counter):
 
 
 @inlined
-def _add_row(sums, s, value, W, w, w_width):
-    """``sums[s:] += value * W[w:]``."""
-    for j in range(0, w_width, LANES):
-        store(sums, s + j, load(sums, s + j) + value * load(W, w + j))
+def _add_row(sums, s, value, data, i, width):
+    """``sums[s:] += value * data[i:]``."""
+    for j in range(0, width, LANES):
+        store(sums, s + j, load(sums, s + j) + value * load(data, i + j))
 
 
 @jit
-def _forward_few(worker, x, W, tail, partial, shape, sums, counter):
+def _forward_few(worker, x, weights, images, partial, room, counter):
     """The same sums for `FEW` images, which would leave most of a register tile idle: weights stream by in order.
 
     Two blocks at a time, row by row in turns: memory answers two streams faster than one.
     """
-    images, depth, units, w_width = shape
-    sums, chunks = sums[worker], partial.shape[0]
-    while True:
-        chunk = fetch_add(counter, 1)
-        if chunk >= chunks:
-            break
-        start, stop = depth * chunk // chunks, depth * (chunk + 1) // chunks
+    sums, depth, width = room[worker], weights.depth, weights.width
+    for chunk in tasks(counter, partial.shape[0]):
+        start, stop = share(depth, chunk, partial.shape[0])
         for k in range(start, stop, 2 * K_BLOCK):
             other = min(k + K_BLOCK, stop)
             count, count_other = other - k, min(K_BLOCK, stop - other)
-            rows, first, row = _readable(W, tail, k, count, depth, units, w_width)
-            rows_other, first_other, row_other = _readable(W, tail, other, count_other, depth, units, w_width)
+            rows, others = _readable(weights, k, count), _readable(weights, other, count_other)
             for n in range(images):
-                zero(sums, 0, 2 * w_width)
+                zero(sums, 0, 2 * width)
                 for i in range(count):
-                    _add_row(sums, 0, x[n * depth + k + i], rows, first + i * row, w_width)
+                    _add_row(sums, 0, x[n * depth + k + i], rows.data, rows.first + i * rows.row, width)
                     if i < count_other:
-                        value = x[n * depth + other + i]
-                        _add_row(sums, w_width, value, rows_other, first_other + i * row_other, w_width)
-                for j in range(w_width):
-                    before = partial[chunk, n * w_width + j] if k > start else x.dtype.type(0)
-                    partial[chunk, n * w_width + j] = before + sums[j] + sums[w_width + j]
+                        value, row = x[n * depth + other + i], others.first + i * others.row
+                        _add_row(sums, width, value, others.data, row, width)
+                for j in range(width):
+                    before = partial[chunk, n * width + j] if k > start else x.dtype.type(0)
+                    partial[chunk, n * width + j] = before + sums[j] + sums[width + j]
 
 
 @runtime.locked
-def dense_forward(x, kernel, bias, y):
+def dense_forward(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, y: np.ndarray) -> None:
     """``y = x @ kernel + bias``: x ``(images, inputs)``, kernel ``(inputs, units)``, bias ``(units,)`` or None.
 
     The sum over inputs is cut into chunks by its length alone and added in order, so the threads never change it.
     """
-    images, depth = x.shape
-    units = kernel.shape[1]
+    (images, depth), units = x.shape, kernel.shape[1]
+    y_shape = images, units
+    check("dense", x=(x, x.shape), kernel=(kernel, (depth, units)), bias=(bias, (units,)), y=(y, y_shape))
     tail = _padded_columns(kernel[-2 * K_BLOCK :])
-    w_width = tail.shape[1]
-    chunks = max(1, min(32, depth // 1024))
-    workers = runtime.get_num_threads()
-    partial, block = runtime.scratch(x.dtype, chunks * images * w_width, workers * max(2 * w_width, images * K_BLOCK))
-    partial, block = partial.reshape(chunks, -1), block.reshape(workers, -1)
-    arguments = x.reshape(-1), kernel.reshape(-1), tail.reshape(-1), partial, (images, depth, units, w_width), block
-    if images <= FEW:
-        runtime.run(_forward_few, *arguments, runtime.task_counter())
-    else:
-        runtime.run(_forward, *arguments, np.zeros(1, np.int64), runtime.task_counter())
+    weights = Weights(kernel.reshape(-1), tail.reshape(-1), depth, units, tail.shape[1])
+    width, chunks, workers = weights.width, max(1, min(32, depth // 1024)), runtime.get_num_threads()
+    partial, room = runtime.scratch(x.dtype, chunks * images * width, workers * max(2 * width, images * K_BLOCK))
+    rooms = partial.reshape(chunks, -1), room.reshape(workers, -1)
+    runtime.run(
+        _forward_few if images <= FEW else _forward, x.reshape(-1), weights, images, *rooms, runtime.task_counter()
+    )
     np.add.reduce(partial.reshape(chunks, images, -1)[:, :, :units], axis=0, out=y)
     if bias is not None:
         y += bias
@@ -158,16 +160,30 @@ def _transpose(source, i, i_row, target, j, j_row, rows, columns):
                         target[j + b_ * j_row + a_] = source[i + a_ * i_row + b_]
 
 
+class Gradients(NamedTuple):
+    """The arrays of a backward pass, flat: ``x (images, depth)``, ``W (depth, units)``, and their gradients."""
+
+    x: np.ndarray
+    W: np.ndarray
+    grad: np.ndarray
+    """``(images, grad_width)``, its columns padded to whole panels."""
+    grad_t: np.ndarray
+    """``(units, image_width)``: transposed, and padded again."""
+    grad_x: np.ndarray
+    grad_W: np.ndarray
+    images: int
+    depth: int
+    units: int
+    wants_x: bool
+
+
 @jit
-def _backward(worker, x, W, grad, grad_t, grad_x, grad_W, shape, wants_x, x_block, x_result, W_rows, taps, counter):
-    images, depth, units = shape
+def _backward(worker, arrays, rooms, counter):
+    x, W, grad, grad_t, grad_x, grad_W, images, depth, units, wants_x = arrays
+    x_block, x_result, W_rows = rooms[0][worker], rooms[1][worker], rooms[2][worker]
     grad_width, image_width = grad.size // images, grad_t.size // units
-    x_block, x_result, W_rows = x_block[worker], x_result[worker], W_rows[worker]
-    while True:
-        start = fetch_add(counter, TASK)
-        if start >= depth:
-            break
-        stop = min(start + TASK, depth)
+    for task in tasks(counter, -(-depth // TASK)):
+        start, stop = task * TASK, min((task + 1) * TASK, depth)
         for k0 in range(start, stop, K_BLOCK):
             count = min(K_BLOCK, stop - k0)
             _transpose(x, k0, depth, x_block, 0, images, images, count)
@@ -179,20 +195,10 @@ def _backward(worker, x, W, grad, grad_t, grad_x, grad_W, shape, wants_x, x_bloc
                     if wants_x and k0 + k + K_BLOCK < stop:
                         prefetch(W, (k0 + k + K_BLOCK) * units + panel * rows, NR * rows)
                     gemm_tile(
-                        x_block,
-                        k * images,
-                        images,
-                        1,
-                        taps,
-                        0,
-                        1,
-                        images,
-                        grad,
-                        panel,
-                        grad_width,
-                        W_rows,
-                        panel,
-                        grad_width,
+                        Left(at(x_block, k * images), row=images, step=1),
+                        one_run(images),
+                        Right(at(grad, panel), row=grad_width),
+                        Out(at(W_rows, panel), row=grad_width),
                         rows,
                         NR,
                         False,
@@ -202,20 +208,10 @@ def _backward(worker, x, W, grad, grad_t, grad_x, grad_W, shape, wants_x, x_bloc
                 if wants_x:
                     for panel in range(0, image_width, NR):
                         gemm_tile(
-                            W,
-                            (k0 + k) * units,
-                            units,
-                            1,
-                            taps,
-                            0,
-                            1,
-                            units,
-                            grad_t,
-                            panel,
-                            image_width,
-                            x_result,
-                            k * image_width + panel,
-                            image_width,
+                            Left(at(W, (k0 + k) * units), row=units, step=1),
+                            one_run(units),
+                            Right(at(grad_t, panel), row=image_width),
+                            Out(at(x_result, k * image_width + panel), row=image_width),
                             rows,
                             NR,
                             False,
@@ -225,36 +221,23 @@ def _backward(worker, x, W, grad, grad_t, grad_x, grad_W, shape, wants_x, x_bloc
 
 
 @jit
-def _backward_few(worker, x, W, grad, grad_x, grad_W, shape, wants_x, W_block, W_row, taps, counter):
+def _backward_few(worker, arrays, rooms, counter):
     """The same sums for `FEW` images: rows of the gradient in order, and images as rows, not columns, of a tile."""
-    images, depth, units = shape
+    x, W, grad, _, grad_x, grad_W, images, depth, units, wants_x = arrays
+    W_block, W_row = rooms[0][worker], rooms[1][worker]
     grad_width = grad.size // images
-    W_block, W_row = W_block[worker], W_row[worker]
-    while True:
-        start = fetch_add(counter, TASK)
-        if start >= depth:
-            break
-        stop = min(start + TASK, depth)
+    for task in tasks(counter, -(-depth // TASK)):
+        start, stop = task * TASK, min((task + 1) * TASK, depth)
         for k0 in range(start, stop, K_BLOCK):
             count = min(K_BLOCK, stop - k0)
             if wants_x:
                 _transpose(W, k0 * units, units, W_block, 0, K_BLOCK, count, units)
                 for panel in range(0, count, NR):
                     gemm_tile(
-                        grad,
-                        0,
-                        grad_width,
-                        1,
-                        taps,
-                        0,
-                        1,
-                        units,
-                        W_block,
-                        panel,
-                        K_BLOCK,
-                        grad_x,
-                        k0 + panel,
-                        depth,
+                        Left(at(grad, 0), row=grad_width, step=1),
+                        one_run(units),
+                        Right(at(W_block, panel), row=K_BLOCK),
+                        Out(at(grad_x, k0 + panel), row=depth),
                         images,
                         min(NR, count - panel),
                         False,
@@ -269,31 +252,27 @@ def _backward_few(worker, x, W, grad, grad_x, grad_W, shape, wants_x, W_block, W
 
 
 @runtime.locked
-def dense_backward(x, kernel, grad, grad_x, grad_kernel):
+def dense_backward(
+    x: np.ndarray, kernel: np.ndarray, grad: np.ndarray, grad_x: np.ndarray | None, grad_kernel: np.ndarray
+) -> None:
     """``grad_kernel = x.T @ grad`` and, unless `grad_x` is None, ``grad_x = grad @ kernel.T``, block by block.
 
     Within a block of weights x and grad_x are transposed in cache, because a column of x strides over
     the whole array and would miss the cache at every step.
     """
-    images, depth = x.shape
-    units = kernel.shape[1]
+    (images, depth), units = x.shape, kernel.shape[1]
+    matrices = {"kernel": (kernel, (depth, units)), "grad": (grad, (images, units))}
+    check("dense", x=(x, x.shape), **matrices, grad_x=(grad_x, x.shape), grad_kernel=(grad_kernel, (depth, units)))
     wide = _padded_columns(grad)
-    wants_x = grad_x is not None
-    arguments = [x, kernel, wide, grad_x if wants_x else x[:0], grad_kernel]
     if images <= FEW:
-        backward, room = _backward_few, (K_BLOCK * units, wide.shape[1])
+        kernel_, grad_t = _backward_few, wide[:0]
+        sizes: tuple[int, ...] = (K_BLOCK * units, wide.shape[1])
     else:
-        grad_t = _padded_columns(np.ascontiguousarray(grad.T))
-        arguments.insert(3, grad_t)
-        backward, room = _backward, (K_BLOCK * images, K_BLOCK * grad_t.shape[1], MR * wide.shape[1])
+        kernel_, grad_t = _backward, _padded_columns(np.ascontiguousarray(grad.T))
+        sizes = (K_BLOCK * images, K_BLOCK * grad_t.shape[1], MR * wide.shape[1])
     workers = runtime.get_num_threads()
-    room = [a.reshape(workers, -1) for a in runtime.scratch(x.dtype, *(workers * size for size in room))]
-    runtime.run(
-        backward,
-        *(a.reshape(-1) for a in arguments),
-        (images, depth, units),
-        wants_x,
-        *room,
-        np.zeros(1, np.int64),
-        runtime.task_counter(),
-    )
+    rooms = tuple(a.reshape(workers, -1) for a in runtime.scratch(x.dtype, *(workers * size for size in sizes)))
+    inputs = x.reshape(-1), kernel.reshape(-1), wide.reshape(-1), grad_t.reshape(-1)
+    outputs = (x[:0] if grad_x is None else grad_x).reshape(-1), grad_kernel.reshape(-1)
+    arrays = Gradients(*inputs, *outputs, images, depth, units, grad_x is not None)
+    runtime.run(kernel_, arrays, rooms, runtime.task_counter())

@@ -1,13 +1,16 @@
-"""Images, 8-bit or float32: one affine warp with blur, exposure and noise; of 8-bit ones, histogram equalisation."""
+"""Images, 8-bit or float32: one affine warp with blur, exposure and noise; of 8-bit ones, equalising and scaling."""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from tinycnn.kernels import runtime
-from tinycnn.kernels.elementwise import _hash
-from tinycnn.kernels.runtime import inlined, jit
-from tinycnn.kernels.simd import fetch_add
+from tinycnn.kernels.check import check
+from tinycnn.kernels.compile import inlined, jit
+from tinycnn.kernels.dropout import split_mix
+from tinycnn.kernels.sweep import TASK
+from tinycnn.kernels.tasks import tasks
 
 BANDS = 8  # tasks per image: enough to balance the cores over a batch of one
 CONSTANT, NEAREST, REFLECT = 0, 1, 2
@@ -16,7 +19,7 @@ CONSTANT, NEAREST, REFLECT = 0, 1, 2
 @inlined
 def _bell(key, i):
     """Nearly a standard normal number: the sum of four uniform ones (Irwin-Hall), 16 bits each; never beyond 3.47."""
-    bits = _hash(key, i)
+    bits = split_mix(key, i)
     low = np.uint64(0xFFFF)
     total = (bits & low) + ((bits >> np.uint64(16)) & low) + ((bits >> np.uint64(32)) & low) + (bits >> np.uint64(48))
     return (np.float32(np.int64(total)) - np.float32(131070.0)) * np.float32(2.6428967e-05)  # sqrt(3) / 65536
@@ -48,9 +51,23 @@ def _blend(a, b, c, d, dy, dx):
     return top + dy * (bottom - top)
 
 
+class Warp(NamedTuple):
+    """The arguments of `warp_images`, one of each per image."""
+
+    matrices: np.ndarray
+    levels: np.ndarray
+    keys: np.ndarray
+    border: int
+    fills: np.ndarray
+    ramps: np.ndarray
+    blurs: np.ndarray
+
+
 @jit
-def _warp_row(image, m, y, border, fill, ramp_y, ramp_x, row):
-    """Row y of the warped image, with its ramp, float32 (width * channels,)."""
+def _warp_row(image, n, y, how, row):
+    """Row y of image n, warped and with its ramp, float32 (width * channels,)."""
+    m, fill, border = how.matrices[n], how.fills[n], how.border
+    ramp_y, ramp_x = how.ramps[n, 0], how.ramps[n, 1]
     height, width, channels = image.shape
     flat = image.reshape(-1)
     down, right = np.uintp(width * channels), np.uintp(channels)
@@ -86,28 +103,25 @@ def _warp_row(image, m, y, border, fill, ramp_y, ramp_x, row):
 
 
 @jit
-def _warp(worker, images, out, matrices, levels, keys, border, fills, ramps, blurs, to_bytes, counter):
+def _warp(worker, images, out, how, to_bytes, counter):
     count, height, width, channels = images.shape
     rows = np.empty((height // BANDS + 3, width * channels), np.float32)  # a band, and one more row at either side
     zero, full, half = np.float32(0), np.float32(255), np.float32(0.5)
-    while True:
-        task = fetch_add(counter, 1)
-        if task >= count * BANDS:
-            break
+    for task in tasks(counter, count * BANDS):
         n, band = task // BANDS, task % BANDS
-        gain, offset, sigma, blur = levels[n, 0], levels[n, 1], levels[n, 2], blurs[n]
+        gain, offset, sigma, blur = how.levels[n, 0], how.levels[n, 1], how.levels[n, 2], how.blurs[n]
         first, last = band * height // BANDS, (band + 1) * height // BANDS
         beyond = 1 if blur > 0 and first < last else 0
         top, bottom = max(first - beyond, 0), min(last + beyond, height)
         for y in range(top, bottom):
-            _warp_row(images[n], matrices[n], y, border, fills[n], ramps[n, 0], ramps[n, 1], rows[y - top])
+            _warp_row(images[n], n, y, how, rows[y - top])
         for y in range(first, last):
             row = rows[y - top]
             above, below = rows[max(y - 1, 0) - top], rows[min(y + 1, height - 1) - top]
             for x in range(width):
                 shift = offset
                 if sigma > 0:
-                    shift += sigma * _bell(keys[n], y * width + x)
+                    shift += sigma * _bell(how.keys[n], y * width + x)
                 for c in range(channels):
                     i = x * channels + c
                     value = row[i]
@@ -124,7 +138,17 @@ def _warp(worker, images, out, matrices, levels, keys, border, fills, ramps, blu
 
 
 @runtime.locked
-def warp_images(images, out, matrices, levels, keys, border, fill, ramps=None, blurs=None):
+def warp_images(
+    images: np.ndarray,
+    out: np.ndarray,
+    matrices: np.ndarray,
+    levels: np.ndarray,
+    keys: np.ndarray,
+    border: int,
+    fill: float | np.ndarray,
+    ramps: np.ndarray | None = None,
+    blurs: np.ndarray | None = None,
+) -> None:
     """Affine warp, ramp, blur, exposure and noise of images (images, height, width, channels), into `out`.
 
     ``out[n, y, x] = gain * blurred(y, x) + offset + sigma * normal``, where ``gain, offset, sigma = levels[n]``;
@@ -154,9 +178,8 @@ def warp_images(images, out, matrices, levels, keys, border, fill, ramps=None, b
     fills[:] = fill
     ramps = np.zeros((count, 2), np.float32) if ramps is None else ramps
     blurs = np.zeros(count, np.float32) if blurs is None else blurs
-    to_bytes = out.dtype == np.uint8
-    counter = runtime.task_counter()
-    runtime.run(_warp, images, out, matrices, levels, keys, border, fills, ramps, blurs, to_bytes, counter)
+    how = Warp(matrices, levels, keys, border, fills, ramps, blurs)
+    runtime.run(_warp, images, out, how, out.dtype == np.uint8, runtime.task_counter())
 
 
 @jit
@@ -188,10 +211,7 @@ def _tile_table(image, top, bottom, left, right, clip_limit, table):
 def _equalize(worker, images, out, tiles, clip_limit, counter):
     count, height, width, channels = images.shape
     tables = np.empty((tiles, tiles, 256), np.float32)
-    while True:
-        n = fetch_add(counter, 1)
-        if n >= count:
-            break
+    for n in tasks(counter, count):
         image = images[n]
         for i in range(tiles):
             for j in range(tiles):
@@ -214,10 +234,24 @@ def _equalize(worker, images, out, tiles, clip_limit, counter):
 
 
 @runtime.locked
-def equalize_images(images, out, tiles, clip_limit):
+def equalize_images(images: np.ndarray, out: np.ndarray, tiles: int, clip_limit: float) -> None:
     """Histogram equalisation of uint8 images (n, h, w, c) in ``tiles x tiles`` tiles, into `out`.
 
     One histogram serves all channels, so grey stays grey. `clip_limit`, in multiples of a flat histogram's count, may
     be infinite. ``tiles`` must not exceed height or width.
     """
     runtime.run(_equalize, images, out, tiles, float(clip_limit), runtime.task_counter())
+
+
+@jit
+def _scale_u8(worker, images, out, scale, counter):
+    for task in tasks(counter, -(-out.size // TASK)):
+        for i in range(task * TASK, min((task + 1) * TASK, out.size)):
+            out[i] = images[i] * scale
+
+
+@runtime.locked
+def scale_u8(images: np.ndarray, out: np.ndarray, scale: float) -> None:
+    """``out[...] = images * scale`` for 8-bit images and a float array of the same shape."""
+    check("scale_u8", out=(out, out.shape), images=(images, out.shape, np.uint8))
+    runtime.run(_scale_u8, images.reshape(-1), out.reshape(-1), out.dtype.type(scale), runtime.task_counter())

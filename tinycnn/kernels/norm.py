@@ -7,14 +7,15 @@ the chunks are added in order: the result does not depend on how many threads to
 import numpy as np
 
 from tinycnn.kernels import runtime
-from tinycnn.kernels.runtime import jit
-from tinycnn.kernels.simd import fetch_add
+from tinycnn.kernels.check import check
+from tinycnn.kernels.compile import jit
+from tinycnn.kernels.tasks import share, tasks
 
 CHUNKS = 64
 
 
 @runtime.locked
-def moments(x):
+def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and biased variance of each column of `x`, in float64.
 
     Each chunk sums differences from its own first row, so that a large mean costs no digits, and the chunks'
@@ -31,6 +32,7 @@ def moments(x):
     -------
     mean, variance : ndarray, float64, shape (channels,)
     """
+    check("batch norm", x=(x, x.shape))
     sums = np.zeros((CHUNKS, 2, x.shape[1]))
     runtime.run(_chunk_moments, runtime.task_counter(), x, sums)
     mean, variance = np.empty((2, x.shape[1]))
@@ -41,13 +43,10 @@ def moments(x):
 @jit
 def _chunk_moments(worker, counter, x, sums):
     rows, channels = x.shape
-    while True:
-        chunk = fetch_add(counter, 1)
-        if chunk >= CHUNKS:
-            return
-        first = chunk * rows // CHUNKS
+    for chunk in tasks(counter, CHUNKS):
+        first, stop = share(rows, chunk, CHUNKS)
         total, squares = sums[chunk, 0], sums[chunk, 1]
-        for row in range(first, (chunk + 1) * rows // CHUNKS):
+        for row in range(first, stop):
             for c in range(channels):
                 d = np.float64(x[row, c]) - np.float64(x[first, c])
                 total[c] += d
@@ -73,7 +72,7 @@ def _merge_moments(x, sums, mean, variance):
 
 
 @runtime.locked
-def normalize(x, mean, scale, beta, y):
+def normalize(x: np.ndarray, mean: np.ndarray, scale: np.ndarray, beta: np.ndarray, y: np.ndarray) -> None:
     """``y = (x - mean) * scale + beta``, column by column.
 
     Parameters
@@ -82,23 +81,26 @@ def normalize(x, mean, scale, beta, y):
         `y` is overwritten.
     mean, scale, beta : ndarray, shape (channels,), same dtype as `x`
     """
+    channels = x.shape[1:]
+    columns = {"mean": (mean, channels), "scale": (scale, channels), "beta": (beta, channels)}
+    check("batch norm", x=(x, x.shape), **columns, y=(y, x.shape))
     runtime.run(_normalize, runtime.task_counter(), x, mean, scale, beta, y)
 
 
 @jit
 def _normalize(worker, counter, x, mean, scale, beta, y):
     rows, channels = x.shape
-    while True:
-        chunk = fetch_add(counter, 1)
-        if chunk >= CHUNKS:
-            return
-        for row in range(chunk * rows // CHUNKS, (chunk + 1) * rows // CHUNKS):
+    for chunk in tasks(counter, CHUNKS):
+        first, stop = share(rows, chunk, CHUNKS)
+        for row in range(first, stop):
             for c in range(channels):
                 y[row, c] = (x[row, c] - mean[c]) * scale[c] + beta[c]
 
 
 @runtime.locked
-def gradient_sums(x, grad_y, mean, inverse_std):
+def gradient_sums(
+    x: np.ndarray, grad_y: np.ndarray, mean: np.ndarray, inverse_std: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """``grad_gamma = sum of grad_y * (x - mean) * inverse_std`` and ``grad_beta = sum of grad_y`` over the rows.
 
     Parameters
@@ -110,6 +112,9 @@ def gradient_sums(x, grad_y, mean, inverse_std):
     -------
     grad_gamma, grad_beta : ndarray, float64, shape (channels,)
     """
+    channels = x.shape[1:]
+    columns = {"mean": (mean, channels), "inverse_std": (inverse_std, channels)}
+    check("batch norm", x=(x, x.shape), grad_y=(grad_y, x.shape), **columns)
     sums = np.zeros((CHUNKS, 2, x.shape[1]))
     runtime.run(_chunk_gradient_sums, runtime.task_counter(), x, grad_y, mean, sums)
     centred, plain = np.zeros((2, x.shape[1]))
@@ -122,12 +127,10 @@ def gradient_sums(x, grad_y, mean, inverse_std):
 @jit
 def _chunk_gradient_sums(worker, counter, x, grad_y, mean, sums):
     rows, channels = x.shape
-    while True:
-        chunk = fetch_add(counter, 1)
-        if chunk >= CHUNKS:
-            return
+    for chunk in tasks(counter, CHUNKS):
+        first, stop = share(rows, chunk, CHUNKS)
         centred, plain = sums[chunk, 0], sums[chunk, 1]
-        for row in range(chunk * rows // CHUNKS, (chunk + 1) * rows // CHUNKS):
+        for row in range(first, stop):
             for c in range(channels):
                 g = grad_y[row, c]
                 centred[c] += np.float64(g * (x[row, c] - mean[c]))
@@ -135,7 +138,16 @@ def _chunk_gradient_sums(worker, counter, x, grad_y, mean, sums):
 
 
 @runtime.locked
-def input_gradient(x, grad_y, mean, inverse_std, gamma, mean_grad, mean_grad_xhat, grad_x):
+def input_gradient(
+    x: np.ndarray,
+    grad_y: np.ndarray,
+    mean: np.ndarray,
+    inverse_std: np.ndarray,
+    gamma: np.ndarray,
+    mean_grad: np.ndarray,
+    mean_grad_xhat: np.ndarray,
+    grad_x: np.ndarray,
+) -> None:
     """``grad_x = gamma * inverse_std * (grad_y - mean_grad - xhat * mean_grad_xhat)``, xhat = (x - mean) * inverse_std.
 
     Parameters
@@ -144,17 +156,20 @@ def input_gradient(x, grad_y, mean, inverse_std, gamma, mean_grad, mean_grad_xha
         `grad_x` is overwritten.
     mean, inverse_std, gamma, mean_grad, mean_grad_xhat : ndarray, shape (channels,), same dtype as `x`
     """
-    scale, slope = gamma * inverse_std, inverse_std * mean_grad_xhat
-    runtime.run(_input_gradient, runtime.task_counter(), x, grad_y, mean, scale, mean_grad, slope, grad_x)
+    columns = {"mean": mean, "inverse_std": inverse_std, "gamma": gamma}
+    columns |= {"mean_grad": mean_grad, "mean_grad_xhat": mean_grad_xhat}
+    expected = {name: (array, x.shape[1:]) for name, array in columns.items()}
+    check("batch norm", x=(x, x.shape), grad_y=(grad_y, x.shape), **expected, grad_x=(grad_x, x.shape))
+    factors = mean, gamma * inverse_std, mean_grad, inverse_std * mean_grad_xhat
+    runtime.run(_input_gradient, runtime.task_counter(), x, grad_y, factors, grad_x)
 
 
 @jit
-def _input_gradient(worker, counter, x, grad_y, mean, scale, mean_grad, slope, grad_x):
+def _input_gradient(worker, counter, x, grad_y, factors, grad_x):
+    mean, scale, mean_grad, slope = factors
     rows, channels = x.shape
-    while True:
-        chunk = fetch_add(counter, 1)
-        if chunk >= CHUNKS:
-            return
-        for row in range(chunk * rows // CHUNKS, (chunk + 1) * rows // CHUNKS):
+    for chunk in tasks(counter, CHUNKS):
+        first, stop = share(rows, chunk, CHUNKS)
+        for row in range(first, stop):
             for c in range(channels):
                 grad_x[row, c] = scale[c] * (grad_y[row, c] - mean_grad[c] - (x[row, c] - mean[c]) * slope[c])

@@ -10,22 +10,32 @@ padding on the left)``; padding below and to the right follows from the output's
 import numpy as np
 
 from tinycnn.kernels import runtime
-from tinycnn.kernels.runtime import inlined, jit
-from tinycnn.kernels.simd import LANES, fetch_add, load, load_where_code, store, store_max4
+from tinycnn.kernels.check import check
+from tinycnn.kernels.compile import IN_PYTHON, inlined, jit
+from tinycnn.kernels.nhwc import as_images, pixel
+from tinycnn.kernels.simd import LANES, load, load_where_code, store, store_max4
+from tinycnn.kernels.tasks import tasks
 
 
-def _halves(geometry, image, output):
+def _halves(geometry, images, output_shape):
     """Whether the windows are 2x2, side by side and inside the image, as in nearly every network: done with vectors."""
-    _, height, width, channels = image
-    return (
-        geometry == (2, 2, 2, 2, 0, 0) and 2 * output[1] <= height and 2 * output[2] <= width and channels % LANES == 0
-    )
+    fits = 2 * output_shape[1] <= images.height and 2 * output_shape[2] <= images.width
+    return geometry == (2, 2, 2, 2, 0, 0) and fits and images.channels % LANES == 0 and not IN_PYTHON
 
 
 @inlined
-def _pixel(a, i, channels):
-    """All channels of pixel i, as a view: numba tests an index like ``a[start + c]`` for counting from the end."""
-    return a[i * channels : (i + 1) * channels]
+def _channels(images, a, n, row, column):
+    """All channels of a pixel of `a`: a view, since numba tests an index like ``a[start + c]`` for a negative one."""
+    start = pixel(images, n, row, column)
+    return a[start : start + images.channels]
+
+
+@inlined
+def _clear_row(images, n, row):
+    """All pixels of a row = 0."""
+    start = pixel(images, n, row, 0)
+    for k in range(start, start + images.width * images.channels):
+        images.data[k] = 0
 
 
 @inlined
@@ -42,65 +52,48 @@ def _outputs_over(i, stride, padding, window, size):
 
 
 @jit
-def _max_forward(worker, x, x_shape, y, codes, y_shape, geometry, counter):
-    images, height, width, channels = x_shape
-    _, rows, columns, _ = y_shape
+def _max_forward(worker, x, y, codes, geometry, counter):
     window_y, window_x, stride_y, stride_x, top, left = geometry
-    while True:
-        task = fetch_add(counter, 1)
-        if task >= images * rows:
-            break
-        n, i = task // rows, task % rows
-        r0, r1 = _inside(i, stride_y, top, window_y, height)
-        for j in range(columns):
-            s0, s1 = _inside(j, stride_x, left, window_x, width)
-            best, winner = _pixel(y, task * columns + j, channels), _pixel(codes, task * columns + j, channels)
+    for task in tasks(counter, y.number * y.height):
+        n, i = task // y.height, task % y.height
+        r0, r1 = _inside(i, stride_y, top, window_y, x.height)
+        for j in range(y.width):
+            s0, s1 = _inside(j, stride_x, left, window_x, x.width)
+            best, winner = _channels(y, y.data, n, i, j), _channels(y, codes, n, i, j)
             for r in range(r0, r1):
                 for s in range(s0, s1):
-                    values = _pixel(x, (n * height + r) * width + s, channels)
+                    values = _channels(x, x.data, n, r, s)
                     code = np.uint8((r - i * stride_y + top) * window_x + s - j * stride_x + left)
                     if r == r0 and s == s0:
-                        for c in range(channels):
+                        for c in range(x.channels):
                             best[c] = values[c]
                             winner[c] = code
                     else:
-                        for c in range(channels):  # one array written per loop: LLVM vectorises these, not their union
+                        for c in range(
+                            x.channels
+                        ):  # one array written per loop: LLVM vectorises these, not their union
                             v, old = values[c], winner[c]
                             winner[c] = code if (v > best[c]) | (v != v) else old
-                        for c in range(channels):
+                        for c in range(x.channels):
                             v, old = values[c], best[c]
                             best[c] = v if (v > old) | (v != v) else old
 
 
 @jit
-def _max_forward_halving(worker, x, x_shape, y, codes, y_shape, counter):
-    _, height, width, channels = x_shape
-    images, rows, columns, _ = y_shape
-    while True:
-        task = fetch_add(counter, 1)
-        if task >= images * rows:
-            break
-        n, i = task // rows, task % rows
-        for j in range(columns):
-            a = ((n * height + 2 * i) * width + 2 * j) * channels
-            b = a + width * channels
-            t = (task * columns + j) * channels
-            for c in range(0, channels, LANES):
-                store_max4(
-                    y,
-                    t + c,
-                    codes,
-                    t + c,
-                    load(x, a + c),
-                    load(x, a + channels + c),
-                    load(x, b + c),
-                    load(x, b + channels + c),
-                    False,
-                )
+def _max_forward_halving(worker, x, y, codes, geometry, counter):
+    right, below = x.channels, x.width * x.channels
+    for task in tasks(counter, y.number * y.height):
+        n, i = task // y.height, task % y.height
+        for j in range(y.width):
+            a, t = pixel(x, n, 2 * i, 2 * j), pixel(y, n, i, j)
+            for c in range(a, a + x.channels, LANES):
+                top = load(x.data, c), load(x.data, c + right)
+                bottom = load(x.data, c + below), load(x.data, c + below + right)
+                store_max4(y.data, codes, t + c - a, top + bottom, False)
 
 
 @runtime.locked
-def maxpool_forward(x, geometry, y, codes):
+def maxpool_forward(x: np.ndarray, geometry: tuple, y: np.ndarray, codes: np.ndarray) -> None:
     """Fill `y` with each window's maximum and the bytes `codes` with its position ``row * window width + column``.
 
     The first of equal values wins, and NaN wins over every number; cells outside the image take no part.
@@ -111,62 +104,58 @@ def maxpool_forward(x, geometry, y, codes):
     geometry : tuple of six ints, see above
     y, codes : ndarray ``(images, rows, columns, channels)``
     """
-    arguments = x.reshape(-1), x.shape, y.reshape(-1), codes.reshape(-1), y.shape
-    if _halves(geometry, x.shape, y.shape):
-        runtime.run(_max_forward_halving, *arguments, runtime.task_counter())
-    else:
-        runtime.run(_max_forward, *arguments, geometry, runtime.task_counter())
+    images, output = _check("max-pool", x, y, codes)
+    kernel = _max_forward_halving if _halves(geometry, images, y.shape) else _max_forward
+    runtime.run(kernel, images, output, codes.reshape(-1), geometry, runtime.task_counter())
+
+
+def _check(kernel, image, output, codes=None):
+    """Images and output as kernels read them; both of one dtype, and as many of as many channels."""
+    shape = (image.shape[0], *output.shape[1:3], image.shape[-1])
+    check(kernel, image=(image, image.shape), output=(output, shape), codes=(codes, shape, np.uint8))
+    return as_images(image), as_images(output)
 
 
 @jit
-def _max_backward(worker, grad, codes, grad_shape, grad_x, x_shape, geometry, counter):
-    images, height, width, channels = x_shape
-    _, rows, columns, _ = grad_shape
+def _max_backward(worker, grad, codes, grad_x, geometry, counter):
     window_y, window_x, stride_y, stride_x, top, left = geometry
-    while True:
-        task = fetch_add(counter, 1)
-        if task >= images * height:
-            break
-        n, row = task // height, task % height
-        line = task * width * channels
-        for k in range(line, line + width * channels):
-            grad_x[k] = 0
-        i0, i1 = _outputs_over(row, stride_y, top, window_y, rows)
+    for task in tasks(counter, grad_x.number * grad_x.height):
+        n, row = task // grad_x.height, task % grad_x.height
+        _clear_row(grad_x, n, row)
+        i0, i1 = _outputs_over(row, stride_y, top, window_y, grad.height)
         for i in range(i0, i1):
             r = row - i * stride_y + top
-            for j in range(columns):
-                s0, s1 = _inside(j, stride_x, left, window_x, width)
-                t = (n * rows + i) * columns + j
-                source, winner = _pixel(grad, t, channels), _pixel(codes, t, channels)
+            for j in range(grad.width):
+                s0, s1 = _inside(j, stride_x, left, window_x, grad_x.width)
+                source, winner = _channels(grad, grad.data, n, i, j), _channels(grad, codes, n, i, j)
                 for s in range(s0, s1):
                     code = np.uint8(r * window_x + s - j * stride_x + left)
-                    target = _pixel(grad_x, task * width + s, channels)
-                    for c in range(channels):
-                        target[c] += source[c] if winner[c] == code else grad.dtype.type(0)
+                    target = _channels(grad_x, grad_x.data, n, row, s)
+                    for c in range(grad.channels):
+                        target[c] += source[c] if winner[c] == code else grad.data.dtype.type(0)
 
 
 @jit
-def _max_backward_halving(worker, grad, codes, grad_shape, grad_x, x_shape, counter):
-    images, height, width, channels = x_shape
-    _, rows, columns, _ = grad_shape
-    while True:
-        task = fetch_add(counter, 1)
-        if task >= images * height:
-            break
-        n, row = task // height, task % height
-        line = task * width * channels
-        i, covered = row // 2, 2 * columns if row // 2 < rows else 0
-        for s in range(covered):
-            t = ((n * rows + i) * columns + s // 2) * channels
-            position = 2 * (row % 2) + s % 2
-            for c in range(0, channels, LANES):
-                store(grad_x, line + s * channels + c, load_where_code(grad, t + c, codes, t + c, position))
-        for k in range(line + covered * channels, line + width * channels):  # an odd last row or column
-            grad_x[k] = 0
+def _max_backward_halving(worker, grad, codes, grad_x, geometry, counter):
+    channels, covered = grad_x.channels, 2 * grad.width
+    for task in tasks(counter, grad_x.number * grad_x.height):
+        n, row = task // grad_x.height, task % grad_x.height
+        line = pixel(grad_x, n, row, 0)
+        if row // 2 < grad.height:
+            for s in range(covered):
+                t, target = pixel(grad, n, row // 2, s // 2), line + s * channels
+                for c in range(0, channels, LANES):
+                    value = load_where_code(grad.data, codes, t + c, 2 * (row % 2) + s % 2)
+                    store(grad_x.data, target + c, value)
+            line, left = line + covered * channels, grad_x.width - covered
+        else:
+            left = grad_x.width
+        for k in range(line, line + left * channels):  # an odd last row or column
+            grad_x.data[k] = 0
 
 
 @runtime.locked
-def maxpool_backward(grad, codes, geometry, grad_x):
+def maxpool_backward(grad: np.ndarray, codes: np.ndarray, geometry: tuple, grad_x: np.ndarray) -> None:
     """Fill `grad_x`: each output's gradient goes to the cell that `codes` names, and where windows overlap they add up.
 
     Parameters
@@ -175,90 +164,68 @@ def maxpool_backward(grad, codes, geometry, grad_x):
     geometry : as in `maxpool_forward`
     grad_x : ndarray ``(images, height, width, channels)``
     """
-    arguments = grad.reshape(-1), codes.reshape(-1), grad.shape, grad_x.reshape(-1), grad_x.shape
-    if _halves(geometry, grad_x.shape, grad.shape):
-        runtime.run(_max_backward_halving, *arguments, runtime.task_counter())
-    else:
-        runtime.run(_max_backward, *arguments, geometry, runtime.task_counter())
+    images, output = _check("max-pool", grad_x, grad, codes)
+    kernel = _max_backward_halving if _halves(geometry, images, grad.shape) else _max_backward
+    runtime.run(kernel, output, codes.reshape(-1), images, geometry, runtime.task_counter())
 
 
 @jit
-def _average_forward(worker, x, x_shape, y, y_shape, geometry, sums, counter):
-    images, height, width, channels = x_shape
-    _, rows, columns, _ = y_shape
+def _average_forward(worker, x, y, geometry, sums, counter):
     window_y, window_x, stride_y, stride_x, top, left = geometry
     sums = sums[worker]
-    while True:
-        task = fetch_add(counter, 1)
-        if task >= images * rows:
-            break
-        n, i = task // rows, task % rows
-        r0, r1 = _inside(i, stride_y, top, window_y, height)
-        for j in range(columns):
-            s0, s1 = _inside(j, stride_x, left, window_x, width)
-            for c in range(channels):
+    for task in tasks(counter, y.number * y.height):
+        n, i = task // y.height, task % y.height
+        r0, r1 = _inside(i, stride_y, top, window_y, x.height)
+        for j in range(y.width):
+            s0, s1 = _inside(j, stride_x, left, window_x, x.width)
+            for c in range(x.channels):
                 sums[c] = 0
             for r in range(r0, r1):
                 for s in range(s0, s1):
-                    values = _pixel(x, (n * height + r) * width + s, channels)
-                    for c in range(channels):
+                    values = _channels(x, x.data, n, r, s)
+                    for c in range(x.channels):
                         sums[c] += values[c]
-            mean = _pixel(y, task * columns + j, channels)
-            cells = (r1 - r0) * (s1 - s0)
-            for c in range(channels):
+            mean, cells = _channels(y, y.data, n, i, j), (r1 - r0) * (s1 - s0)
+            for c in range(x.channels):
                 mean[c] = sums[c] / cells
 
 
 @runtime.locked
-def avgpool_forward(x, geometry, y):
+def avgpool_forward(x: np.ndarray, geometry: tuple, y: np.ndarray) -> None:
     """Fill `y` with the mean of each window's cells inside the image; a window may be the whole image.
 
     Sums run in float64.  Parameters as in `maxpool_forward`.
     """
-    sums = np.empty((runtime.get_num_threads(), x.shape[3]))
-    runtime.run(
-        _average_forward, x.reshape(-1), x.shape, y.reshape(-1), y.shape, geometry, sums, runtime.task_counter()
-    )
+    images, output = _check("average pool", x, y)
+    sums = np.empty((runtime.get_num_threads(), images.channels))
+    runtime.run(_average_forward, images, output, geometry, sums, runtime.task_counter())
 
 
 @jit
-def _average_backward(worker, grad, grad_shape, grad_x, x_shape, geometry, counter):
-    images, height, width, channels = x_shape
-    _, rows, columns, _ = grad_shape
+def _average_backward(worker, grad, grad_x, geometry, counter):
     window_y, window_x, stride_y, stride_x, top, left = geometry
-    while True:
-        task = fetch_add(counter, 1)
-        if task >= images * height:
-            break
-        n, row = task // height, task % height
-        line = task * width * channels
-        for k in range(line, line + width * channels):
-            grad_x[k] = 0
-        i0, i1 = _outputs_over(row, stride_y, top, window_y, rows)
+    one = grad.data.dtype.type(1)
+    for task in tasks(counter, grad_x.number * grad_x.height):
+        n, row = task // grad_x.height, task % grad_x.height
+        _clear_row(grad_x, n, row)
+        i0, i1 = _outputs_over(row, stride_y, top, window_y, grad.height)
         for i in range(i0, i1):
-            r0, r1 = _inside(i, stride_y, top, window_y, height)
-            for j in range(columns):
-                s0, s1 = _inside(j, stride_x, left, window_x, width)
-                share = grad.dtype.type(1) / grad.dtype.type((r1 - r0) * (s1 - s0))
-                source = _pixel(grad, (n * rows + i) * columns + j, channels)
+            r0, r1 = _inside(i, stride_y, top, window_y, grad_x.height)
+            for j in range(grad.width):
+                s0, s1 = _inside(j, stride_x, left, window_x, grad_x.width)
+                share = one / grad.data.dtype.type((r1 - r0) * (s1 - s0))
+                source = _channels(grad, grad.data, n, i, j)
                 for s in range(s0, s1):
-                    target = _pixel(grad_x, task * width + s, channels)
-                    for c in range(channels):
+                    target = _channels(grad_x, grad_x.data, n, row, s)
+                    for c in range(grad.channels):
                         target[c] += source[c] * share
 
 
 @runtime.locked
-def avgpool_backward(grad, geometry, grad_x):
+def avgpool_backward(grad: np.ndarray, geometry: tuple, grad_x: np.ndarray) -> None:
     """Fill `grad_x`: each output's gradient is shared out equally among the cells that it averaged.
 
     Parameters as in `maxpool_backward`.
     """
-    runtime.run(
-        _average_backward,
-        grad.reshape(-1),
-        grad.shape,
-        grad_x.reshape(-1),
-        grad_x.shape,
-        geometry,
-        runtime.task_counter(),
-    )
+    images, output = _check("average pool", grad_x, grad)
+    runtime.run(_average_backward, output, images, geometry, runtime.task_counter())

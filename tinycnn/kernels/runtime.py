@@ -1,4 +1,4 @@
-"""The one thread pool, the lock around it, the scratch memory behind it, and the "compiling" line.
+"""The one thread pool, the tasks it draws, the lock around it and the scratch memory behind it.
 
 Every heavy loop runs in this pool: two pools (ours and a multi-threaded BLAS's) that alternate spin against each
 other and cost 5 to 40 times the work.  A kernel is a numba function that releases the GIL; `run` calls it in every
@@ -14,43 +14,30 @@ import functools
 import os
 import sys
 import threading
-from pathlib import Path
+from collections.abc import Callable
 from queue import SimpleQueue
+from typing import TypeVar
 
-import numba
 import numpy as np
-from numba.core import event
+from numpy.typing import DTypeLike
 
 from tinycnn.kernels.aligned import LINE, aligned_empty
-from tinycnn.kernels.simd import LANES, MR, NR
+from tinycnn.kernels.compile import IN_PYTHON, config
 
-_SOURCES = (LANES, MR, NR, *((f.name, f.stat().st_mtime_ns) for f in sorted(Path(__file__).parent.glob("*.py"))))
-
-
-def jit(function):
-    """`numba.njit` for kernels: no GIL, and machine code cached until any file of this package changes.
-
-    numba alone compares the file of `function`: after a change to an inlined helper in another file, which is
-    most of this package, it would go on running the old code.
-    """
-    kernel = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
-    cache_file = getattr(kernel._cache, "_cache_file", None)
-    if hasattr(cache_file, "_source_stamp"):
-        cache_file._source_stamp = (cache_file._source_stamp, _SOURCES)
-    return kernel
-
-
-inlined = functools.partial(numba.njit, inline="always")  # into the caller, before types: compiled once, not twice
+MAX_THREADS = 1024  # a typing error beyond it would cost memory for each thread before the system refused
 
 _LOCK = threading.RLock()  # one kernel at a time: the scratch memory is shared, and two would only share the cores
 _arena = np.empty(0, np.uint8)
-_helpers = []  # one queue of work per helper thread; the caller is thread 0
+_helpers: list[SimpleQueue] = []  # one queue of work per helper thread; the caller is thread 0
 _running = None  # the `_Call` whose helpers may still be at work
-_num_threads = numba.config.NUMBA_NUM_THREADS
+_num_threads = min(config.NUMBA_NUM_THREADS, MAX_THREADS)
+_shortage_said = False
 
 
-def set_num_threads(n):
-    """Use `n` threads in every kernel; at first it is ``NUMBA_NUM_THREADS``, by default one per core.
+def set_num_threads(n: int) -> None:
+    """Use `n` threads in every kernel, at most 1024; at first it is ``NUMBA_NUM_THREADS``, by default one per core.
+
+    If the system refuses to start so many, fewer are used, which is said once.
 
     >>> import tinycnn
     >>> tinycnn.set_num_threads(1)
@@ -58,13 +45,13 @@ def set_num_threads(n):
     1
     """
     global _num_threads
-    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
-        raise ValueError(f"set_num_threads({n!r}): the number of threads must be a positive int")
+    if isinstance(n, bool) or not isinstance(n, int | np.integer) or not 1 <= n <= MAX_THREADS:
+        raise ValueError(f"set_num_threads({n!r}): the number of threads must be a positive int up to {MAX_THREADS}")
     with _LOCK:  # a running kernel has cut its scratch memory for the old number
         _num_threads = int(n)
 
 
-def get_num_threads():
+def get_num_threads() -> int:
     """How many threads the kernels use."""
     return _num_threads
 
@@ -80,7 +67,7 @@ class _Call:
         self.kernel, self.args = kernel, args
         self.takers = {}  # worker -> whether a helper took the part (True) or the caller gave it up (False)
         self.results = []  # None or an error from every helper that has finished
-        self.news = SimpleQueue()  # gets something after each new result; Ctrl-C may lose it again
+        self.news: SimpleQueue = SimpleQueue()  # gets something after each new result; Ctrl-C may lose it again
 
     def take(self, worker):
         """By a helper: run its part, unless the caller no longer waits for it."""
@@ -107,22 +94,39 @@ def _help(queue):
         call = None  # a thread that waits for work must not keep the last arrays alive
 
 
-def run(kernel, *args):
+def _start_helpers(count):
+    """See that there are `count` helpers, or as many as the system allows; how many there are."""
+    global _num_threads, _shortage_said
+    while len(_helpers) < count:
+        queue: SimpleQueue = SimpleQueue()
+        try:
+            threading.Thread(target=_help, args=(queue,), daemon=True, name=f"tinycnn-{len(_helpers) + 1}").start()
+        except (RuntimeError, MemoryError) as error:
+            _num_threads = len(_helpers) + 1
+            if not _shortage_said:
+                _shortage_said = True
+                reason = f"the system started no more ({error})"
+                print(f"tinycnn: {_num_threads} threads instead of {count + 1}: {reason}", file=sys.stderr)
+            return len(_helpers)
+        _helpers.append(queue)
+    return count
+
+
+def run(kernel: Callable[..., None], *args: object) -> None:
     """Call ``kernel(worker, *args)`` at the same time for worker 0 and those of ``range(get_num_threads())`` that wake.
 
-    Only inside a `locked` function.  `kernel` must draw all its tasks with ``simd.fetch_add`` from a `task_counter`: a
-    worker whose thread is still asleep when worker 0 has finished is not waited for, since nothing is left to draw
-    and waking up takes longer than many a kernel.
+    Only inside a `locked` function.  `kernel` must draw all its work from a `task_counter`, see `tasks.tasks`: a worker
+    whose thread is still asleep when worker 0 has finished is not waited for, since nothing is left to draw and
+    waking up takes longer than many a kernel.
     """
     global _running
-    workers = _num_threads
-    while len(_helpers) < workers - 1:
-        queue = SimpleQueue()
-        threading.Thread(target=_help, args=(queue,), daemon=True, name=f"tinycnn-{len(_helpers) + 1}").start()
-        _helpers.append(queue)
+    if IN_PYTHON:
+        _run_in_python(kernel, args)
+        return
+    helpers = _start_helpers(_num_threads - 1)
     call = _running = _Call(kernel, args)
     try:
-        for worker in range(1, workers):
+        for worker in range(1, helpers + 1):
             _helpers[worker - 1].put((call, worker))
         kernel(0, *args)
     finally:
@@ -130,6 +134,18 @@ def run(kernel, *args):
     for error in call.results:
         if error is not None:
             raise error
+
+
+def _run_in_python(kernel, args):
+    """One worker does it all, so that a debugger meets one thread."""
+    try:
+        with np.errstate(all="ignore"):
+            kernel(0, *args)
+    except NotImplementedError as error:
+        raise NotImplementedError(
+            f"NUMBA_DISABLE_JIT=1: the kernel {kernel.__name__} consists of vector instructions, which Python lacks; "
+            "unset the variable, or step through the same calculation in tinycnn.reference"
+        ) from error
 
 
 def _settle():
@@ -160,7 +176,10 @@ def _forget_threads():
 os.register_at_fork(after_in_child=_forget_threads)
 
 
-def locked(function):
+_Function = TypeVar("_Function", bound=Callable[..., object])
+
+
+def locked(function: _Function) -> _Function:
     """One parallel region at a time in this process, whichever Python thread asks for it."""
 
     @functools.wraps(function)
@@ -170,10 +189,10 @@ def locked(function):
                 _settle()
             return function(*args, **kwargs)
 
-    return call
+    return call  # type: ignore[return-value]
 
 
-def scratch(dtype, *sizes):
+def scratch(dtype: DTypeLike, *sizes: int) -> list[np.ndarray]:
     """Uninitialised 1-D arrays of the given sizes, cut from one arena that all kernels share and that only grows.
 
     Only valid inside a `locked` function, until it returns.
@@ -190,24 +209,6 @@ def scratch(dtype, *sizes):
     return [_arena[s : s + n * itemsize].view(dtype) for s, n in zip(starts, sizes, strict=True)]
 
 
-def task_counter():
-    """A fresh shared counter from which workers draw task numbers."""
+def task_counter() -> np.ndarray:
+    """A fresh shared counter from which workers draw their work."""
     return np.zeros(1, np.int64)
-
-
-class _CompilingLine(event.Listener):
-    """Says once per process that numba is compiling: a first run is silent for seconds otherwise."""
-
-    said = False
-
-    def on_start(self, compilation):
-        function = compilation.data["dispatcher"].py_func
-        if not self.said and function.__module__.startswith("tinycnn") and not os.environ.get("TINYCNN_QUIET"):
-            _CompilingLine.said = True
-            print("tinycnn: compiling its kernels, once; later runs load them from the cache", file=sys.stderr)
-
-    def on_end(self, compilation):
-        pass
-
-
-event.register("numba:compile", _CompilingLine())

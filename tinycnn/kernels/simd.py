@@ -12,17 +12,20 @@ are chosen for the host, see `_register_tile`; so is `L2`, the cache that the ke
 import math
 import operator
 from pathlib import Path
+from typing import Any
 
 import llvmlite.binding
+import numba.extending
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core.imputils import lower_builtin
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
-from numba.extending import intrinsic, models, register_model
+from numba.extending import models, register_model
 
 from tinycnn.kernels.aligned import LINE
 
+intrinsic: Any = numba.extending.intrinsic  # whose own annotation asks callers for the typing context, too
 INDEX = ir.IntType(64)
 FMA_FLAGS = ("contract",)  # lets LLVM fuse a*b + c into one rounding; never reorders a sum
 
@@ -50,9 +53,6 @@ def second_level_cache(file="/sys/devices/system/cpu/cpu0/cache/index2/size"):
 
 
 L2 = second_level_cache()
-
-
-# -- the vector type --------------------------------------------------------------------------------------------
 
 
 class Vector(types.Type):
@@ -136,9 +136,6 @@ def _lower_root(context, builder, sig, args):
     return builder.call(root, args)
 
 
-# -- memory ------------------------------------------------------------------------------------------------------
-
-
 def pointer_to(context, builder, array_type, array, index):
     """Pointer to ``array[index]``."""
     return builder.gep(context.make_array(array_type)(context, builder, array).data, [index])
@@ -157,6 +154,16 @@ def read(builder, pointer, vector, align):
 def write(builder, value, pointer, align):
     """The way back; the store instruction."""
     return builder.store(value, builder.bitcast(pointer, value.type.as_pointer()), align=align)
+
+
+@intrinsic
+def at(typing_context, array, i):
+    """The address of ``array[i]``, a plain number: cheap to hand on, and `array` has to be kept alive elsewhere."""
+
+    def generate(context, builder, sig, args):
+        return pointer_to(context, builder, array, *args)
+
+    return types.CPointer(array.dtype)(array, types.intp), generate
 
 
 @intrinsic
@@ -277,7 +284,7 @@ def prefetch(typing_context, array, start, count):
 
 @intrinsic
 def relu(typing_context, value):
-    """max(value, 0) in every lane; NaN stays NaN, so that a broken network cannot hide behind its ReLUs."""
+    """max(value, 0), in every lane of a vector; NaN stays NaN: a broken network cannot hide behind its ReLUs."""
 
     def generate(context, builder, sig, args):
         zero = ir.Constant(args[0].type, None)
@@ -288,7 +295,7 @@ def relu(typing_context, value):
 
 @intrinsic
 def where_positive(typing_context, value, condition):
-    """`value` in the lanes where `condition` is positive, zero in the others: ReLU's backward."""
+    """`value` where `condition` is positive, zero elsewhere, in every lane of a vector: ReLU's backward."""
 
     def generate(context, builder, sig, args):
         zero = ir.Constant(args[0].type, None)
@@ -301,60 +308,50 @@ DEAD = 4  # pooling code of a window whose maximum was cut off by the ReLU: no g
 
 
 @intrinsic
-def store_max4(typing_context, y, i, codes, j, v0, v1, v2, v3, with_relu):
-    """Max-pool one 2x2 window per lane: ``y[i:]`` gets the maxima, ``codes[j:]`` (bytes) which of the four it was.
+def store_max4(typing_context, y, codes, i, values, with_relu):
+    """Max-pool one 2x2 window per lane: ``y[i:]`` gets the largest of four vectors, ``codes[i:]`` (bytes) which it was.
 
     The first of equal values wins and NaN wins over everything, as in PyTorch.  `with_relu` cuts the maximum at
-    zero and marks the window `DEAD`: max(relu(v)) = relu(max(v)), so pooling first is the same and does less.
+    zero and marks the window `DEAD`: max(relu(v)) = relu(max(v)), so pooling first is the same and does less.  NaN
+    stays NaN, but is not positive: its window is dead too, as for `where_positive`.
     """
 
     def generate(context, builder, sig, args):
-        y_array, i_, code_array, j_, *values, with_relu_ = args
+        y_array, code_array, i_, values_, with_relu_ = args
         wide = ir.VectorType(ir.IntType(32), LANES)
-        best, code = values[0], ir.Constant(wide, [0] * LANES)
+        candidates = cgutils.unpack_tuple(builder, values_)
+        best, code = candidates[0], ir.Constant(wide, [0] * LANES)
         for k in (1, 2, 3):
-            better = builder.fcmp_ordered(">", values[k], best)
-            better = builder.or_(better, builder.fcmp_unordered("uno", values[k], values[k]))
-            best = builder.select(better, values[k], best)
+            better = builder.fcmp_ordered(">", candidates[k], best)
+            better = builder.or_(better, builder.fcmp_unordered("uno", candidates[k], candidates[k]))
+            best = builder.select(better, candidates[k], best)
             code = builder.select(better, ir.Constant(wide, [k] * LANES), code)
         zero = ir.Constant(best.type, None)
-        dead = builder.fcmp_ordered("<=", best, zero)
         flag = builder.trunc(with_relu_, ir.IntType(1)) if with_relu_.type.width > 1 else with_relu_
-        cut = builder.select(dead, zero, best)
-        cut_code = builder.select(dead, ir.Constant(wide, [DEAD] * LANES), code)
-        best = builder.select(flag, cut, best)
-        code = builder.select(flag, cut_code, code)
+        dead = builder.select(builder.fcmp_unordered("<=", best, zero), ir.Constant(wide, [DEAD] * LANES), code)
+        cut = builder.select(builder.fcmp_ordered("<=", best, zero), zero, best)
+        code, best = builder.select(flag, dead, code), builder.select(flag, cut, best)
         write(builder, best, pointer_to(context, builder, y, y_array, i_), itemsize(y))
         narrow = builder.trunc(code, ir.VectorType(ir.IntType(8), LANES))
-        write(builder, narrow, pointer_to(context, builder, codes, code_array, j_), 1)
+        write(builder, narrow, pointer_to(context, builder, codes, code_array, i_), 1)
         return context.get_dummy_value()
 
-    return types.void(y, types.intp, codes, types.intp, v0, v1, v2, v3, types.boolean), generate
+    return types.void(y, codes, types.intp, values, types.boolean), generate
 
 
 @intrinsic
-def load_where_code(typing_context, grad, i, codes, j, k):
+def load_where_code(typing_context, grad, codes, i, k):
     """``grad[i : i + LANES]`` in the lanes whose pooling code is `k`, zero in the others: max-pool's backward."""
     vector = Vector(grad.dtype)
 
     def generate(context, builder, sig, args):
-        grad_array, i_, code_array, j_, k_ = args
+        grad_array, code_array, i_, k_ = args
         bytes_ = ir.VectorType(ir.IntType(8), LANES)
-        grad_pointer = pointer_to(context, builder, grad, grad_array, i_)
-        value = read(builder, grad_pointer, llvm_vector(grad.dtype), itemsize(grad))
-        code = read(builder, pointer_to(context, builder, codes, code_array, j_), bytes_, 1)
+        value = read(
+            builder, pointer_to(context, builder, grad, grad_array, i_), llvm_vector(grad.dtype), itemsize(grad)
+        )
+        code = read(builder, pointer_to(context, builder, codes, code_array, i_), bytes_, 1)
         wanted = broadcast(builder, builder.trunc(k_, ir.IntType(8)), bytes_)
         return builder.select(builder.icmp_unsigned("==", code, wanted), value, ir.Constant(value.type, None))
 
-    return vector(grad, types.intp, codes, types.intp, types.intp), generate
-
-
-@intrinsic
-def fetch_add(typing_context, counter, step):
-    """Add `step` to ``counter[0]`` atomically and return the old value: how workers draw their next task."""
-
-    def generate(context, builder, sig, args):
-        pointer = pointer_to(context, builder, sig.args[0], args[0], INDEX(0))
-        return builder.atomic_rmw("add", pointer, args[1], "monotonic")
-
-    return types.intp(counter, types.intp), generate
+    return vector(grad, codes, types.intp, types.intp), generate

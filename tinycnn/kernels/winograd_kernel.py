@@ -7,8 +7,9 @@ Once per pass, not once per tile: ``U = G g G^T`` before the products of `winogr
 import numpy as np
 
 from tinycnn.kernels import runtime
-from tinycnn.kernels.runtime import jit
-from tinycnn.kernels.simd import LANES, NR, fetch_add, load, store
+from tinycnn.kernels.compile import jit
+from tinycnn.kernels.simd import LANES, NR, load, store
+from tinycnn.kernels.tasks import tasks
 from tinycnn.kernels.winograd_transforms import SIDES, kernel_1d, kernel_adjoint_1d
 
 
@@ -22,10 +23,8 @@ def _transform_kernel(worker, kernel, shape, U, T, transposed, counter, sides):
     depth, columns = (filters, channels) if transposed else (channels, filters)
     T, side, plane = T[worker], len(sides), channels * filters
     half = 9 * LANES  # in T, behind the nine numbers of each kernel
-    while True:
-        n = fetch_add(counter, LANES)
-        if n >= columns:
-            break
+    for task in tasks(counter, columns // LANES):
+        n = task * LANES
         for k in range(depth):
             for tap in range(9):
                 if transposed:
@@ -47,11 +46,8 @@ def _gather_kernel_gradient(worker, partial, shape, grad_kernel, T, counter, sid
     T, side = T[worker], len(sides)
     points = side * side
     size, half, row = points * filters * channels, points * LANES, (points + 3 * side) * LANES
-    while True:
-        first = fetch_add(counter, LANES)
-        if first >= filters:
-            break
-        for f in range(first, first + LANES):
+    for task in tasks(counter, filters // LANES):
+        for f in range(task * LANES, (task + 1) * LANES):
             for c in range(0, channels, LANES):
                 for p in range(points):
                     start = (p * filters + f) * channels + c
@@ -74,7 +70,7 @@ def _workspace(tile, dtype):
     return np.empty((runtime.get_num_threads(), (side * side + 3 * side + 9) * LANES), dtype)
 
 
-def transform_kernel(kernel, tile, U, transposed=False):
+def transform_kernel(kernel: np.ndarray, tile: int, U: np.ndarray, transposed: bool = False) -> None:
     """Fill `U`, flat, with the transformed kernel; only inside a `runtime.locked` function, like the next one."""
     runtime.run(
         _transform_kernel,
@@ -88,7 +84,7 @@ def transform_kernel(kernel, tile, U, transposed=False):
     )
 
 
-def gather_kernel_gradient(partial, tile, grad_kernel):
+def gather_kernel_gradient(partial: np.ndarray, tile: int, grad_kernel: np.ndarray) -> None:
     """Fill `grad_kernel` ``(3, 3, channels, filters)`` from the chunks' gradients of the transformed kernel."""
     runtime.run(
         _gather_kernel_gradient,

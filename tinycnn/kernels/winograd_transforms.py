@@ -12,9 +12,8 @@ constants cost accuracy in float32: about one digit for 4 outputs (4, 5, 8 and 1
 
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
 
-from tinycnn.kernels.simd import FMA_FLAGS, LANES, itemsize, llvm_vector, pointer_to, read, write
+from tinycnn.kernels.simd import FMA_FLAGS, LANES, intrinsic, itemsize, llvm_vector, pointer_to, read, write
 
 SIDES = {4: (0,) * 6, 2: (0,) * 4}  # tuples as long as an input tile has rows
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn.kernels.elementwise import relu_backward
+from tinycnn.kernels.activation import relu_backward
 from tinycnn.layers.base import Layer
 from tinycnn.layers.registry import restore
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tinycnn.kernels import conv
-from tinycnn.kernels.elementwise import relu_backward
+from tinycnn.kernels.activation import relu_backward
 from tinycnn.kernels.simd import LANES
 from tinycnn.layers.activation import ReLU
 from tinycnn.layers.base import Layer, Shape, pair, positive_int
@@ -321,7 +321,7 @@ class Conv2DTranspose(_Convolution):
         grad = self._enter_backward(grad)
         conv.kernel_gradient(grad, self._x, self._geometry, self.grads["kernel"])
         if self.use_bias:
-            grad.sum(axis=(0, 1, 2), out=self.grads["bias"])
+            conv.bias_gradient(grad, self.grads["bias"])
         if not input_grad:
             return None
         grad_x = self._input_gradient(grad)

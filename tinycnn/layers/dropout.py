@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn.kernels.elementwise import dropout_mask_apply
+from tinycnn.kernels.dropout import dropout_mask_apply
 from tinycnn.layers.base import Layer
 
 
@@ -62,7 +62,7 @@ class Dropout(Layer):
             raise ValueError(f"Dropout: rate is the probability of dropping, 0 <= rate < 1, got {rate!r}")
         self.rate = float(rate)
         self.frozen = False
-        self._key: np.uint64 | None = None
+        self._key: Any = None  # np.uint64, from the first training forward on
         self._dropped = False
 
     def config(self) -> dict[str, Any]:

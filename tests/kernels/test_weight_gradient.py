@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+from kernel_cases import CONVOLUTIONS, merges, places_of, pooled_gradient
+
+from tinycnn import reference
+from tinycnn.kernels.correlate import Taps
+from tinycnn.kernels.nhwc import as_images
+from tinycnn.kernels.simd import LANES
+from tinycnn.kernels.weight_gradient import sum_bias, weight_gradient
+
+DTYPES = [np.float32, np.float64]
+TOLERANCE = {np.float32: 2e-5, np.float64: 1e-13}
+
+
+def normal(*shape, dtype=np.float64, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype(dtype)
+
+
+def close(ours, exact, dtype):
+    return ours.dtype == dtype and abs(ours - exact).max() <= TOLERANCE[dtype] * max(1, abs(exact).max())
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", CONVOLUTIONS)
+def test_weight_gradient_equals_reference(case, dtype):
+    size, channels, filters, window, strides, padding, dilation, groups = case
+    x = normal(3, *size, channels, dtype=dtype)
+    kernel = normal(*window, channels // groups, filters, dtype=dtype, seed=2)
+    shape = reference.conv2d_forward(x, kernel, None, strides, padding, dilation, groups).shape
+    grad = normal(*shape, dtype=dtype, seed=3)
+    _, exact, exact_bias = reference.conv2d_backward(
+        *(a.astype(float) for a in (x, kernel, grad)), strides, padding, dilation, groups
+    )
+    for merge in merges(window, dilation, groups):
+        grad_kernel, grad_bias = np.full(kernel.shape, np.nan, dtype), np.full(filters, np.nan, dtype)
+        arrays = as_images(x), as_images(grad), Taps(places_of(window, padding, dilation), strides, merge), groups
+        weight_gradient(*arrays, grad_kernel, grad_bias)
+        assert close(grad_kernel, exact, dtype) and close(grad_bias, exact_bias, dtype)
+        kept = grad_kernel.copy()
+        weight_gradient(*arrays, grad_kernel, None)
+        assert np.array_equal(grad_kernel, kept)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("size", [(6, 8), (7, 9), (3, 2)])
+def test_weight_gradient_expands_a_pooled_gradient(size, dtype):
+    grad, codes, full = pooled_gradient(size, 2 * LANES, dtype)
+    x = normal(3, *size, 3, dtype=dtype)
+    taps = Taps(places_of((3, 3), ((1, 1), (1, 1)), (1, 1)), (1, 1), merge=3)
+    results = []
+    for source in (as_images(grad, codes, size), as_images(full)):
+        grad_kernel, grad_bias = np.full((3, 3, 3, 2 * LANES), np.nan, dtype), np.full(2 * LANES, np.nan, dtype)
+        weight_gradient(as_images(x), source, taps, 1, grad_kernel, grad_bias)
+        results.append((grad_kernel, grad_bias))
+    assert all(np.array_equal(*pair) for pair in zip(*results, strict=True))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 3, 5, 7), (3, 40, 31, 2)])
+def test_sum_of_the_bias(shape, dtype):
+    grad, grad_bias = normal(*shape, dtype=dtype), np.full(shape[3], np.nan, dtype)
+    sum_bias(grad, grad_bias)
+    assert close(grad_bias, grad.astype(float).sum(axis=(0, 1, 2)), dtype)
+
+
+def test_the_bias_of_a_million_pixels_keeps_its_digits():
+    grad, grad_bias = np.full((1, 1000, 1000, 1), 0.1, np.float32), np.empty(1, np.float32)
+    sum_bias(grad, grad_bias)
+    assert grad_bias == np.float32(1e6 * float(np.float32(0.1)))

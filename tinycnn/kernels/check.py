@@ -1,0 +1,48 @@
+"""What a kernel takes on trust: compiled code that meets another dtype or shape reads and writes outside of arrays."""
+
+import numpy as np
+
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def check(caller: str, /, **arrays: tuple) -> None:
+    """Every array must be C-contiguous, of the shape that is named with it and of the first one's dtype.
+
+    Parameters
+    ----------
+    caller : str
+        Who asks, for the message.
+    arrays : ``name=(array, shape)`` or ``name=(array, shape, dtype)``
+        An array of None is left out; a dtype of its own exempts an array from the first one's.
+
+    Raises
+    ------
+    ValueError
+        That names the array, what it is and what it should be.
+
+    Examples
+    --------
+    >>> x, kernel = np.zeros((2, 3), np.float32), np.zeros((3, 4))
+    >>> check("dense", x=(x, (2, 3)), kernel=(kernel, (3, 4)))
+    Traceback (most recent call last):
+        ...
+    ValueError: dense: kernel is float64 and x is float32; give both one dtype, with astype
+    """
+    dtype = next(iter(arrays.values()))[0].dtype
+    for name, (array, shape, *own) in arrays.items():
+        if array is None:
+            continue
+        wanted = own[0] if own else dtype
+        if array.dtype == wanted and array.shape == shape and array.flags.c_contiguous and (own or dtype in FLOATS):
+            continue
+        problem = f"{caller}: {name} is {array.dtype}"
+        if array.shape != shape:
+            problem = f"{caller}: {name} has shape {array.shape}, but must have shape {shape}"
+        elif not array.flags.c_contiguous:
+            layout = f"shape {array.shape} with strides {array.strides}"
+            problem = f"{caller}: {name} must be a C-contiguous array, got {layout}; numpy.ascontiguousarray copies it"
+        elif own or dtype not in FLOATS:
+            problem += f", but must be {np.dtype(own[0]) if own else 'float32 or float64'}"
+        else:
+            problem += f" and {next(iter(arrays))} is {dtype}; give both one dtype, with astype"
+        raise ValueError(problem)

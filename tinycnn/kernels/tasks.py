@@ -1,0 +1,73 @@
+"""How the workers of a kernel share its work: a loop that draws numbers from one counter.
+
+::
+
+    for task in tasks(counter, count):
+        ...
+
+looks like ``range(count)``, but each number goes to one worker only, whoever comes next, so that a core that is
+interrupted does not hold up the others.  Its atomic instruction also waits for the stores of the task before.
+"""
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.core.imputils import RefType, iternext_impl, lower_builtin
+from numba.extending import models, register_model
+
+from tinycnn.kernels.compile import IN_PYTHON, inlined
+from tinycnn.kernels.simd import INDEX, intrinsic, pointer_to
+
+
+class _Tasks(types.SimpleIteratorType):
+    def __init__(self):
+        super().__init__("Tasks", types.int64)
+
+
+_TASKS = _Tasks()
+
+
+@register_model(_Tasks)
+class _TasksModel(models.StructModel):
+    def __init__(self, manager, kind):
+        super().__init__(manager, kind, [("counter", types.CPointer(types.int64)), ("count", types.int64)])
+
+
+@intrinsic
+def tasks(typing_context, counter, count):
+    """The numbers of ``range(count)`` that fall to this worker; `counter` is a `runtime.task_counter`."""
+
+    def generate(context, builder, sig, args):
+        iterator = cgutils.create_struct_proxy(_TASKS)(context, builder)
+        iterator.counter, iterator.count = pointer_to(context, builder, counter, args[0], INDEX(0)), args[1]
+        return iterator._getvalue()
+
+    return _TASKS(counter, types.int64), generate
+
+
+@lower_builtin("getiter", _Tasks)
+def _iterate(context, builder, sig, args):
+    return args[0]
+
+
+@lower_builtin("iternext", _Tasks)
+@iternext_impl(RefType.UNTRACKED)
+def _draw(context, builder, sig, args, result):
+    iterator = cgutils.create_struct_proxy(_TASKS)(context, builder, value=args[0])
+    task = builder.atomic_rmw("add", iterator.counter, ir.Constant(INDEX, 1), "monotonic")
+    result.set_valid(builder.icmp_signed("<", task, iterator.count))
+    result.yield_(task)
+
+
+if IN_PYTHON:
+
+    def tasks(counter, count):  # noqa: F811
+        while counter[0] < count:
+            counter[0] += 1
+            yield counter[0] - 1
+
+
+@inlined
+def share(size, part, count):
+    """First and one past the last index of one of `count` parts of `size`, as equal as can be."""
+    return size * part // count, size * (part + 1) // count

@@ -1,0 +1,131 @@
+"""The gradients of a convolution's kernel and bias, by direct GEMM tiles; any geometry, like `correlate`.
+
+    grad_kernel[t, c, f] = sum over i, j of  x[i*sy + ty[t], j*sx + tx[t], c] * grad[i, j, f]
+    grad_bias[f]         = sum over i, j of  grad[i, j, f]
+
+The sums over millions of pixels are cut into chunks by their length alone, and the chunks are added in order: the
+result does not depend on how many threads took part.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from tinycnn.kernels import runtime
+from tinycnn.kernels.compile import jit
+from tinycnn.kernels.correlate import BUFFER, Taps, load_rows, padded_rows, walk
+from tinycnn.kernels.gemm import Left, Out, Right, Runs, gemm_tile
+from tinycnn.kernels.nhwc import Images, load_row
+from tinycnn.kernels.simd import MR, NR, at, zero
+from tinycnn.kernels.tasks import share, tasks
+
+BIAS_CHUNKS = 64
+
+
+class Rooms(NamedTuple):
+    """Scratch memory for a few rows of outputs, per worker, and the chunks' sums."""
+
+    lines: np.ndarray
+    """int64 ``(rows,)``: where each output row begins in the copy of the source."""
+    source: np.ndarray
+    grad: np.ndarray
+    kernels: np.ndarray
+    """``(chunks, taps * channels / groups * columns)``."""
+    biases: np.ndarray
+    """float64 ``(chunks, columns)``: a float32 sum over millions of pixels loses digits."""
+
+
+@jit
+def _weight_gradient(worker, x, grad, walk, rooms, counter):
+    P, D, block = rooms.source[worker], rooms.grad[worker], rooms.lines.size
+    blocks, width, filters = -(-grad.height // block), grad.width, grad.channels
+    columns = filters // walk.groups
+    chunks = rooms.kernels.shape[0]
+    for chunk in tasks(counter, chunks):
+        start, stop = share(x.number * blocks, chunk, chunks)
+        W, b_sum = rooms.kernels[chunk], rooms.biases[chunk]
+        zero(W, 0, W.size)
+        zero(b_sum, 0, filters)
+        for task in range(start, stop):
+            n, first = task // blocks, task % blocks * block
+            rows = min(block, grad.height - first)
+            load_rows(x, walk, n, first, rows, P)
+            for r in range(rows):
+                load_row(grad, n, first + r, 0, D, r * width * filters, width)
+            for p in range(rows * width):
+                for c in range(filters):
+                    b_sum[c] += D[p * filters + c]
+            for g in range(walk.groups):
+                for panel in range(0, columns, NR):
+                    f = g * columns + panel
+                    for t in range(walk.offsets.size):
+                        a = walk.offsets[t] + g * (x.channels // walk.groups)
+                        for i in range(0, walk.length, MR):
+                            gemm_tile(
+                                Left(at(P, a + i), row=1, step=walk.step_x),
+                                Runs(at(rooms.lines, 0), rows, width),
+                                Right(at(D, f), row=filters),
+                                Out(at(W, (t * walk.length + i) * filters + f), row=filters),
+                                min(MR, walk.length - i),
+                                min(NR, columns - panel),
+                                True,
+                            )
+
+
+@jit
+def sum_chunks(partial, total):
+    """``total = partial[0] + partial[1] + ...``, in that order; `total` may be ``partial[0]``."""
+    for i in range(total.size):
+        total[i] = partial[0, i]
+    for chunk in range(1, partial.shape[0]):
+        for i in range(total.size):
+            total[i] += partial[chunk, i]
+
+
+@runtime.locked
+def weight_gradient(
+    x: Images, grad: Images, taps: Taps, groups: int, grad_kernel: np.ndarray, grad_bias: np.ndarray | None
+) -> None:
+    """Fill `grad_kernel` ``(taps, channels / groups, columns)`` and `grad_bias` ``(columns,)`` (None: not wanted).
+
+    `x` are the convolution's images and `grad` the gradient of its output; if pooled, of its 2x2 max-pool.
+    """
+    way, dtype = walk(taps, x.channels, groups, grad.width), x.data.dtype
+    line = grad.width * grad.channels
+    block = max(1, min(grad.height, BUFFER // (dtype.itemsize * (way.step_y + line))))
+    chunks = max(2, min(16, x.number, (1 << 22) // grad_kernel.size))
+    workers = runtime.get_num_threads()
+    P, D, kernels = runtime.scratch(
+        dtype,
+        workers * padded_rows(way, block) * way.width * x.channels,
+        workers * (block * line + NR),
+        chunks * grad_kernel.size,
+    )
+    rooms = Rooms(
+        np.arange(block) * way.step_y,
+        P.reshape(workers, -1),
+        D.reshape(workers, -1),
+        kernels.reshape(chunks, -1),
+        np.empty((chunks, grad.channels)),
+    )
+    runtime.run(_weight_gradient, x, grad, way, rooms, runtime.task_counter())
+    sum_chunks(rooms.kernels, grad_kernel.reshape(-1))
+    if grad_bias is not None:
+        sum_chunks(rooms.biases, grad_bias)
+
+
+@jit
+def _sum_bias(worker, grad, sums, counter):
+    for chunk in tasks(counter, sums.shape[0]):
+        start, stop = share(grad.shape[0], chunk, sums.shape[0])
+        for row in range(start, stop):
+            for c in range(grad.shape[1]):
+                sums[chunk, c] += grad[row, c]
+
+
+@runtime.locked
+def sum_bias(grad: np.ndarray, grad_bias: np.ndarray) -> None:
+    """Fill `grad_bias` ``(channels,)`` with the sum of `grad` ``(..., channels)``, added in float64."""
+    sums = np.zeros((BIAS_CHUNKS, grad.shape[-1]))
+    runtime.run(_sum_bias, grad.reshape(-1, grad.shape[-1]), sums, runtime.task_counter())
+    sum_chunks(sums, grad_bias)
