@@ -13,7 +13,6 @@ On several machines `folder` must be on a file system that they share, and `trai
 """
 
 import json
-import os
 import shutil
 import tempfile
 import threading
@@ -31,7 +30,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tinycnn.data.dataset import Dataset
-from tinycnn.files import plain, read_json, write_json
+from tinycnn.files import PathLike, plain, read_json, write_json
 from tinycnn.kernels.runtime import get_num_threads, set_num_threads
 from tinycnn.model import Sequential
 from tinycnn.training.batches import check_labels, split_pair
@@ -114,7 +113,7 @@ class Ensemble:
             "accuracy": float((probabilities.argmax(axis=1) == labels).mean()),
         }
 
-    def save(self, folder: str | os.PathLike[str]) -> None:
+    def save(self, folder: PathLike) -> None:
         """Write the members as ``member-0.npz``, ... and then ``ensemble.json``, which names them, in one step.
 
         An ensemble that was there stays whole until then: the new members get numbers that are free, and only at the
@@ -139,7 +138,7 @@ class Ensemble:
                     (folder / name).unlink(missing_ok=True)
 
     @classmethod
-    def load(cls, folder: str | os.PathLike[str]) -> "Ensemble":
+    def load(cls, folder: PathLike) -> "Ensemble":
         """The ensemble saved in `folder`.
 
         Raises
@@ -176,7 +175,7 @@ def train_members(
     make_and_train: Callable[[Any], Any],
     jobs: Mapping[str, Any] | Sequence[Any],
     executor: int | Executor | Callable[[], Executor] | None = None,
-    folder: str | os.PathLike[str] | None = None,
+    folder: PathLike | None = None,
     retries: int = 1,
     threads: int | None = None,
     on_member: Callable[[str, Any, bool], object] | None = None,

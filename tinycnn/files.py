@@ -8,13 +8,15 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
+PathLike: TypeAlias = str | os.PathLike[str]
+
 
 @contextmanager
-def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_write(path: PathLike) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it over `path` if the block succeeds, remove it if not.
 
     Bytes and folder are flushed to the disk, so readers see either the old file or the whole new one, even after a
@@ -59,7 +61,7 @@ def _sync(path: Path, flags: int) -> None:
         os.close(handle)
 
 
-def write_json(path: str | os.PathLike[str], report: Any) -> None:
+def write_json(path: PathLike, report: Any) -> None:
     """Write a report as indented JSON, whole or not at all; nan becomes null.
 
     Raises
@@ -71,7 +73,7 @@ def write_json(path: str | os.PathLike[str], report: Any) -> None:
         temporary.write_text(json.dumps(plain(report), indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def read_json(path: str | os.PathLike[str]) -> Any:
+def read_json(path: PathLike) -> Any:
     """What `write_json` wrote.
 
     Raises

@@ -1,7 +1,6 @@
 """From one image file, in whatever mode, to uint8 grey or RGB of an exact size."""
 
 import io
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,6 +10,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from tinycnn.data.source import read_file
+from tinycnn.files import PathLike
 
 Image.init()  # here, because opening images in several threads while Pillow still loads its plugins is a race
 # Raster formats with a signature. Pillow's other plugins guess, only identify, or call an outside program (EPS).
@@ -33,7 +33,7 @@ _UPRIGHT = {  # EXIF orientation -> what turns the stored pixels upright
 
 
 def load_image(
-    path: str | os.PathLike[str], size: int | tuple[int, int] = 256, mode: str = "RGB", *, keep_aspect: bool = False
+    path: PathLike, size: int | tuple[int, int] = 256, mode: str = "RGB", *, keep_aspect: bool = False
 ) -> np.ndarray:
     """Read one image file as `load_image_folder` does; parameters and conversions as in `decode_image`.
 

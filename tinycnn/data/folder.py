@@ -1,6 +1,5 @@
 """Class folders, or a zip of them, as labelled uint8 images."""
 
-import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,10 +8,11 @@ from tinycnn.data.dataset import Dataset, Splits
 from tinycnn.data.decode import check_size_and_mode, decode_image
 from tinycnn.data.layout import find_images, map_files
 from tinycnn.data.source import open_source
+from tinycnn.files import PathLike
 
 
 def load_image_folder(
-    path: str | os.PathLike[str],
+    path: PathLike,
     size: int | tuple[int, int] = 256,
     mode: str = "RGB",
     *,

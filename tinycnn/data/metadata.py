@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import os
 import struct
 import zlib
 from pathlib import Path
@@ -14,7 +13,7 @@ from tinycnn.data.dataset import BadFile
 from tinycnn.data.decode import ORIENTATION, decode_image, exif_of, open_image
 from tinycnn.data.layout import map_files
 from tinycnn.data.source import FolderSource
-from tinycnn.files import atomic_write
+from tinycnn.files import PathLike, atomic_write
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_KEPT = {b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"cICP", b"sBIT", b"bKGD", b"pHYs", b"hIST"}
@@ -38,8 +37,8 @@ class Stripped(NamedTuple):
 
 
 def strip_metadata(
-    source: str | os.PathLike[str],
-    target: str | os.PathLike[str],
+    source: PathLike,
+    target: PathLike,
     *,
     on_error: str = "raise",
     workers: int | None = None,

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeAlias
 
+from tinycnn.files import PathLike
+
 MAX_FILE_BYTES = 1 << 29  # a film of 100 megapixels at 16 bit, uncompressed, is 200 MB
 MAX_DEPTH = 32  # folders in one another; a zip of 187 KB can name 32,700, each with all above it
 _JUNK = ("__macosx", "thumbs.db", "desktop.ini")
@@ -24,7 +26,7 @@ def is_junk(name: str) -> bool:
     return name.startswith(".") or name.lower() in _JUNK
 
 
-def read_file(path: str | os.PathLike[str]) -> bytes:
+def read_file(path: PathLike) -> bytes:
     """Bytes of a file.
 
     Raises
@@ -41,7 +43,7 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
     return path.read_bytes()
 
 
-def open_source(path: str | os.PathLike[str]) -> "FolderSource | ZipSource":
+def open_source(path: PathLike) -> "FolderSource | ZipSource":
     """A `FolderSource` or `ZipSource` for `path`; use it in a ``with`` block.
 
     Raises
