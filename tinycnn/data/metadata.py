@@ -64,10 +64,6 @@ def strip_metadata(
         never copied; "raise" names them all in one ValueError after the others have been written.
     workers : int, optional
 
-    Returns
-    -------
-    Stripped
-
     Raises
     ------
     FileNotFoundError
