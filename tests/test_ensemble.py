@@ -114,6 +114,63 @@ def test_saved_and_loaded_and_never_half(tmp_path):
         Ensemble.load(tmp_path / "it")
 
 
+@pytest.mark.parametrize("fails", [0, 1, 2, "ensemble.json"])
+def test_a_full_disk_keeps_the_old_ensemble_and_leaves_nothing_of_the_new(tmp_path, monkeypatch, fails):
+    images, _ = spots(4)
+    old, new = Ensemble([member(s) for s in range(2)]), Ensemble([member(s) for s in (7, 8, 9)])
+    old.save(tmp_path)
+    before = sorted(path.name for path in tmp_path.iterdir())
+    replace, saved = os.replace, []
+
+    def full(source, target):
+        saved.append(Path(target).name)
+        if fails == len(saved) - 1 or fails == saved[-1]:
+            raise OSError(28, "No space left on device")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match="No space left"):
+        new.save(tmp_path)
+    monkeypatch.undo()
+    assert (Ensemble.load(tmp_path).predict(images) == old.predict(images)).all()
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+    new.save(tmp_path)
+    assert (Ensemble.load(tmp_path).predict(images) == new.predict(images)).all()
+    assert len(list(tmp_path.iterdir())) == 4, "three members and the list: what it does not name is gone"
+
+
+def test_an_ensemble_of_the_first_version_is_replaced(tmp_path):
+    Ensemble([member(1)]).save(tmp_path)
+    (tmp_path / "member-5.npz").write_bytes(b"left by a larger ensemble")
+    Ensemble([member(2), member(3)]).save(tmp_path)
+    names = json.loads((tmp_path / "ensemble.json").read_text())["members"]
+    assert len(names) == 2 and {path.name for path in tmp_path.iterdir()} == {*names, "ensemble.json"}
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        "[1]",
+        "null",
+        '"ab"',
+        '["../away.npz"]',
+        '["sub/a.npz"]',
+        '["/away.npz"]',
+        '["..\\\\a.npz"]',
+        '[".."]',
+        "[" * 100_000,
+    ],
+)
+def test_a_list_of_anything_but_files_beside_it_is_refused(tmp_path, members):
+    folder = tmp_path / "it"
+    Ensemble([member(0)]).save(folder)
+    for path in (tmp_path / "away.npz", folder / "sub" / "a.npz"):
+        member(0).save(path)
+    (folder / "ensemble.json").write_text('{"members": ' + members + "}")
+    with pytest.raises(ValueError, match=r"ensemble\.json is damaged"):
+        Ensemble.load(folder)
+
+
 def test_members_that_do_not_fit_are_refused():
     plain_end = Sequential([Affine(3)])
     plain_end.build((4, 4, 1))
@@ -155,6 +212,35 @@ def test_processes_share_the_cores_out():
     assert all(value["process"] != os.getpid() for value in found.values())
 
 
+@pytest.mark.parametrize("executor", [None, "threads"])
+def test_the_thread_count_is_put_back(executor):
+    before = get_num_threads()
+    set_num_threads(3)
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            found = train_members(process_of, range(5), executor=executor and pool, threads=2)
+        assert get_num_threads() == 3
+        with pytest.raises(MemberError):
+            train_members(refuses_seven, [7], threads=2)
+        assert get_num_threads() == 3
+    finally:
+        set_num_threads(before)
+    assert {value["threads"] for value in found.values()} == {2}
+
+
+def test_a_process_that_is_used_again_has_its_own_thread_count():
+    with spawned(1) as pool:
+        first, second = (train_members(process_of, [0], executor=pool, threads=n)["0"] for n in (3, None))
+    assert first["process"] == second["process"]
+    assert first["threads"] == 3 and second["threads"] == get_num_threads()
+
+
+@pytest.mark.parametrize("options", [{"executor": 0}, {"executor": -1}, {"retries": -1}])
+def test_numbers_out_of_range(options):
+    with pytest.raises(ValueError, match="1 or more"):
+        train_members(process_of, [0], **options)
+
+
 def test_finished_members_are_not_trained_again(tmp_path):
     (tmp_path / "runs").mkdir()
     train = partial(counted, tmp_path / "runs")
@@ -172,9 +258,10 @@ def test_a_member_trained_for_another_job_is_not_taken(tmp_path):
     train_members(process_of, {"a": {"epochs": 1}}, folder=tmp_path)
     with pytest.raises(ValueError, match=r"'a' trained for \{'epochs': 1\}.*'epochs': 2"):
         train_members(process_of, {"a": {"epochs": 2}}, folder=tmp_path)
-    (tmp_path / "a.json").write_text("half")
-    with pytest.raises(ValueError, match=r"a\.json is damaged"):
-        train_members(process_of, {"a": {"epochs": 1}}, folder=tmp_path)
+    for damage in ("half", "[]", '{"result": 1}', "[" * 100_000, '{"job": {"epochs": 1}, "result": [[NaN, 1.0]]}'):
+        (tmp_path / "a.json").write_text(damage)
+        with pytest.raises(ValueError, match=r"a\.json is damaged"):
+            train_members(process_of, {"a": {"epochs": 1}}, folder=tmp_path)
 
 
 def test_a_killed_worker_loses_no_finished_member_and_is_tried_again(tmp_path):

@@ -15,20 +15,27 @@ On several machines `folder` must be on a file system that they share, and `trai
 import json
 import shutil
 import tempfile
+import threading
 import traceback
-from collections.abc import Mapping
-from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, as_completed
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
+from itertools import count, islice
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from tinycnn.files import atomic_write, plain, write_json
+from tinycnn.data.dataset import Dataset
+from tinycnn.files import PathLike, plain, read_json, write_json
 from tinycnn.kernels.runtime import get_num_threads, set_num_threads
 from tinycnn.model import Sequential
 from tinycnn.training.batches import check_labels, split_pair
+
+_INDEX = "ensemble.json"
 
 
 class Ensemble:
@@ -63,7 +70,7 @@ class Ensemble:
     ((5, 3), Ensemble of 2: small_vgg, small_vgg)
     """
 
-    def __init__(self, members):
+    def __init__(self, members: Iterable[Sequential]) -> None:
         self.members = list(members)
         if not self.members:
             raise ValueError("an Ensemble needs at least one member")
@@ -79,17 +86,17 @@ class Ensemble:
                     f"('{first.name}') {first.input_shape} to {first.output_shape}"
                 )
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.members)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Ensemble of {len(self)}: {', '.join(member.name for member in self.members)}"
 
-    def predict(self, data, batch_size=16):
+    def predict(self, data: Dataset | tuple[ArrayLike, ArrayLike] | ArrayLike, batch_size: int = 16) -> np.ndarray:
         """The members' mean probabilities, float32 (images, classes); arguments as of `Sequential.predict`."""
         return np.mean([member.predict(data, batch_size) for member in self.members], axis=0)
 
-    def evaluate(self, data, batch_size=16):
+    def evaluate(self, data: Dataset | tuple[ArrayLike, ArrayLike], batch_size: int = 16) -> dict[str, float]:
         """``{"loss": ..., "accuracy": ...}`` of the averaged probabilities: mean ``-log p(true class)``, share right.
 
         Parameters
@@ -106,8 +113,11 @@ class Ensemble:
             "accuracy": float((probabilities.argmax(axis=1) == labels).mean()),
         }
 
-    def save(self, folder):
-        """Write the members as ``member-0.npz``, ... and then ``ensemble.json``, without which `load` sees no ensemble.
+    def save(self, folder: PathLike) -> None:
+        """Write the members as ``member-0.npz``, ... and then ``ensemble.json``, which names them, in one step.
+
+        An ensemble that was there stays whole until then: the new members get numbers that are free, and only at the
+        end are those files ``member-*.npz`` removed that the list does not name.
 
         Raises
         ------
@@ -115,16 +125,20 @@ class Ensemble:
             Naming the file.
         """
         folder = Path(folder)
-        index = folder / "ensemble.json"
-        index.unlink(missing_ok=True)  # a crash must not leave the new members under the old list
-        names = [f"member-{i}.npz" for i in range(len(self))]
-        for name, member in zip(names, self.members, strict=True):
-            member.save(folder / name)
-        with atomic_write(index) as temporary:
-            temporary.write_text(json.dumps({"members": names}) + "\n", encoding="utf-8")
+        old = {path.name for path in folder.glob("member-*.npz")}
+        names = list(islice((name for i in count() if (name := f"member-{i}.npz") not in old), len(self)))
+        try:
+            for name, member in zip(names, self.members, strict=True):
+                member.save(folder / name)
+            write_json(folder / _INDEX, {"members": names})
+        finally:  # after an error the old list stands, and the new members make room
+            with suppress(ValueError):
+                named = set(_member_names(folder)) if (folder / _INDEX).exists() else old
+                for name in old.union(names) - named:
+                    (folder / name).unlink(missing_ok=True)
 
     @classmethod
-    def load(cls, folder):
+    def load(cls, folder: PathLike) -> "Ensemble":
         """The ensemble saved in `folder`.
 
         Raises
@@ -132,23 +146,40 @@ class Ensemble:
         FileNotFoundError
             If there is none, or a member is missing.
         ValueError
-            If a file is damaged.
+            If a file is damaged, or the list names a file outside `folder`.
         """
-        index = Path(folder) / "ensemble.json"
-        try:
-            names = json.loads(index.read_text(encoding="utf-8"))["members"]
-        except FileNotFoundError:
-            raise FileNotFoundError(f"{folder} holds no whole ensemble: there is no {index.name}") from None
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{index} is damaged: {error!r}") from error
-        return cls(Sequential.load(Path(folder) / name) for name in names)
+        return cls(Sequential.load(Path(folder) / name) for name in _member_names(Path(folder)))
+
+
+def _member_names(folder: Path) -> list[str]:
+    """Files of the ensemble in `folder`, as its list has them."""
+    try:
+        content = read_json(folder / _INDEX)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{folder} holds no whole ensemble: there is no {_INDEX}") from None
+    names = content.get("members") if isinstance(content, dict) else None
+    if not isinstance(names, list) or not all(isinstance(name, str) and _is_file_name(name) for name in names):
+        raise ValueError(f"{folder / _INDEX} is damaged: its members must be names of files beside it, got {names!r}")
+    return names
+
+
+def _is_file_name(name: str) -> bool:
+    return bool(name) and Path(name).name == name and not name.startswith(".") and "\\" not in name
 
 
 class MemberError(RuntimeError):
     """Members could not be trained; the message names them, and every other one has been kept."""
 
 
-def train_members(make_and_train, jobs, executor=None, folder=None, retries=1, threads=None, on_member=None):
+def train_members(
+    make_and_train: Callable[[Any], Any],
+    jobs: Mapping[str, Any] | Sequence[Any],
+    executor: int | Executor | Callable[[], Executor] | None = None,
+    folder: PathLike | None = None,
+    retries: int = 1,
+    threads: int | None = None,
+    on_member: Callable[[str, Any, bool], object] | None = None,
+) -> dict[str, Any]:
     """Train every member and return them all, in the order of `jobs`.
 
     Each member is written to `folder`, whole or not at all, by the process that trained it, as soon as it is done.
@@ -172,8 +203,8 @@ def train_members(make_and_train, jobs, executor=None, folder=None, retries=1, t
         How often a member whose worker was lost is tried again.  An exception raised by `make_and_train` itself
         would only come again, so it is not retried.
     threads : int, optional
-        `set_num_threads` for each job.  With an int as executor the default shares the cores out; otherwise
-        nothing is changed.
+        `set_num_threads` for each job, put back after it.  With an int as executor the default shares the cores
+        out; otherwise nothing is changed.
     on_member : callable, optional
         ``on_member(name, result, fresh)`` is told of each member as it is there; `fresh` is False for one found in
         `folder`.
@@ -196,27 +227,27 @@ def train_members(make_and_train, jobs, executor=None, folder=None, retries=1, t
     """
     jobs = dict(jobs) if isinstance(jobs, Mapping) else {str(i): job for i, job in enumerate(jobs)}
     for name in jobs:
-        if not name or Path(name).name != name or name.startswith("."):
+        if not _is_file_name(name):
             raise ValueError(f"a member's name is the name of its file, so {name!r} will not do")
-    if retries < 0:
-        raise ValueError(f"retries must be 0 or more, got {retries}")
-    temporary = tempfile.mkdtemp(prefix="tinycnn-") if folder is None else None
+    if retries < 0 or isinstance(executor, int) and executor < 1:
+        raise ValueError(f"retries must be 0 or more and processes 1 or more, got {retries} and {executor!r}")
+    kept = Path(tempfile.mkdtemp(prefix="tinycnn-") if folder is None else folder).absolute()
     try:
-        folder = Path(temporary or folder).absolute()
-        folder.mkdir(parents=True, exist_ok=True)
-        return _train(make_and_train, jobs, executor, folder, retries, threads, on_member or (lambda *_: None))
+        kept.mkdir(parents=True, exist_ok=True)
+        return _train(make_and_train, jobs, executor, kept, retries, threads, on_member or (lambda *_: None))
     finally:
-        if temporary:
-            shutil.rmtree(temporary, ignore_errors=True)
+        if folder is None:
+            shutil.rmtree(kept, ignore_errors=True)
 
 
-def process_pool(workers):
+def process_pool(workers: int) -> ProcessPoolExecutor:
     """A pool of `workers` fresh processes ("spawn": forked ones would inherit locks held by threads they lack)."""
     return ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
 
 
 def _train(make_and_train, jobs, executor, folder, retries, threads, on_member):
-    results, failures = {}, {}
+    results: dict[str, Any] = {}
+    failures: dict[str, str] = {}
     for name, job in jobs.items():
         found = _read(folder, name, job)
         if found:
@@ -254,7 +285,7 @@ def _finished(make_and_train, jobs, names, executor, folder, threads):
             yield name, _work(make_and_train, name, jobs[name], folder, threads), None
         return
     with nullcontext(executor) if isinstance(executor, Executor) else _made(executor) as pool:
-        futures = {}
+        futures: dict[Future, str] = {}
         try:
             for position, name in enumerate(names):
                 try:
@@ -289,10 +320,9 @@ def _made(maker):
 
 def _work(make_and_train, name, job, folder, threads):
     """Train and write one member, wherever this runs; the text of an exception, or None."""
-    if threads:
-        set_num_threads(threads)
     try:
-        result = make_and_train(job)
+        with _threads(threads) if threads else nullcontext():
+            result = make_and_train(job)
         if isinstance(result, Sequential):
             result.metadata["job"] = _described(job)
             result.save(folder / f"{name}.npz")
@@ -304,17 +334,37 @@ def _work(make_and_train, name, job, folder, threads):
     return None
 
 
+_lock = threading.Lock()
+_before: list[int] = []  # the thread count that each job now running in this process has found
+
+
+@contextmanager
+def _threads(n: int) -> Iterator[None]:
+    """`set_num_threads` for jobs of one process, maybe in several of its threads; the last to end puts it back."""
+    with _lock:
+        _before.append(get_num_threads())
+        set_num_threads(n)
+    try:
+        yield
+    finally:
+        with _lock:
+            first = _before[0]
+            _before.pop()
+            if not _before:
+                set_num_threads(first)
+
+
 def _read(folder, name, job):
     """``(result,)`` of a member that `folder` holds, else None."""
-    if (folder / f"{name}.npz").exists():
-        result = Sequential.load(folder / f"{name}.npz")
+    path = folder / f"{name}.json"
+    if path.with_suffix(".npz").exists():
+        result = Sequential.load(path.with_suffix(".npz"))
         stored = result.metadata.get("job")
-    elif (folder / f"{name}.json").exists():
-        try:
-            content = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-            result, stored = content["result"], content["job"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{folder / name}.json is damaged or no member ({error!r}); remove it") from error
+    elif path.exists():
+        content = read_json(path)
+        if not isinstance(content, dict) or not {"result", "job"} <= set(content):
+            raise ValueError(f"{path} is damaged or no member; remove it")
+        result, stored = content["result"], content["job"]
     else:
         return None
     if stored != _described(job):

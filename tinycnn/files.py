@@ -3,19 +3,24 @@
 import json
 import math
 import os
-import tempfile
+import secrets
+import stat
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 
+PathLike: TypeAlias = str | os.PathLike[str]
+
 
 @contextmanager
-def atomic_write(path):
+def atomic_write(path: PathLike) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it over `path` if the block succeeds, remove it if not.
 
-    The bytes are flushed to the disk before the rename, so readers see either the old file or the whole new
-    one, even after a power cut.
+    Bytes and folder are flushed to the disk, so readers see either the old file or the whole new one, even after a
+    power cut.  A file that is replaced keeps its permissions; a new one gets what the umask allows.
 
     >>> import tempfile, pathlib
     >>> folder = pathlib.Path(tempfile.mkdtemp())
@@ -30,29 +35,33 @@ def atomic_write(path):
         With the target's name, if the folder is missing, read-only or full; the old file is untouched.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
     try:
-        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp's 0600 would make the result unreadable to others
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Created by open, not by tempfile: only the system can apply the umask without a race between threads.
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        if path.exists():
+            os.chmod(temporary, stat.S_IMODE(path.stat().st_mode))
         yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
+        _sync(temporary, os.O_RDWR)
         os.replace(temporary, path)
+        if os.name != "nt":  # where a folder cannot be opened
+            _sync(path.parent, os.O_RDONLY)
     except OSError as error:
         raise OSError(error.errno, f"could not write {path}: {error.strerror or error}") from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _umask():
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _sync(path: Path, flags: int) -> None:
+    handle = os.open(path, flags)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
-def write_json(path, report):
+def write_json(path: PathLike, report: Any) -> None:
     """Write a report as indented JSON, whole or not at all; nan becomes null.
 
     Raises
@@ -64,7 +73,29 @@ def write_json(path, report):
         temporary.write_text(json.dumps(plain(report), indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def plain(value):
+def read_json(path: PathLike) -> Any:
+    """What `write_json` wrote.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        Naming `path`, if it is no JSON, is nested too deeply, or holds a number that is not finite.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"), parse_float=_finite, parse_constant=_finite)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(float(text)):
+        raise ValueError(f"it holds the number {text}")
+    return float(text)
+
+
+def plain(value: Any) -> Any:
     """`value` as JSON knows it: NumPy's numbers and arrays as Python's, tuples as lists, nan and infinity as None.
 
     >>> plain({"a": np.float64(0.5), "b": (np.int64(1), float("nan"))})

@@ -1,11 +1,17 @@
 import io
+import struct
+import threading
+import time
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from tinycnn.data.decode import decode_image, load_image
+from tinycnn.data import decode
+from tinycnn.data.decode import decode_image, exif_of, load_image, open_image
 
 
 def encode(image, format="PNG", **options):
@@ -191,3 +197,85 @@ def test_load_image_names_the_file(tmp_path, colour):
 def test_bad_arguments(size, mode):
     with pytest.raises((ValueError, TypeError)):
         decode_image(b"x", size, mode)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("block", [b"Exif\0\0Ma\0*\0\0\0\x08", b"Exif\0\0", b"Exif\0\0II*\0\xff\xff\xff\xff"])
+def test_a_damaged_exif_block_has_no_fields(colour, block):
+    data = encode(colour, exif=block)
+    with open_image(data) as image:
+        assert exif_of(image) == {}
+    np.testing.assert_array_equal(decode_image(data, (60, 84)), colour)
+
+
+def test_one_damaged_exif_value_does_not_hide_the_others(colour, monkeypatch):
+    block = Image.Exif()
+    block[0x0112], block[0x010E] = 6, "description"
+    data = encode(colour, exif=block)
+    get = Image.Exif.__getitem__
+
+    def fail(self, tag):
+        if tag == 0x010E:
+            raise struct.error("unpack requires a buffer of 4 bytes")
+        return get(self, tag)
+
+    monkeypatch.setattr(Image.Exif, "__getitem__", fail)
+    with open_image(data) as image:
+        assert exif_of(image) == {0x0112: 6, 0x010E: None}
+
+
+@pytest.mark.parametrize("error", [SyntaxError, TypeError, struct.error, KeyError, OverflowError, RecursionError])
+def test_whatever_a_decoder_raises_is_a_value_error(colour, error, monkeypatch):
+    def fail(self):
+        raise error("not a TIFF file")
+
+    monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", fail)
+    with pytest.raises(ValueError, match="cannot be decoded: .*not a TIFF"):
+        decode_image(encode(colour))
+
+
+@pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt])
+def test_what_is_not_the_files_fault_goes_through(colour, error, monkeypatch):
+    def fail(self):
+        raise error
+
+    monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", fail)
+    with pytest.raises(error):
+        decode_image(encode(colour))
+    monkeypatch.undo()
+    assert not decode._open_pixels, "its pixels are free again"
+
+
+def test_the_pixels_open_at_a_time_are_limited_over_all_threads(colour, monkeypatch):
+    """Four of 1000 pixels fit into the limit at a time, and one of 9000 is larger than it, so it has to be alone."""
+    monkeypatch.setattr(decode, "MAX_OPEN_PIXELS", 4000)
+    lock, now, seen = threading.Lock(), [], []
+    load = Image.Image.resize
+
+    def watched(self, *args):
+        with lock:
+            now.append(self.width * self.height)
+            seen.append(list(now))
+        time.sleep(0.02)
+        with lock:
+            now.remove(self.width * self.height)
+        return load(self, *args)
+
+    monkeypatch.setattr(Image.Image, "resize", watched)
+    files = [encode(colour[:25, :40]) for _ in range(12)]
+    files.insert(3, encode(np.zeros((90, 100), np.uint8)))
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda data: decode_image(data, 8), files))
+    assert len(seen) == 13
+    assert all(sum(pixels) <= 4000 or pixels == [9000] for pixels in seen)
+    assert max(len(pixels) for pixels in seen) > 1, "small ones do go side by side"
+
+
+def test_sixteen_bit_images_are_scaled_without_copies_of_the_whole():
+    data = encode(np.arange(600 * 800, dtype=np.uint16).reshape(600, 800))
+    decode_image(data, 8)
+    tracemalloc.start()
+    decode_image(data, 8)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 * 600 * 800, "not even one copy in float64"

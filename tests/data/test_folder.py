@@ -125,6 +125,33 @@ def test_a_file_without_permission(root):
         load_image_folder(root, size=4)
 
 
+def test_linked_and_unreadable_folders_are_named(root, monkeypatch):
+    (root / "train/b/link").symlink_to(root / "train/a/sub")
+    scandir, listdir, closed = os.scandir, os.listdir, str(root / "train/a/sub")
+
+    def denied(function):  # as the system does it to all but the superuser, who may run this
+        def read(path):
+            if os.fspath(path) == closed:
+                raise PermissionError(13, "Permission denied", closed)
+            return function(path)
+
+        return read
+
+    monkeypatch.setattr(os, "scandir", denied(scandir))
+    monkeypatch.setattr(os, "listdir", denied(listdir))
+    with pytest.raises(ValueError, match=r"(?s)2 of 9 files.*train/a/sub: .*denied.*train/b/link: .*link to a folder"):
+        load_image_folder(root, size=4)
+    train, _, skipped = load_image_folder(root, size=4, on_error="skip")
+    assert [bad.path for bad in skipped] == ["train/a/sub", "train/b/link"]
+    assert train.paths == ("train/a/1.png", "train/a/9.bmp", "train/b/10.png", "train/b/2.png")
+
+
+def test_a_damaged_exif_block_stops_nothing(root):
+    Image.new("L", (5, 6), 99).save(root / "train/a/1.png", exif=b"Exif\0\0Ma\0*\0\0\0\x08")
+    train, _, skipped = load_image_folder(root, size=4, mode="L")
+    assert skipped == [] and train.images[0, 0, 0, 0] == 99
+
+
 def test_structure_errors(root):
     with pytest.raises(FileNotFoundError, match="nowhere"):
         load_image_folder(root / "nowhere")
@@ -158,7 +185,16 @@ def test_one_split_and_other_names(root):
 
 
 @pytest.mark.parametrize(
-    "options", [{"splits": ()}, {"splits": ("a", "a")}, {"on_error": "ignore"}, {"workers": 0}, {"mode": "CMYK"}]
+    "options",
+    [
+        {"splits": ()},
+        {"splits": ("a", "a")},
+        {"on_error": "ignore"},
+        {"workers": 0},
+        {"workers": float("nan")},
+        {"workers": 10**9},
+        {"mode": "CMYK"},
+    ],
 )
 def test_bad_arguments(root, options):
     with pytest.raises(ValueError):

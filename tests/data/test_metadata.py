@@ -187,6 +187,33 @@ def test_bad_files_are_never_copied(source, tmp_path):
     assert [bad.path for bad in result.skipped] == ["patients.csv", "train/a/zero.png"]
 
 
+def test_a_damaged_exif_block_is_left_out_like_any_other(source, tmp_path):
+    picture("L").save(source / "x.png", exif=b"Exif\0\0Ma\0*\0\0\0\x08")
+    assert strip_metadata(source, tmp_path / "target").removed["x.png"] == ["EXIF"]
+    np.testing.assert_array_equal(Image.open(tmp_path / "target" / "x.png"), picture("L"))
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("format", ["TIFF", "PNG", "JPEG", "BMP", "WEBP"])
+def test_every_damage_is_the_files_own_error(format, capfd):
+    whole = encode(Image.fromarray(np.arange(30, dtype=np.uint8).reshape(6, 5)), format)
+    for at in range(0, len(whole), 1 if format == "TIFF" else 3):
+        for value in {0, 7, 255, whole[at] ^ 1} - {whole[at]}:
+            try:
+                strip_bytes(whole[:at] + bytes([value]) + whole[at + 1 :])
+            except ValueError as error:
+                assert str(error)
+    capfd.readouterr()  # libtiff's own complaints
+
+
+def test_linked_folders_are_named_and_not_copied(source, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (source / "link").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ValueError, match="1 of 4 files .*\n  link: .*a link to a folder"):
+        strip_metadata(source, tmp_path / "target")
+    assert len(strip_metadata(source, tmp_path / "target", on_error="skip").removed) == 3
+
+
 def test_a_crash_leaves_whole_files_only(source, tmp_path, monkeypatch):
     target = tmp_path / "target"
     expected = contents(source)

@@ -1,9 +1,11 @@
 import os
+import tracemalloc
 import zipfile
+from contextlib import suppress
 
 import pytest
 
-from tinycnn.data.source import is_junk, open_source
+from tinycnn.data.source import MAX_DEPTH, MAX_FILE_BYTES, is_junk, open_source, read_file
 
 FILES = ["top/a/1.txt", "top/a/deep/2.txt", "top/b/3.txt", "top/.DS_Store", "__MACOSX/top/._1.txt", "top/b/Thumbs.db"]
 
@@ -75,6 +77,108 @@ def test_damaged_and_oversized_members(tmp_path, monkeypatch):
     with open_source(tmp_path / "data.zip") as source:
         with pytest.raises(OSError, match="CRC"):
             source.read(("a.txt",))
-        monkeypatch.setattr("tinycnn.data.source._MAX_MEMBER_BYTES", 7)
+        monkeypatch.setattr("tinycnn.data.source.MAX_FILE_BYTES", 7)
         with pytest.raises(OSError, match="8 bytes, the limit is 7"):
             source.read(("a.txt",))
+
+
+def test_a_huge_file_is_refused_before_it_is_read(tmp_path):
+    with open(tmp_path / "sparse.png", "wb") as file:
+        file.truncate(6 * MAX_FILE_BYTES)
+    tracemalloc.start()
+    try:
+        with (
+            open_source(tmp_path) as source,
+            pytest.raises(OSError, match="3,221,225,472 bytes, the limit is 536,870,9"),
+        ):
+            source.read(("sparse.png",))
+        with pytest.raises(OSError, match="sparse.png"):
+            read_file(tmp_path / "sparse.png")
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_endless_depth_in_a_zip_is_refused_before_it_costs_memory(tmp_path):
+    path = tmp_path / "deep.zip"
+    for depth, ending in ((MAX_DEPTH, "x.png"), (32_000, "x.png"), (32_000, "")):
+        with zipfile.ZipFile(path, "w") as file:
+            file.writestr("a/" * depth + ending, "x")
+        if depth == MAX_DEPTH:
+            with open_source(path) as source:
+                assert list(source.walk()) == [("a",) * depth + ("x.png",)]
+            continue
+        tracemalloc.start()
+        try:
+            with pytest.raises(ValueError, match="deep.zip holds more than 32 folders in one another: a/a/a"):
+                open_source(path)
+            assert tracemalloc.get_traced_memory()[1] < 10 << 20
+        finally:
+            tracemalloc.stop()
+
+
+def test_endless_depth_of_folders_is_refused(tmp_path):
+    deep = tmp_path.joinpath(*"a" * MAX_DEPTH)
+    deep.mkdir(parents=True)
+    (deep / "x.png").touch()
+    with open_source(tmp_path) as source:
+        assert list(source.walk()) == [("a",) * MAX_DEPTH + ("x.png",)]
+        (deep / "b").mkdir()
+        with pytest.raises(ValueError, match="more than 32 folders"):
+            list(source.walk())
+
+
+@pytest.mark.parametrize("name", ["\0", "."])
+def test_a_file_without_a_name_in_a_zip(tmp_path, name):
+    with zipfile.ZipFile(tmp_path / "data.zip", "w") as file:
+        file.writestr("train/a.png", "x")
+        file.writestr("Q", "x")
+    data = (tmp_path / "data.zip").read_bytes()
+    (tmp_path / "data.zip").write_bytes(data.replace(b"Q", name.encode()))
+    with pytest.raises(ValueError, match="data.zip holds a file without a name"):
+        open_source(tmp_path / "data.zip")
+
+
+def test_every_damage_of_a_zip_is_the_zips_or_the_members_own_error(tmp_path):
+    path = tmp_path / "data.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for name in ("a/1.txt", "é/2.txt"):
+            file.writestr(name, "contents" * 9)
+    whole = path.read_bytes()
+    for at in range(len(whole)):
+        for value in {0, 7, 64, 114, 207, 255, whole[at] ^ 1} - {whole[at]}:
+            path.write_bytes(whole[:at] + bytes([value]) + whole[at + 1 :])
+            with suppress(ValueError), open_source(path) as source:
+                for parts in source.walk():
+                    with suppress(OSError):
+                        source.read(parts)
+
+
+def test_folders_that_are_not_entered_are_walked_as_files_that_cannot_be_read(tmp_path, monkeypatch):
+    for name in ("open/1.png", "closed/2.png", "elsewhere/3.png", "open/deep/4.png"):
+        (tmp_path / "top" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "top" / name).touch()
+    (tmp_path / "top/open/link").symlink_to(tmp_path / "top/elsewhere")
+    (tmp_path / "top/open/dangling").symlink_to(tmp_path / "nowhere")
+    closed, scandir, listdir = str(tmp_path / "top/closed"), os.scandir, os.listdir
+
+    def denied(function):  # by the system, except to the superuser, who may run this
+        def read(path):
+            if os.fspath(path) == closed:
+                raise PermissionError(13, "Permission denied", closed)
+            return function(path)
+
+        return read
+
+    monkeypatch.setattr(os, "scandir", denied(scandir))
+    monkeypatch.setattr(os, "listdir", denied(listdir))
+    with open_source(tmp_path) as source:
+        found = {"/".join(parts) for parts in source.walk(("top",))}
+        assert found == {"open/1.png", "closed", "elsewhere/3.png", "open/deep/4.png", "open/link", "open/dangling"}
+        assert list(source.walk(("top", "closed"))) == [()]
+        with pytest.raises(PermissionError, match="Permission denied"):
+            source.read(("top", "closed"))
+        with pytest.raises(OSError, match="a link to a folder"):
+            source.read(("top", "open", "link"))
+        with pytest.raises(FileNotFoundError):
+            source.read(("top", "open", "dangling"))

@@ -217,7 +217,25 @@ def test_dollar_signs_and_long_notes_are_plain_text(drawn, tmp_path):
     assert 0 <= box.x0 < box.x1 <= drawn[0].bbox.width and box.y0 >= 0
 
 
-def test_pictures_replace_their_files_whole_and_take_any_suffix(tmp_path, monkeypatch):
+PLOTS = {
+    plots.plot_history: ({"loss": [1.0, 0.5]},),
+    plots.plot_confusion_matrix: ([[2, 0], [1, 3]], ["a", "b"]),
+    plots.plot_sample_grid: (np.zeros((2, 4, 4, 1), np.uint8), [0, 1], ["a", "b"]),
+    plots.plot_image_rows: ({"row": np.zeros((2, 4, 4))},),
+    plots.plot_roc: (roc_curves([0, 1, 1], [[0.9, 0.1], [0.3, 0.7], [0.4, 0.6]]),),
+    plots.plot_reliability: (reliability_curve([[0.9, 0.1], [0.3, 0.7]], [0, 1]),),
+}
+
+
+@pytest.mark.parametrize("plot", PLOTS)
+def test_every_plot_is_saved_as_its_name_says_and_a_title_of_none_is_none(plot, tmp_path, drawn):
+    assert plot(*PLOTS[plot], tmp_path / "a.svg", title=None).read_bytes().startswith(b"<?xml")
+    assert not drawn[-1].get_suptitle()
+    with pytest.raises(ValueError, match="no format of pictures"):
+        plot(*PLOTS[plot], tmp_path / "a.doc")
+
+
+def test_pictures_replace_their_files_whole(tmp_path, monkeypatch):
     path = plots.plot_history(history(2, "loss"), str(tmp_path / "sub" / "curve"))
     before = path.read_bytes()
     assert before.startswith(b"\x89PNG")

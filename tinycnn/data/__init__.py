@@ -1,27 +1,18 @@
 """Images in: folders and zips, augmentation, splits, stripping of metadata."""
 
-from tinycnn.data.augment import Augment, adjust_gamma, equalize
-from tinycnn.data.dataset import BadFile, Dataset, Splits
-from tinycnn.data.decode import decode_image, load_image
-from tinycnn.data.folder import load_image_folder
-from tinycnn.data.metadata import Stripped, strip_metadata
-from tinycnn.data.splits import first_of_each_group, grouped_holdout, grouped_kfold, leak_free, merge_groups
-
-__all__ = [
-    "Augment",
-    "BadFile",
-    "Dataset",
-    "Splits",
-    "Stripped",
-    "adjust_gamma",
-    "decode_image",
-    "equalize",
-    "first_of_each_group",
-    "grouped_holdout",
-    "grouped_kfold",
-    "leak_free",
-    "load_image",
-    "load_image_folder",
-    "merge_groups",
-    "strip_metadata",
-]
+from tinycnn.data.augment import Augment as Augment
+from tinycnn.data.augment import adjust_gamma as adjust_gamma
+from tinycnn.data.augment import equalize as equalize
+from tinycnn.data.dataset import BadFile as BadFile
+from tinycnn.data.dataset import Dataset as Dataset
+from tinycnn.data.dataset import Splits as Splits
+from tinycnn.data.decode import decode_image as decode_image
+from tinycnn.data.decode import load_image as load_image
+from tinycnn.data.folder import load_image_folder as load_image_folder
+from tinycnn.data.metadata import Stripped as Stripped
+from tinycnn.data.metadata import strip_metadata as strip_metadata
+from tinycnn.data.splits import first_of_each_group as first_of_each_group
+from tinycnn.data.splits import grouped_holdout as grouped_holdout
+from tinycnn.data.splits import grouped_kfold as grouped_kfold
+from tinycnn.data.splits import leak_free as leak_free
+from tinycnn.data.splits import merge_groups as merge_groups

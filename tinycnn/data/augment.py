@@ -1,13 +1,18 @@
 """Random changes of the training images that do not change what they show, gamma and histogram equalisation."""
 
-import numpy as np
+from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import ArrayLike
+
+from tinycnn.data.dataset import image_array
 from tinycnn.kernels import images as kernels
 
 _BORDERS = {"constant": kernels.CONSTANT, "nearest": kernels.NEAREST, "reflect": kernels.REFLECT}
 _BORDERS["minimum"] = kernels.CONSTANT
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class Augment:
     """Randomly rotated, mirrored, zoomed, shifted, blurred, re-exposed and noisy copies of a batch.
 
@@ -76,40 +81,38 @@ class Augment:
     (2, 5, 4, 1)
     """
 
-    def __init__(
-        self,
-        *,
-        rotation=0.0,
-        flip=0.0,
-        vertical_flip=0.0,
-        zoom=0.0,
-        scale=0.0,
-        aspect=0.0,
-        shift=0.0,
-        brightness=0.0,
-        ramp=0.0,
-        blur=0.0,
-        contrast=0.0,
-        noise=0.0,
-        equalize=0.0,
-        fill_mode="constant",
-        fill_value=0.0,
-    ):
-        given = {key: value for key, value in locals().items() if key not in ("self", "fill_mode")}
+    rotation: float = 0.0
+    flip: float = 0.0
+    vertical_flip: float = 0.0
+    zoom: float = 0.0
+    scale: float = 0.0
+    aspect: float = 0.0
+    shift: float = 0.0
+    brightness: float = 0.0
+    ramp: float = 0.0
+    blur: float = 0.0
+    contrast: float = 0.0
+    noise: float = 0.0
+    equalize: float = 0.0
+    fill_value: float = 0.0
+    fill_mode: str = "constant"
+
+    def __post_init__(self) -> None:
+        if self.fill_mode not in _BORDERS:
+            raise ValueError(f"Augment: fill_mode must be one of {', '.join(_BORDERS)}, got {self.fill_mode!r}")
         highest = {"rotation": 180.0, "zoom": 0.99, "scale": 0.99, "fill_value": 255.0}
-        for key, value in given.items():
+        for key, value in vars(self).items():
+            if key == "fill_mode":
+                continue
             if not 0 <= value <= highest.get(key, 1.0):
                 raise ValueError(f"Augment: {key} must be from 0 to {highest.get(key, 1.0):g}, got {value}")
             setattr(self, key, float(value))
-        if fill_mode not in _BORDERS:
-            raise ValueError(f"Augment: fill_mode must be one of {', '.join(_BORDERS)}, got {fill_mode!r}")
-        self.fill_mode = fill_mode
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         changed = ", ".join(f"{key}={value!r}" for key, value in vars(self).items() if value not in (0.0, "constant"))
         return f"Augment({changed})"
 
-    def __call__(self, images, rng):
+    def __call__(self, images: ArrayLike, rng: np.random.Generator) -> np.ndarray:
         """Changed copies of `images`.
 
         Parameters
@@ -126,7 +129,7 @@ class Augment:
         ValueError
             For images of another dtype or shape, or float32 ones if they are to be equalised.
         """
-        images = _checked(images, np.uint8 if self.equalize else (np.uint8, np.float32))
+        images = np.ascontiguousarray(image_array(images, *(("uint8",) if self.equalize else ("uint8", "float32"))))
         draws = rng.random((len(images), 17))
         keys = rng.integers(0, 1 << 64, len(images), np.uint64)
         if self.equalize:
@@ -139,17 +142,9 @@ class Augment:
         ramps = unit * self.ramp * (2 * draws[:, 13:15] - 1)
         blurs = np.where(draws[:, 15] < self.blur, draws[:, 16], 0)
         out = np.empty_like(images)
-        kernels.warp_images(
-            images,
-            out,
-            self._matrices(draws, images.shape),
-            self._levels(draws, unit, middle),
-            keys,
-            _BORDERS[self.fill_mode],
-            fill,
-            ramps.astype(np.float32),
-            blurs.astype(np.float32),
-        )
+        matrices, levels = self._matrices(draws, images.shape), self._levels(draws, unit, middle)
+        ramps, blurs = ramps.astype(np.float32), blurs.astype(np.float32)
+        kernels.warp_images(images, out, matrices, levels, keys, _BORDERS[self.fill_mode], fill, ramps, blurs)
         return out
 
     def _matrices(self, draws, shape):
@@ -177,7 +172,7 @@ class Augment:
         return np.stack([gain, offset, sigma], 1).astype(np.float32)
 
 
-def adjust_gamma(images, gamma):
+def adjust_gamma(images: ArrayLike, gamma: float) -> np.ndarray:
     """``255 (v / 255) ** gamma``: brighter shadows below 1, darker ones above, black and white as they were.
 
     Parameters
@@ -209,7 +204,7 @@ def adjust_gamma(images, gamma):
     return table[images]
 
 
-def equalize(images, method="clahe", *, clip_limit=2.0, tiles=8):
+def equalize(images: ArrayLike, method: str = "clahe", *, clip_limit: float = 2.0, tiles: int = 8) -> np.ndarray:
     """Spread the grey levels of each image evenly, so that exposure matters less.
 
     ``new(v) = 255 (cdf(v) - cdf_min) / (N - cdf_min)`` where ``cdf(v)`` counts the pixels not brighter than v and
@@ -252,19 +247,9 @@ def equalize(images, method="clahe", *, clip_limit=2.0, tiles=8):
     images = np.asarray(images)
     if images.ndim == 3:
         return equalize(images[None], method, clip_limit=clip_limit, tiles=tiles)[0]
-    images = _checked(images)
+    images = np.ascontiguousarray(image_array(images, "uint8"))
     if method == "global":
         tiles, clip_limit = 1, np.inf
     out = np.empty_like(images)
     kernels.equalize_images(images, out, min(tiles, *images.shape[1:3]), clip_limit)
     return out
-
-
-def _checked(images, dtypes=np.uint8):
-    images = np.ascontiguousarray(images)
-    names = " or ".join(np.dtype(one).name for one in np.atleast_1d(dtypes))
-    if images.dtype.name not in names.split(" or ") or images.ndim != 4 or 0 in images.shape[1:]:
-        raise ValueError(
-            f"images must be {names} of shape (images, height, width, channels), got {images.dtype} {images.shape}"
-        )
-    return images

@@ -5,9 +5,34 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
-@dataclass(frozen=True, eq=False)
+def image_array(images: ArrayLike, *kinds: str, channels: Sequence[int] = ()) -> np.ndarray:
+    """`images` as an array, if it is one of images of the given kinds: names of types, or "float" for all of those.
+
+    Raises
+    ------
+    ValueError
+        For another type or shape, images without a pixel, or other numbers of channels than `channels`.
+
+    >>> image_array(np.zeros((2, 8, 8)), "uint8", channels=(1, 3))
+    Traceback (most recent call last):
+    ...
+    ValueError: images must be uint8 of shape (images, height, width, 1 or 3), got float64 (2, 8, 8)
+    """
+    images = np.asarray(images)
+    wrong_type = images.dtype.name not in kinds and not ("float" in kinds and images.dtype.kind == "f")
+    if wrong_type or images.ndim != 4 or 0 in images.shape[1:] or channels and images.shape[3] not in channels:
+        last = " or ".join(map(str, channels)) or "channels"
+        raise ValueError(
+            f"images must be {' or '.join(kinds)} of shape (images, height, width, {last}), got {images.dtype} "
+            f"{images.shape}"
+        )
+    return images
+
+
+@dataclass(frozen=True, eq=False, init=False, repr=False)
 class Dataset:
     """Images with their classes.
 
@@ -39,15 +64,13 @@ class Dataset:
     images: np.ndarray
     labels: np.ndarray
     class_names: tuple[str, ...]
-    paths: tuple[str, ...] = ()
+    paths: tuple[str, ...]
 
-    def __post_init__(self):
-        images, labels = np.asarray(self.images), np.asarray(self.labels)
-        names, paths = tuple(map(str, self.class_names)), tuple(map(str, self.paths))
-        if images.ndim != 4 or images.dtype != np.uint8:
-            raise ValueError(
-                f"images must be uint8 of shape (images, height, width, channels), got {images.dtype} {images.shape}"
-            )
+    def __init__(
+        self, images: ArrayLike, labels: ArrayLike, class_names: Sequence[str], paths: Sequence[str] = ()
+    ) -> None:
+        images, labels = image_array(images, "uint8"), np.asarray(labels)
+        names, paths = tuple(map(str, class_names)), tuple(map(str, paths))
         if labels.shape != (len(images),):
             raise ValueError(f"{len(images)} images need labels of shape ({len(images)},), got {labels.shape}")
         if labels.size and labels.dtype.kind not in "iu":
@@ -58,21 +81,18 @@ class Dataset:
             )
         if paths and len(paths) != len(images):
             raise ValueError(f"{len(images)} images, but {len(paths)} paths")
-        set_field = object.__setattr__  # the dataclass is frozen
-        set_field(self, "images", images)
-        set_field(self, "labels", labels.astype(np.int64))
-        set_field(self, "class_names", names)
-        set_field(self, "paths", paths)
+        # The dataclass is frozen.
+        vars(self).update(images=images, labels=labels.astype(np.int64), class_names=names, paths=paths)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.images)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         size = "x".join(map(str, self.images.shape[1:]))
         counts = ", ".join(f"{count} {name}" for name, count in self.counts().items())
         return f"Dataset of {len(self)} images {size} uint8: {counts}"
 
-    def subset(self, indices):
+    def subset(self, indices: ArrayLike) -> "Dataset":
         """The images at `indices` (ints or a boolean mask), in that order, as a new Dataset with copied images."""
         indices = np.asarray(indices)
         if indices.dtype == bool:
@@ -83,7 +103,7 @@ class Dataset:
         paths = tuple(self.paths[i] for i in indices) if self.paths else ()
         return Dataset(self.images[indices], self.labels[indices], self.class_names, paths)
 
-    def counts(self):
+    def counts(self) -> dict[str, int]:
         """Images of each class: ``{class name: count}``, in the order of `class_names`."""
         counted = np.bincount(self.labels, minlength=len(self.class_names))
         return {name: int(count) for name, count in zip(self.class_names, counted, strict=True)}

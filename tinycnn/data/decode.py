@@ -1,15 +1,26 @@
 """From one image file, in whatever mode, to uint8 grey or RGB of an exact size."""
 
 import io
-from pathlib import Path
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from tinycnn.data.source import read_file
+from tinycnn.files import PathLike
+
 Image.init()  # here, because opening images in several threads while Pillow still loads its plugins is a race
 # Raster formats with a signature. Pillow's other plugins guess, only identify, or call an outside program (EPS).
-FORMATS = [name for name in ("JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP", "JPEG2000", "PPM") if name in Image.OPEN]
-_ORIENTATION_TAG = 0x0112
+FORMATS = tuple(n for n in ("JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP", "JPEG2000", "PPM") if n in Image.OPEN)
+ORIENTATION = 0x0112  # the EXIF tag
+# Of all images open at a time, in whatever thread; a larger one is opened alone. Sixteen bytes a pixel, with every
+# intermediate step of the worst mode, make that a gigabyte.
+MAX_OPEN_PIXELS = 1 << 26
+_room = threading.Condition()
+_open_pixels: dict[object, int] = {}  # of each image that is open now
 _UPRIGHT = {  # EXIF orientation -> what turns the stored pixels upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -21,7 +32,9 @@ _UPRIGHT = {  # EXIF orientation -> what turns the stored pixels upright
 }
 
 
-def load_image(path, size=256, mode="RGB", *, keep_aspect=False):
+def load_image(
+    path: PathLike, size: int | tuple[int, int] = 256, mode: str = "RGB", *, keep_aspect: bool = False
+) -> np.ndarray:
     """Read one image file as `load_image_folder` does; parameters and conversions as in `decode_image`.
 
     Returns
@@ -31,7 +44,7 @@ def load_image(path, size=256, mode="RGB", *, keep_aspect=False):
     Raises
     ------
     OSError
-        If the file cannot be read.
+        If the file cannot be read or has more than 512 MB.
     ValueError
         As `decode_image`, with the path in front.
 
@@ -43,14 +56,16 @@ def load_image(path, size=256, mode="RGB", *, keep_aspect=False):
     >>> load_image(path, 32).shape
     (32, 32, 3)
     """
-    data = Path(path).read_bytes()
+    data = read_file(path)
     try:
         return decode_image(data, size, mode, keep_aspect=keep_aspect)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
 
-def decode_image(data, size=256, mode="RGB", *, keep_aspect=False):
+def decode_image(
+    data: bytes, size: int | tuple[int, int] = 256, mode: str = "RGB", *, keep_aspect: bool = False
+) -> np.ndarray:
     """Decode the bytes of an image file, turn it upright, convert it and resize it.
 
     * EXIF orientation is applied. Colour profiles (ICC) are not. Of several frames the first is taken.
@@ -96,23 +111,63 @@ def decode_image(data, size=256, mode="RGB", *, keep_aspect=False):
     ((2, 3, 1), dtype('uint8'), 255)
     """
     size = check_size_and_mode(size, mode)
+    # A triangle filter over a picture at least twice too large hides that the rest was averaged in 8x8 blocks.
+    with open_image(data, draft=2 * max(size)) as image:
+        image.load()
+        image = _resized(_eight_bit(_upright(image), mode), size, keep_aspect).convert(mode)
+        return np.array(image).reshape(*size, -1)
+
+
+@contextmanager
+def open_image(data: bytes, draft: int | None = None) -> Iterator[Image.Image]:
+    """Pillow's image of the bytes of a file, for the time of a ``with`` block, in which no other may be opened.
+
+    Waits until the images open in other threads leave room for its pixels.  `draft` is the side down to which a JPEG
+    may be read at a fraction of its size.
+
+    Raises
+    ------
+    ValueError
+        As `decode_image`, whatever the decoder raised, in the block too: OSError, SyntaxError, struct.error, ...
+    """
     if not data:
         raise ValueError("the file is empty (0 bytes)")
+    key = object()
     try:
         with Image.open(io.BytesIO(data), "r", FORMATS) as image:
             _refuse_bomb(image)
-            # A triangle filter over a picture at least twice too large hides that the rest was averaged in 8x8 blocks.
-            image.draft(None, (2 * max(size), 2 * max(size)))
-            image.load()
-            image = _resized(_eight_bit(_upright(image), mode), size, keep_aspect).convert(mode)
-            return np.array(image).reshape(*size, -1)
-    except Exception as error:  # decoders of broken files raise anything: OSError, SyntaxError, struct.error, ...
+            if draft:
+                image.draft(None, (draft, draft))
+            pixels = image.width * image.height
+            with _room:
+                _room.wait_for(lambda: not _open_pixels or sum(_open_pixels.values()) + pixels <= MAX_OPEN_PIXELS)
+                _open_pixels[key] = pixels
+            yield image
+    except MemoryError:
+        raise
+    except Exception as error:
         raise ValueError(_reason(error, data)) from error
+    finally:
+        with _room:
+            _open_pixels.pop(key, None)
+            _room.notify_all()
 
 
-def check_size_and_mode(size, mode):
+def exif_of(image: Image.Image) -> dict[int, Any]:
+    """EXIF tags and their values, None for what cannot be read: a damaged block says nothing about the pixels."""
+    fields: dict[int, Any] = {}
+    with suppress(Exception):  # SyntaxError, struct.error, ...
+        exif = image.getexif()
+        fields = dict.fromkeys(exif)
+        for tag in fields:
+            with suppress(Exception):
+                fields[tag] = exif[tag]
+    return fields
+
+
+def check_size_and_mode(size: int | tuple[int, int], mode: str) -> tuple[int, int]:
     """``256 -> (256, 256)``; ValueError for a size or mode that no image can have."""
-    values = (size, size) if isinstance(size, (int, np.integer)) else tuple(size)
+    values = (size, size) if isinstance(size, (int, np.integer)) else size if isinstance(size, (tuple, list)) else ()
     if len(values) != 2 or any(not isinstance(v, (int, np.integer)) or v < 1 for v in values):
         raise ValueError(f"size must be a positive int or (height, width), got {size!r}")
     if mode not in ("RGB", "L"):
@@ -127,10 +182,7 @@ def _refuse_bomb(image):
 
 
 def _upright(image):
-    try:
-        orientation = image.getexif().get(_ORIENTATION_TAG)  # after load(): Pillow turns TIFF itself and drops the tag
-    except Exception:  # an unreadable EXIF block says nothing about the pixels
-        orientation = None
+    orientation = exif_of(image).get(ORIENTATION)  # after load(): Pillow turns TIFF itself and drops the tag
     return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
 
 
@@ -149,16 +201,19 @@ def _eight_bit(image, mode):
 
 def _scaled_to_bytes(values):
     """Integers or floats of any range to 0..255, by the rules of `decode_image`."""
-    floats = values.dtype.kind == "f"
-    values = values.astype(np.float64)
-    low, high = values.min(), values.max()
+    low, high = float(values.min()), float(values.max())
     if not np.isfinite(high - low):
         raise ValueError("the pixels hold NaN or infinity")
-    full_scales = (1.0, 255.0) if floats else (255.0, 4095.0, 65535.0)
-    full_scale = next((scale for scale in full_scales if high <= scale), None)
+    full_scales = (1.0, 255.0) if values.dtype.kind == "f" else (255.0, 4095.0, 65535.0)
+    black, full_scale = 0.0, next((scale for scale in full_scales if high <= scale), None)
     if low < 0 or full_scale is None:
-        values, full_scale = values - low, max(high - low, 1e-300)
-    return np.rint(values * (255.0 / full_scale)).astype(np.uint8)
+        black, full_scale = low, max(high - low, 1e-300)
+    out = np.empty(values.shape, np.uint8)
+    for line, result in zip(
+        values, out, strict=True
+    ):  # line by line: three float64 copies of all would be 24 bytes each
+        result[...] = np.rint((line.astype(np.float64) - black) * (255.0 / full_scale))
+    return out
 
 
 def _resized(image, size, keep_aspect):

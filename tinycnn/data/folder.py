@@ -1,23 +1,34 @@
 """Class folders, or a zip of them, as labelled uint8 images."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tinycnn.data.dataset import Dataset, Splits
 from tinycnn.data.decode import check_size_and_mode, decode_image
 from tinycnn.data.layout import find_images, map_files
 from tinycnn.data.source import open_source
+from tinycnn.files import PathLike
 
 
 def load_image_folder(
-    path, size=256, mode="RGB", *, splits=("train", "test"), on_error="raise", workers=None, keep_aspect=False
-):
+    path: PathLike,
+    size: int | tuple[int, int] = 256,
+    mode: str = "RGB",
+    *,
+    splits: str | Sequence[str] = ("train", "test"),
+    on_error: str = "raise",
+    workers: int | None = None,
+    keep_aspect: bool = False,
+) -> Splits:
     """Load ``split/class/image`` files from a folder or zip.
 
     `path` is the folder (or zip) that holds the split folders, or one above it that holds nothing but that folder
     (as in a zip from Kaggle). Class folders are sorted by name and give the labels 0, 1, ...; images are sorted by
     path, found also in sub-folders of a class. The test folder may lack classes, but not add any. Hidden files,
     ``__MACOSX``, ``Thumbs.db`` and ``desktop.ini`` are passed over; every other file must be an image. A zip is
-    read in memory, never extracted.
+    read in memory, never extracted. Links to folders inside a class are not followed; they, and folders that cannot
+    be read, count as files that cannot be read, and so do files of more than 512 MB.
 
     Parameters
     ----------
@@ -68,8 +79,6 @@ def load_image_folder(
     size = check_size_and_mode(size, mode)
     if on_error not in ("raise", "skip"):
         raise ValueError(f'on_error must be "raise" or "skip", got {on_error!r}')
-    if workers is not None and workers < 1:
-        raise ValueError(f"workers must be 1 or more, got {workers}")
 
     with open_source(path) as source:
         root, classes, files = find_images(source, splits)
@@ -87,22 +96,17 @@ def load_image_folder(
             'Repair or remove them, or leave them out with on_error="skip".'
         )
 
-    broken = {name for name, _ in bad}
+    unreadable = {name for name, _ in bad}
     datasets, start = [], 0
     for members in files:
-        keep = np.array([name not in broken for name, _ in members])
+        here = slice(start, start + len(members))
+        keep = np.array([name not in unreadable for name, _ in members])
         labels = np.array([label for _, label in members])
         for label in set(labels) - set(labels[keep]):
             split = members[0][0].split("/")[0]
             raise ValueError(f"no image left in class '{classes[label]}' of {source.where(*root, split)}: all were bad")
-        split_images = images[start : start + len(members)]
-        datasets.append(
-            Dataset(
-                split_images if keep.all() else split_images[keep],
-                labels[keep],
-                classes,
-                [name for (name, _), kept in zip(members, keep, strict=True) if kept],
-            )
-        )
+        kept = images[here] if keep.all() else images[here][keep]
+        paths = [name for name in names[here] if name not in unreadable]
+        datasets.append(Dataset(kept, labels[keep], classes, paths))
         start += len(members)
     return Splits(datasets[0], datasets[1] if len(datasets) == 2 else None, bad)

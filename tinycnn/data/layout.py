@@ -2,14 +2,21 @@
 
 import os
 import warnings
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from PIL import Image
 
 from tinycnn.data.dataset import BadFile
+from tinycnn.data.source import FolderSource, Parts, ZipSource
+
+Source = FolderSource | ZipSource
+T = TypeVar("T")
+_MAX_WORKERS = 1024
 
 
-def find_images(source, splits):
+def find_images(source: Source, splits: str | Sequence[str]) -> tuple[Parts, list[str], list[list[tuple[str, int]]]]:
     """Find the class folders and image files of every split.
 
     Returns
@@ -35,9 +42,9 @@ def find_images(source, splits):
     return root, classes, [_files_of(source, root, split, classes) for split in splits]
 
 
-def _find_root(source, splits):
+def _find_root(source: Source, splits: Sequence[str]) -> Parts:
     """Folder parts above the split folders."""
-    root = ()
+    root: Parts = ()
     while True:
         folders, _ = source.listing(root)
         missing = [split for split in splits if split not in folders]
@@ -78,13 +85,22 @@ def _files_of(source, root, split, classes):
     return found
 
 
-def map_files(function, source, root, names, workers=None):
+def map_files(
+    function: Callable[[int, bytes], T], source: Source, root: Parts, names: Sequence[str], workers: int | None = None
+) -> list[T | BadFile]:
     """``function(i, bytes)`` for every file i of `names`, in threads: the results, or a `BadFile` where it failed.
 
     A file fails if it cannot be read or `function` raises ValueError.
-    """
 
-    def apply(i):
+    Raises
+    ------
+    ValueError
+        If `workers` is no int from 1 to 1024.
+    """
+    if workers is not None and not (isinstance(workers, int) and 1 <= workers <= _MAX_WORKERS):
+        raise ValueError(f"workers must be an int from 1 to {_MAX_WORKERS}, got {workers!r}")
+
+    def apply(i: int) -> T | BadFile:
         try:
             return function(i, source.read((*root, *names[i].split("/"))))
         except OSError as error:
@@ -103,6 +119,6 @@ def map_files(function, source, root, names, workers=None):
                 raise
 
 
-def available_cores():
+def available_cores() -> int:
     """Cores that this process may use, which can be fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,5 +1,6 @@
 """Copies of image files without what says where, when and of whom they were taken; the pixels stay as they are."""
 
+import hashlib
 import io
 import struct
 import zlib
@@ -7,15 +8,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from tinycnn.data.dataset import BadFile
-from tinycnn.data.decode import decode_image
+from tinycnn.data.decode import ORIENTATION, decode_image, exif_of, open_image
 from tinycnn.data.layout import map_files
 from tinycnn.data.source import FolderSource
-from tinycnn.files import atomic_write
+from tinycnn.files import PathLike, atomic_write
 
-_ORIENTATION = 0x0112
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_KEPT = {b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"cICP", b"sBIT", b"bKGD", b"pHYs", b"hIST"}
 _PNG_KEPT |= {b"acTL", b"fcTL", b"fdAT"}  # animation
@@ -33,11 +32,17 @@ class Stripped(NamedTuple):
         Files that were not copied.
     """
 
-    removed: dict
-    skipped: list
+    removed: dict[str, list[str]]
+    skipped: list[BadFile]
 
 
-def strip_metadata(source, target, *, on_error="raise", workers=None):
+def strip_metadata(
+    source: PathLike,
+    target: PathLike,
+    *,
+    on_error: str = "raise",
+    workers: int | None = None,
+) -> Stripped:
     """Copy all images under the folder `source` to `target`, leaving out their metadata.
 
     Left out: EXIF, XMP, IPTC and Photoshop blocks, comments, text and time chunks, embedded thumbnails, private
@@ -59,10 +64,6 @@ def strip_metadata(source, target, *, on_error="raise", workers=None):
         never copied; "raise" names them all in one ValueError after the others have been written.
     workers : int, optional
 
-    Returns
-    -------
-    Stripped
-
     Raises
     ------
     FileNotFoundError
@@ -75,6 +76,7 @@ def strip_metadata(source, target, *, on_error="raise", workers=None):
     Examples
     --------
     >>> import pathlib, tempfile
+    >>> from PIL import Image
     >>> folder = pathlib.Path(tempfile.mkdtemp())
     >>> (folder / "in").mkdir()
     >>> Image.new("L", (8, 8)).save(folder / "in" / "film.jpg", comment=b"Jane Doe")
@@ -94,9 +96,9 @@ def strip_metadata(source, target, *, on_error="raise", workers=None):
     folder = FolderSource(source)
     names = sorted("/".join(parts) for parts in folder.walk())
     _refuse_links(source, target, names)
-    broken = []  # errors of writing end the call; errors of reading are the file's own
+    broken: list[OSError] = []  # errors of writing end the call; errors of reading are the file's own
 
-    def copy(i, data):
+    def copy(i: int, data: bytes) -> list[str]:
         stripped, removed = strip_bytes(data)
         try:
             with atomic_write(target / names[i]) as temporary:
@@ -119,7 +121,7 @@ def strip_metadata(source, target, *, on_error="raise", workers=None):
     return Stripped(removed, skipped)
 
 
-def _refuse_overlap(source, target):
+def _refuse_overlap(source: Path, target: Path) -> None:
     """Refuse folders of which one holds the other: copies would land among, or on, the originals."""
     inner, outer = source.resolve(), target.resolve()
     if inner == outer or inner in outer.parents or outer in inner.parents:
@@ -129,10 +131,10 @@ def _refuse_overlap(source, target):
         )
 
 
-def _refuse_links(source, target, names):
+def _refuse_links(source: Path, target: Path, names: list[str]) -> None:
     """Refuse a target in which a link leads back: to a folder of the source, or to one of its files."""
     root = source.resolve()
-    originals = {}
+    originals: dict[tuple[int, int] | None, str] = {}
     for name in names:
         originals.setdefault(_identity(source / name), name)
     originals.pop(None, None)
@@ -148,7 +150,7 @@ def _refuse_links(source, target, names):
             raise ValueError(f"{path} and {source / original} are one file: the copy would replace the original")
 
 
-def _identity(path):
+def _identity(path: Path) -> tuple[int, int] | None:
     """What tells one file from another under any name; None if there is none."""
     try:
         stat = path.stat()
@@ -157,7 +159,7 @@ def _identity(path):
     return stat.st_dev, stat.st_ino
 
 
-def strip_bytes(data):
+def strip_bytes(data: bytes) -> tuple[bytes, list[str]]:
     """The bytes of one image file without metadata, and a list of what was removed.
 
     Raises
@@ -167,6 +169,7 @@ def strip_bytes(data):
 
     Examples
     --------
+    >>> from PIL import Image
     >>> file = io.BytesIO()
     >>> Image.new("L", (8, 8)).save(file, "JPEG", comment=b"Jane Doe")
     >>> stripped, removed = strip_bytes(file.getvalue())
@@ -174,34 +177,37 @@ def strip_bytes(data):
     (12, ['comment'])
     """
     decode_image(data, 1)  # refuses what is damaged, no image, or a decompression bomb, and says why
-    with Image.open(io.BytesIO(data)) as image:
-        form = "JPEG" if image.format == "MPO" else image.format
-        strip = {"JPEG": _strip_jpeg, "PNG": _strip_png, "WEBP": _strip_webp, "TIFF": _strip_tiff, "BMP": _strip_bmp}
-        if form not in strip:
-            raise ValueError(f"metadata of {form} files cannot be removed; convert the file to PNG first")
-        orientation = image.getexif().get(_ORIENTATION, 1)
+    with open_image(data) as image:
+        form = "JPEG" if image.format == "MPO" else str(image.format)
+        orientation = _orientation_of(image)
+    strip = {"JPEG": _strip_jpeg, "PNG": _strip_png, "WEBP": _strip_webp, "TIFF": _strip_tiff, "BMP": _strip_bmp}
+    if form not in strip:
+        raise ValueError(f"metadata of {form} files cannot be removed; convert the file to PNG first")
     try:
-        stripped, removed = strip[form](data, orientation if orientation in range(2, 9) else 1)
+        stripped, removed = strip[form](data, orientation)
     except (struct.error, IndexError) as error:
         raise ValueError(f"damaged {form} file: {error}") from error
-    if not _same_pixels(data, stripped):
+    if _picture(data) != _picture(stripped):
         raise ValueError(f"its pixels would change without its metadata (an unusual {form} file)")
     return stripped, sorted(set(removed))
 
 
-def _same_pixels(one, other):
-    with Image.open(io.BytesIO(one)) as a, Image.open(io.BytesIO(other)) as b:
-        a.load()
-        b.load()
-        same = a.size == b.size and a.mode == b.mode and np.array_equal(np.asarray(a), np.asarray(b))
-        turned = [image.getexif().get(_ORIENTATION, 1) for image in (a, b)]
-        upright = [value if value in range(2, 9) else 1 for value in turned]
-        return same and upright[0] == upright[1] and a.getpalette() == b.getpalette()
+def _picture(data: bytes) -> tuple[object, ...]:
+    """All that makes the picture: equal for two files that show the same."""
+    with open_image(data) as image:
+        pixels = hashlib.sha256(np.asarray(image).data).digest()
+        return image.size, image.mode, pixels, image.getpalette(), _orientation_of(image)
+
+
+def _orientation_of(image):
+    """EXIF orientation, 1 ("upright") for what is none."""
+    orientation = exif_of(image).get(ORIENTATION)
+    return orientation if orientation in range(2, 9) else 1
 
 
 def _orientation_only(orientation):
     """An EXIF block (a TIFF header and one directory) with nothing but the orientation."""
-    return b"MM\x00*\x00\x00\x00\x08" + struct.pack(">HHHIHHI", 1, _ORIENTATION, 3, 1, orientation, 0, 0)
+    return b"MM\x00*\x00\x00\x00\x08" + struct.pack(">HHHIHHI", 1, ORIENTATION, 3, 1, orientation, 0, 0)
 
 
 def _strip_jpeg(data, orientation):
@@ -304,16 +310,15 @@ def _strip_webp(data, orientation):
 
 def _strip_tiff(data, _):
     """A new file of the same pixels, already upright as Pillow decodes them; a TIFF may point anywhere in itself."""
-    with Image.open(io.BytesIO(data)) as image:
-        if getattr(image, "n_frames", 1) > 1:
-            raise ValueError(f"a TIFF of {image.n_frames} pages; save each as a file first")
-        removed = ["TIFF fields"]
+    with open_image(data) as image:
+        pages = getattr(image, "n_frames", 1)
         options = {key: image.info[key] for key in ("dpi", "icc_profile") if key in image.info}
-        pixels = image.copy()
-    pixels.info = {}
-    file = io.BytesIO()
-    pixels.save(file, "TIFF", compression="tiff_adobe_deflate", **options)
-    return file.getvalue(), removed
+        pixels, file = image.copy(), io.BytesIO()
+        pixels.info = {}
+        pixels.save(file, "TIFF", compression="tiff_adobe_deflate", **options)
+    if pages > 1:
+        raise ValueError(f"a TIFF of {pages} pages; save each as a file first")
+    return file.getvalue(), ["TIFF fields"]
 
 
 def _strip_bmp(data, _):

@@ -1,12 +1,14 @@
 """Images in memory to another size and to grey, by the same filter as images from files."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image
 
+from tinycnn.data.dataset import image_array
 from tinycnn.data.decode import check_size_and_mode
 
 
-def resize_images(images, size, mode="RGB"):
+def resize_images(images: ArrayLike, size: int | tuple[int, int], mode: str = "RGB") -> np.ndarray:
     """Resize images by Pillow's antialiased bilinear filter, a triangle as wide as the reduction.
 
     Parameters
@@ -33,11 +35,7 @@ def resize_images(images, size, mode="RGB"):
     array([13, 77], dtype=uint8)
     """
     height, width = check_size_and_mode(size, mode)
-    images = np.asarray(images)
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3) or 0 in images.shape[1:3]:
-        raise ValueError(
-            f"images must be uint8 of shape (images, height, width, 1 or 3), got {images.dtype} {images.shape}"
-        )
+    images = image_array(images, "uint8", channels=(1, 3))
     channels = 1 if mode == "L" else images.shape[3]
     out = np.empty((len(images), height, width, channels), np.uint8)
     for image, result in zip(images, out, strict=True):

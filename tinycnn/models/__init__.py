@@ -1,19 +1,12 @@
 """Named architectures."""
 
-from tinycnn.models.autoencoder import add_noise, copy_encoder, denoise, denoising_autoencoder, fit_autoencoder
-from tinycnn.models.film_cnn import film_cnn
-from tinycnn.models.networks import deep_encoder, small_resnet, small_vgg
-from tinycnn.models.report_cnn import report_cnn
-
-__all__ = [
-    "add_noise",
-    "copy_encoder",
-    "deep_encoder",
-    "denoise",
-    "denoising_autoencoder",
-    "film_cnn",
-    "fit_autoencoder",
-    "report_cnn",
-    "small_resnet",
-    "small_vgg",
-]
+from tinycnn.models.autoencoder import add_noise as add_noise
+from tinycnn.models.autoencoder import copy_encoder as copy_encoder
+from tinycnn.models.autoencoder import denoise as denoise
+from tinycnn.models.autoencoder import denoising_autoencoder as denoising_autoencoder
+from tinycnn.models.autoencoder import fit_autoencoder as fit_autoencoder
+from tinycnn.models.film_cnn import film_cnn as film_cnn
+from tinycnn.models.networks import deep_encoder as deep_encoder
+from tinycnn.models.networks import small_resnet as small_resnet
+from tinycnn.models.networks import small_vgg as small_vgg
+from tinycnn.models.report_cnn import report_cnn as report_cnn

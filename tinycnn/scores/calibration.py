@@ -8,6 +8,7 @@ import warnings
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tinycnn.scores.metrics import check_scores
 
@@ -21,10 +22,10 @@ class ReliabilityCurve(NamedTuple):
     edges: np.ndarray
     confidence: np.ndarray
     accuracy: np.ndarray
-    count: np.ndarray
+    count: np.ndarray  # type: ignore[assignment]  # hides tuple.count
 
 
-def log_loss(probabilities, labels):
+def log_loss(probabilities: ArrayLike, labels: ArrayLike) -> float:
     """Mean of ``-log p(true class)``: what training minimises, without smoothing or weights.
 
     Parameters
@@ -32,10 +33,6 @@ def log_loss(probabilities, labels):
     probabilities : array of float, shape (images, classes)
         A probability of 0 counts as the smallest float32, 1e-38.
     labels : sequence of int, shape (images,)
-
-    Returns
-    -------
-    float
 
     Raises
     ------
@@ -52,7 +49,7 @@ def log_loss(probabilities, labels):
     return float(-np.log(np.maximum(of_truth, np.finfo(np.float32).tiny)).mean())
 
 
-def brier_score(probabilities, labels):
+def brier_score(probabilities: ArrayLike, labels: ArrayLike) -> float:
     """Mean squared distance between the probabilities and the truth: 0 is perfect, 2 the worst.
 
     ``mean over images of  sum_k (probability_k - [k is the true class])^2``, Brier's own form for several
@@ -83,7 +80,7 @@ def brier_score(probabilities, labels):
     return float(np.mean(np.sum((probabilities - truth) ** 2, axis=1)))
 
 
-def reliability_curve(probabilities, labels, bins=10):
+def reliability_curve(probabilities: ArrayLike, labels: ArrayLike, bins: int = 10) -> ReliabilityCurve:
     """Accuracy of the predictions, sorted into equal-width bins of the probability given to them.
 
     Bin b holds the images whose largest probability lies in ``(b / bins, (b + 1) / bins]``.
@@ -134,7 +131,7 @@ def reliability_curve(probabilities, labels, bins=10):
     )
 
 
-def expected_calibration_error(probabilities, labels, bins=10):
+def expected_calibration_error(probabilities: ArrayLike, labels: ArrayLike, bins: int = 10) -> float:
     """Mean gap between confidence and accuracy over the bins of `reliability_curve`, weighted by their images.
 
     ``sum_b count_b / images * |accuracy_b - confidence_b|``, from 0 to 1.  Arguments and errors as there.  With
@@ -156,7 +153,7 @@ def expected_calibration_error(probabilities, labels, bins=10):
     return float(np.nansum(curve.count * gaps) / curve.count.sum())
 
 
-def fit_temperature(logits, labels, limits=(0.05, 20.0)):
+def fit_temperature(logits: ArrayLike, labels: ArrayLike, limits: tuple[float, float] = (0.05, 20.0)) -> float:
     """The number T that makes ``softmax(logits / T)`` fit the labels best, to be used on other images.
 
     Minimises the negative log-likelihood.  In ``b = 1 / T`` it is convex, with slope
@@ -211,7 +208,7 @@ def fit_temperature(logits, labels, limits=(0.05, 20.0)):
         )
         return 1.0
 
-    def slope_and_curvature(b):
+    def slope_and_curvature(b: float) -> tuple[float, float]:
         p = apply_temperature(logits, 1 / b)  # (images, classes)
         mean = np.sum(p * logits, axis=1)
         variance = np.sum(p * (logits - mean[:, None]) ** 2, axis=1)
@@ -234,7 +231,7 @@ def fit_temperature(logits, labels, limits=(0.05, 20.0)):
     return float(1 / b)
 
 
-def apply_temperature(logits, temperature):
+def apply_temperature(logits: ArrayLike, temperature: float) -> np.ndarray:
     """Probabilities ``softmax(logits / temperature)`` of shape (images, classes), computed in float64.
 
     Raises
@@ -254,7 +251,7 @@ def apply_temperature(logits, temperature):
     return powers / powers.sum(axis=-1, keepdims=True)
 
 
-def _check_probabilities(probabilities, labels):
+def _check_probabilities(probabilities: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     labels, probabilities = check_scores(labels, probabilities, "labels")
     # Float32 softmax rows miss 1 by about 1e-6.
     wrong = (probabilities < 0).any(axis=1) | ~(np.abs(probabilities.sum(axis=1) - 1) < 1e-3)

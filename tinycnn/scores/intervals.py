@@ -6,14 +6,17 @@ is in `tinycnn.scores.roc`, whether the probabilities can be believed in `tinycn
 """
 
 import math
+from collections.abc import Callable, Sequence
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from tinycnn.scores.metrics import check_labels, class_labels, confusion_matrix
+from tinycnn.scores.metrics import class_labels, confusion_matrix, label_vectors
 
 
-def wilson_interval(successes, n, confidence=0.95):
+def wilson_interval(successes: float, n: float, confidence: float = 0.95) -> tuple[float, float]:
     """Wilson score interval of a rate of `successes` in `n` independent trials.
 
     With ``p = successes / n`` and z = 1.96 for 95 %::
@@ -65,7 +68,7 @@ def wilson_interval(successes, n, confidence=0.95):
     return float(low), float(high)
 
 
-def effective_size(groups):
+def effective_size(groups: ArrayLike) -> float:
     """How many independent cases as many cases in `groups` are worth, if those of one group all behave alike.
 
     ``n_eff = (sum of sizes)^2 / sum of sizes^2``, which is n for groups of one.  With it for n, `wilson_interval`
@@ -94,7 +97,14 @@ def effective_size(groups):
     return float(sizes.sum() ** 2 / (sizes**2).sum()) if len(sizes) else 0.0
 
 
-def bootstrap_interval(statistic, *arrays, n=2000, seed=0, confidence=0.95, groups=None):
+def bootstrap_interval(
+    statistic: Callable[..., float],
+    *arrays: ArrayLike,
+    n: int = 2000,
+    seed: int | np.random.Generator = 0,
+    confidence: float = 0.95,
+    groups: ArrayLike | None = None,
+) -> tuple[float, float]:
     """Percentile bootstrap interval of any statistic.
 
     Draws the cases anew `n` times, with replacement and the same rows from every array, and returns the central
@@ -115,10 +125,6 @@ def bootstrap_interval(statistic, *arrays, n=2000, seed=0, confidence=0.95, grou
     groups : sequence, optional
         Patient (or source) of each case.  Whole groups are then drawn: several images of one patient are not
         independent, and drawing them singly makes the interval too narrow.
-
-    Returns
-    -------
-    low, high : float
 
     Raises
     ------
@@ -142,8 +148,8 @@ def bootstrap_interval(statistic, *arrays, n=2000, seed=0, confidence=0.95, grou
     tail = (1 - _confidence(confidence)) / 2
     if not arrays:
         raise ValueError("bootstrap_interval needs at least one array of cases after the statistic")
-    arrays = [np.asarray(array) for array in arrays]
-    lengths = [len(array) for array in arrays]
+    columns = [np.asarray(array) for array in arrays]
+    lengths = [len(column) for column in columns]
     if len(set(lengths)) > 1 or not lengths[0]:
         raise ValueError(f"the arrays must have the same length, at least 1; got lengths {lengths}")
     if n < 1:
@@ -158,7 +164,7 @@ def bootstrap_interval(statistic, *arrays, n=2000, seed=0, confidence=0.95, grou
     for i in range(n):
         drawn = rng.integers(len(members), size=len(members))
         rows = np.concatenate([members[g] for g in drawn])
-        values[i] = statistic(*(array[rows] for array in arrays))
+        values[i] = statistic(*(column[rows] for column in columns))
     known = values[~np.isnan(values)]
     if 2 * len(known) < n:
         raise ValueError(
@@ -168,7 +174,9 @@ def bootstrap_interval(statistic, *arrays, n=2000, seed=0, confidence=0.95, grou
     return float(low), float(high)
 
 
-def sensitivity_specificity(y_true, y_pred, class_names=None):
+def sensitivity_specificity(
+    y_true: ArrayLike, y_pred: ArrayLike, class_names: Sequence[str] | None = None
+) -> dict[str, dict[str, Any]]:
     """Sensitivity and specificity of each class against the rest, with Wilson 95 % intervals.
 
     Sensitivity (recall): of the images of this class, the share called so.  Specificity: of the images of all
@@ -189,7 +197,7 @@ def sensitivity_specificity(y_true, y_pred, class_names=None):
     Raises
     ------
     ValueError
-        See `tinycnn.scores.metrics.check_labels`.
+        See `tinycnn.scores.metrics.label_vectors`.
 
     Examples
     --------
@@ -211,7 +219,9 @@ def sensitivity_specificity(y_true, y_pred, class_names=None):
     return table
 
 
-def report_by_group(y_true, y_pred, groups, class_names=None):
+def report_by_group(
+    y_true: ArrayLike, y_pred: ArrayLike, groups: ArrayLike, class_names: Sequence[str] | None = None
+) -> dict[str, dict[str, Any]]:
     """The same predictions scored separately for each group: source, hospital, machine, age band.
 
     A model that reads the source instead of the lungs shows here: it does well over all and badly wherever a
@@ -235,7 +245,7 @@ def report_by_group(y_true, y_pred, groups, class_names=None):
     Raises
     ------
     ValueError
-        If there is not one group per image; else as in `tinycnn.scores.metrics.check_labels`.
+        If there is not one group per image; else as in `tinycnn.scores.metrics.label_vectors`.
 
     Examples
     --------
@@ -243,33 +253,31 @@ def report_by_group(y_true, y_pred, groups, class_names=None):
     >>> {group: (row["correct"], row["images"]) for group, row in table.items()}
     {'A': (3, 3), 'B': (0, 1)}
     """
-    y_true, y_pred = check_labels(y_true, y_pred, None if class_names is None else len(class_names))
+    y_true, y_pred = label_vectors(y_true, y_pred, None if class_names is None else len(class_names))
     groups = np.asarray(groups)
     if groups.shape != y_true.shape:
         raise ValueError(f"groups must name one group per image: {len(y_true)} images, groups of shape {groups.shape}")
-    classes = len(class_names) if class_names is not None else int(max(y_true.max(), y_pred.max())) + 1
-    names = class_labels(class_names, classes)
+    names = class_labels(class_names, len(class_names or range(max(y_true.max(), y_pred.max()) + 1)))
     table = {}
     for group in np.unique(groups):
         inside = groups == group
-        right = y_true[inside] == y_pred[inside]
-        table[str(group)] = row = {"images": int(inside.sum()), "correct": int(right.sum())}
-        row |= _rate("accuracy", row["correct"], row["images"])
-        row["classes"] = {}
-        for k in np.unique(y_true[inside]):
-            of_class = y_true[inside] == k
-            positives = int(of_class.sum())
-            row["classes"][names[k]] = _rate("sensitivity", int(right[of_class].sum()), positives)
-            row["classes"][names[k]]["positives"] = positives
+        matrix = confusion_matrix(y_true[inside], y_pred[inside], len(names))
+        correct, images = int(np.trace(matrix)), int(matrix.sum())
+        table[str(group)] = {"images": images, "correct": correct, **_rate("accuracy", correct, images)}
+        table[str(group)]["classes"] = {
+            names[k]: {**_rate("sensitivity", matrix[k, k], n), "positives": int(n)}
+            for k, n in enumerate(matrix.sum(axis=1))
+            if n
+        }
     return table
 
 
-def _rate(name, successes, n):
+def _rate(name: str, successes: float, n: float) -> dict[str, Any]:
     rate = float(successes / n) if n else None
     return {name: rate, f"{name}_interval": list(wilson_interval(int(successes), int(n)))}
 
 
-def _confidence(confidence):
+def _confidence(confidence: float) -> float:
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must lie between 0 and 1, such as 0.95, got {confidence}")
     return confidence

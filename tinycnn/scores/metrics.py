@@ -13,12 +13,16 @@ Source: C. J. van Rijsbergen, *Information Retrieval*, 2nd ed., 1979, chapter 7;
 "A systematic analysis of performance measures for classification tasks", 2009.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 AVERAGES = (None, "micro", "macro", "weighted")
 
 
-def label_vector(labels, what="labels", num_classes=None):
+def label_vector(labels: ArrayLike, what: str = "labels", num_classes: int | None = None) -> np.ndarray:
     """Return `labels` as an int64 array of shape (images,); `what` is their name in error messages.
 
     Raises
@@ -50,7 +54,9 @@ def label_vector(labels, what="labels", num_classes=None):
     return labels
 
 
-def check_labels(y_true, y_pred, num_classes=None):
+def label_vectors(
+    y_true: ArrayLike, y_pred: ArrayLike, num_classes: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Return both label vectors as int64 arrays of shape ``(images,)``.
 
     Raises
@@ -58,7 +64,7 @@ def check_labels(y_true, y_pred, num_classes=None):
     ValueError
         If the lengths differ, or for either as in `label_vector`.
 
-    >>> check_labels([0, 2], [1])
+    >>> label_vectors([0, 2], [1])
     Traceback (most recent call last):
     ...
     ValueError: y_true has 2 labels but y_pred has 1; give one prediction for each true label
@@ -71,7 +77,7 @@ def check_labels(y_true, y_pred, num_classes=None):
     return y_true, y_pred
 
 
-def confusion_matrix(y_true, y_pred, num_classes=None):
+def confusion_matrix(y_true: ArrayLike, y_pred: ArrayLike, num_classes: int | None = None) -> np.ndarray:
     """Count how often each true class was predicted as each class.
 
     Parameters
@@ -90,7 +96,7 @@ def confusion_matrix(y_true, y_pred, num_classes=None):
     Raises
     ------
     ValueError
-        See `check_labels`.
+        See `label_vectors`.
 
     Examples
     --------
@@ -99,37 +105,37 @@ def confusion_matrix(y_true, y_pred, num_classes=None):
            [0, 1, 0],
            [1, 0, 1]])
     """
-    y_true, y_pred = check_labels(y_true, y_pred, num_classes)
+    y_true, y_pred = label_vectors(y_true, y_pred, num_classes)
     if num_classes is None:
         num_classes = int(max(y_true.max(), y_pred.max())) + 1
     cells = np.bincount(y_true * num_classes + y_pred, minlength=num_classes**2)
     return cells.reshape(num_classes, num_classes)
 
 
-def accuracy(y_true, y_pred):
+def accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     """Share of correct predictions, from 0 to 1.
 
     Raises
     ------
     ValueError
-        See `check_labels`.
+        See `label_vectors`.
 
     Examples
     --------
     >>> accuracy([0, 1, 2, 2], [0, 1, 2, 1])
     0.75
     """
-    y_true, y_pred = check_labels(y_true, y_pred)
+    y_true, y_pred = label_vectors(y_true, y_pred)
     return float(np.mean(y_true == y_pred))
 
 
-def balanced_accuracy(y_true, y_pred):
+def balanced_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     """Mean recall of the classes that occur in `y_true`: each class counts the same, however rare it is.
 
     Raises
     ------
     ValueError
-        See `check_labels`.
+        See `label_vectors`.
 
     Examples
     --------
@@ -143,7 +149,14 @@ def balanced_accuracy(y_true, y_pred):
     return float(np.mean(matrix.diagonal()[present] / matrix.sum(axis=1)[present]))
 
 
-def precision_recall_fscore_support(y_true, y_pred, beta=1.0, average=None, num_classes=None, zero_division=0):
+def precision_recall_fscore_support(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    beta: float = 1.0,
+    average: str | None = None,
+    num_classes: int | None = None,
+    zero_division: float = 0,
+) -> tuple[Any, Any, Any, np.ndarray | None]:
     """Precision, recall, F-score and number of images of each class, or their average.
 
     ``F_beta = (1 + beta^2) precision * recall / (beta^2 * precision + recall)``: `beta` says how many times
@@ -172,7 +185,7 @@ def precision_recall_fscore_support(y_true, y_pred, beta=1.0, average=None, num_
     Raises
     ------
     ValueError
-        For labels as in `check_labels`, an unknown `average`, or a `beta` that is not positive.
+        For labels as in `label_vectors`, an unknown `average`, or a `beta` that is not positive.
 
     Examples
     --------
@@ -202,10 +215,17 @@ def precision_recall_fscore_support(y_true, y_pred, beta=1.0, average=None, num_
     return *(_mean(score, weights) for score in scores), None
 
 
-def f1_score(y_true, y_pred, average="macro", num_classes=None, zero_division=0):
+def f1_score(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    average: str | None = "macro",
+    num_classes: int | None = None,
+    zero_division: float = 0,
+) -> Any:
     """F1, the harmonic mean of precision and recall; by default macro F1, the plain mean over classes.
 
-    Arguments and errors as in `precision_recall_fscore_support`.
+    A float, or an array of shape (classes,) for an `average` of None.  Arguments and errors as in
+    `precision_recall_fscore_support`.
 
     Examples
     --------
@@ -214,12 +234,17 @@ def f1_score(y_true, y_pred, average="macro", num_classes=None, zero_division=0)
     >>> f1_score([0, 0, 1, 1], [0, 1, 1, 1], average=None).round(4)
     array([0.6667, 0.8   ])
     """
-    return precision_recall_fscore_support(
-        y_true, y_pred, average=average, num_classes=num_classes, zero_division=zero_division
-    )[2]
+    return precision_recall_fscore_support(y_true, y_pred, 1.0, average, num_classes, zero_division)[2]
 
 
-def classification_report(y_true, y_pred, target_names=None, digits=2, output_dict=False, zero_division=0):
+def classification_report(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    target_names: Sequence[str] | None = None,
+    digits: int = 2,
+    output_dict: bool = False,
+    zero_division: float = 0,
+) -> Any:
     """The table of precision, recall, F1 and support, laid out as scikit-learn's.
 
     Parameters
@@ -239,7 +264,7 @@ def classification_report(y_true, y_pred, target_names=None, digits=2, output_di
     Raises
     ------
     ValueError
-        See `check_labels`; a label beyond the last of `target_names` is one of these errors.
+        See `label_vectors`; a label beyond the last of `target_names` is one of these errors.
 
     Examples
     --------
@@ -256,24 +281,22 @@ def classification_report(y_true, y_pred, target_names=None, digits=2, output_di
     <BLANKLINE>
     """
     num_classes = None if target_names is None else len(target_names)
-    y_true, y_pred = check_labels(y_true, y_pred, num_classes)
-    names = np.union1d(y_true, y_pred) if target_names is None else target_names
-    names = [str(name) for name in names]
+    y_true, y_pred = label_vectors(y_true, y_pred, num_classes)
+    names = list(map(str, np.union1d(y_true, y_pred) if target_names is None else target_names))
 
-    def scores(average):
-        return precision_recall_fscore_support(
-            y_true, y_pred, average=average, num_classes=num_classes, zero_division=zero_division
-        )
+    def scores(average: str | None) -> tuple[Any, ...]:
+        return precision_recall_fscore_support(y_true, y_pred, 1.0, average, num_classes, zero_division)
 
     rows = list(zip(names, *scores(None), strict=True))
     averages = [(f"{kind} avg", *scores(kind)[:3], len(y_true)) for kind in ("macro", "weighted")]
     share_correct = accuracy(y_true, y_pred)
     columns = ("precision", "recall", "f1-score", "support")
     if output_dict:
-        report = {name: dict(zip(columns, map(float, values), strict=True)) for name, *values in rows}
-        report["accuracy"] = share_correct
-        report |= {name: dict(zip(columns, map(float, values), strict=True)) for name, *values in averages}
-        return report
+        classes, means = (
+            {name: dict(zip(columns, map(float, values), strict=True)) for name, *values in table}
+            for table in (rows, averages)
+        )
+        return classes | {"accuracy": share_correct} | means
 
     width = max(max(map(len, names)), len("weighted avg"), digits)
     line = "{:>{width}s}  {:>9.{digits}f} {:>9.{digits}f} {:>9.{digits}f} {:>9}\n"
@@ -297,7 +320,7 @@ def _mean(values, weights):
     return float(np.average(values[known], weights=weights[known]))
 
 
-def check_scores(y_true, scores, name="y_true"):
+def check_scores(y_true: ArrayLike, scores: ArrayLike, name: str = "y_true") -> tuple[np.ndarray, np.ndarray]:
     """Return labels as int64 of shape (images,) and scores as float64 of shape (images, classes).
 
     `name` is what error messages call the labels.
@@ -321,7 +344,7 @@ def check_scores(y_true, scores, name="y_true"):
     return y_true, scores.astype(np.float64)
 
 
-def class_labels(class_names, classes):
+def class_labels(class_names: Sequence[str] | None, classes: int) -> list[str]:
     """Return one distinct name for each of `classes` classes; their numbers if `class_names` is None.
 
     Raises

@@ -1,25 +1,30 @@
-"""Pictures of results, saved as PNG: curves, confusion matrix, images, ROC, reliability.
+"""Pictures of results: curves, confusion matrix, images, ROC, reliability.
 
 Every function writes one file, whole or not at all, and returns its path.  Nothing here touches matplotlib.pyplot,
 so no window opens, no figure stays in memory, and a program's own pyplot figures are left alone.  Curves differ by
 line style and marker as well as by colour (M. Okabe and K. Ito's colour-blind-safe set, 2008), so they survive a
 grey printer.
 
-Common to all: `path` is the PNG file to write; `title` (str or None) stands above the picture; `note` (str or None)
+Common to all: `path` is the file to write, whose ending says the format (png, svg, pdf, jpg, whatever matplotlib knows;
+ValueError for others) and is PNG if there is none; `title` (str or None) stands above the picture; `note` (str or None)
 is printed small below it, and is the place to say what the data are and are not.
 """
 
-import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
+from numpy.typing import ArrayLike
 
-from tinycnn.files import atomic_write
+from tinycnn.files import PathLike
+from tinycnn.scores.calibration import ReliabilityCurve
+from tinycnn.scores.figure import plain_text, save_figure, wrapped
 from tinycnn.scores.intervals import wilson_interval
 from tinycnn.scores.metrics import label_vector
+from tinycnn.scores.roc import RocCurve
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 LINES = ("-", (0, (5, 2)), (0, (1, 1.3)), (0, (5, 1.5, 1, 1.5)), (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)))
@@ -27,7 +32,13 @@ MARKERS = "osD^vX"
 WRONG = COLOURS[1]
 
 
-def plot_history(history, path, *, title="Training history", note=None):
+def plot_history(
+    history: Mapping[str, Sequence[float]],
+    path: PathLike,
+    *,
+    title: str | None = "Training history",
+    note: str | None = None,
+) -> Path:
     """Loss and accuracy over the epochs, for training and, where there is one, validation.
 
     Parameters
@@ -37,10 +48,6 @@ def plot_history(history, path, *, title="Training history", note=None):
         Without any accuracy (an autoencoder's history) only the loss is drawn.
     path, title, note
         As in the module docstring.
-
-    Returns
-    -------
-    pathlib.Path
 
     Raises
     ------
@@ -68,29 +75,27 @@ def plot_history(history, path, *, title="Training history", note=None):
             values = series[name] * scale
             # Markers on every epoch of a long run would merge into a thick line.
             gap = max(1, len(values) // 12)
-            axes.plot(
-                np.arange(1, len(values) + 1),
-                values,
-                color=COLOURS[i],
-                linestyle=LINES[i],
-                marker=MARKERS[i],
-                markevery=gap,
-                markersize=5,
-                label=who,
-            )
+            epochs = np.arange(1, len(values) + 1)
+            axes.plot(epochs, values, **_style(i), marker=MARKERS[i], markevery=gap, markersize=5, label=who)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
         longest = max(len(series[name]) for name in (key, "val_" + key) if name in series)
         axes.set_xlim(0.5, longest + 0.5)
         if key == "accuracy":
             axes.set_ylim(top=101)
-        axes.set_xlabel("Epoch")
-        axes.set_ylabel(label)
+        axes.set(xlabel="Epoch", ylabel=label)
         axes.grid(alpha=0.3)
         axes.legend(loc="best", handlelength=3.5)
-    return _save(figure, path, title, note)
+    return save_figure(figure, path, title, note)
 
 
-def plot_confusion_matrix(matrix, class_names, path, *, title="Confusion matrix", note=None):
+def plot_confusion_matrix(
+    matrix: ArrayLike,
+    class_names: Sequence[str],
+    path: PathLike,
+    *,
+    title: str | None = "Confusion matrix",
+    note: str | None = None,
+) -> Path:
     """Counts and, below each, the share of its row: of the images of this class, how many were called what.
 
     Parameters
@@ -100,10 +105,6 @@ def plot_confusion_matrix(matrix, class_names, path, *, title="Confusion matrix"
     class_names : sequence of str
     path, title, note
         As in the module docstring; the number of correct images follows the title.
-
-    Returns
-    -------
-    pathlib.Path
 
     Raises
     ------
@@ -132,25 +133,33 @@ def plot_confusion_matrix(matrix, class_names, path, *, title="Confusion matrix"
         colour = "white" if percent[row, column] > 55 else "black"
         axes.text(column, row - 0.03, f"{count}", ha="center", va="bottom", color=colour, fontsize=13)
         axes.text(column, row + 0.05, share, ha="center", va="top", color=colour, fontsize=9)
-    names = [_wrap(name, 11) for name in class_names]
+    names = [wrapped(name, 11) for name in class_names]
     axes.set_xticks(range(classes), names)
     axes.set_yticks(range(classes), [f"{name}\n(n = {n})" for name, n in zip(names, totals[:, 0], strict=True)])
     axes.set_xticks(np.arange(classes - 1) + 0.5, minor=True)
     axes.set_yticks(np.arange(classes - 1) + 0.5, minor=True)
     axes.grid(which="minor", color="white", linewidth=2)
     axes.tick_params(which="both", length=0)
-    axes.set_xlabel("Predicted class")
-    axes.set_ylabel("True class (n images)")
+    axes.set(xlabel="Predicted class", ylabel="True class (n images)")
     bar = figure.colorbar(image, ax=axes, shrink=0.8, format=PercentFormatter(decimals=0, symbol=" %"))
     bar.set_label("Share of the true class")
     right, images = int(np.trace(matrix)), int(matrix.sum())
-    score = f"{title}: {right} of {images} correct" + (f" ({100 * right / images:.1f} %)" if images else "")
-    return _save(figure, path, score, note)
+    score = f": {right} of {images} correct" + (f" ({100 * right / images:.1f} %)" if images else "")
+    return save_figure(figure, path, title and title + score, note)
 
 
 def plot_sample_grid(
-    images, labels, class_names, path, *, n=16, predictions=None, probabilities=None, title="Sample images", note=None
-):
+    images: ArrayLike,
+    labels: ArrayLike,
+    class_names: Sequence[str],
+    path: PathLike,
+    *,
+    n: int = 16,
+    predictions: ArrayLike | None = None,
+    probabilities: ArrayLike | None = None,
+    title: str | None = "Sample images",
+    note: str | None = None,
+) -> Path:
     """Images under their class names and, if given, under what the network called them.
 
     A wrong prediction is marked by a cross and a thick frame.
@@ -169,10 +178,6 @@ def plot_sample_grid(
     path, title, note
         As in the module docstring.
 
-    Returns
-    -------
-    pathlib.Path
-
     Raises
     ------
     ValueError
@@ -185,38 +190,38 @@ def plot_sample_grid(
     >>> plot_sample_grid(images, [0, 1, 1], ["Covid", "Normal"], tempfile.mkdtemp() + "/grid.png").name
     'grid.png'
     """
-    images, labels = _pictures(images, "images"), label_vector(labels, "labels", len(class_names))
-    if probabilities is not None:
-        probabilities = np.asarray(probabilities)
-        predictions = probabilities.argmax(axis=1) if predictions is None else predictions
-    if predictions is not None:
-        predictions = label_vector(predictions, "predictions", len(class_names))
-    sizes = {"images": images, "labels": labels, "predictions": predictions, "probabilities": probabilities}
+    pictures, truth = _pictures(images, "images"), label_vector(labels, "labels", len(class_names))
+    shares = None if probabilities is None else np.asarray(probabilities)
+    called = shares.argmax(axis=1) if predictions is None and shares is not None else predictions
+    called = None if called is None else label_vector(called, "predictions", len(class_names))
+    sizes = {"images": pictures, "labels": truth, "predictions": called, "probabilities": shares}
     counts = {name: len(array) for name, array in sizes.items() if array is not None}
     if len(set(counts.values())) > 1 or n < 1:
         raise ValueError(f"one label (and prediction) per image is needed, and n of at least 1: got {counts}, n = {n}")
-    shown = np.unique(np.linspace(0, len(images) - 1, min(n, len(images))).round().astype(int))
+    shown = np.unique(np.linspace(0, len(pictures) - 1, min(n, len(pictures))).round().astype(int))
     columns = int(np.ceil(np.sqrt(len(shown))))
     rows = -(-len(shown) // columns)
-    lines = 1 if predictions is None else 2
+    lines = 1 if called is None else 2
     figure = Figure(figsize=(max(4.0, 2.0 * columns), (2.0 + 0.14 * lines) * rows + 0.7), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat[len(shown) :]:
         axes.axis("off")
     for axes, i in zip(grid.flat, shown, strict=False):
-        _show(axes, images[i])
-        text, wrong = str(class_names[labels[i]]), False
-        if predictions is not None:
-            wrong = predictions[i] != labels[i]
-            sure = "" if probabilities is None else f" {100 * probabilities[i][predictions[i]]:.0f} %"
-            text += f"\n{'✗' if wrong else '✓'} {class_names[predictions[i]]}{sure}"
-        axes.set_title(_plain(text), fontsize=8, fontweight="bold" if wrong else "normal", pad=4)
+        _show(axes, pictures[i])
+        text, wrong = str(class_names[truth[i]]), False
+        if called is not None:
+            wrong = called[i] != truth[i]
+            sure = "" if shares is None else f" {100 * shares[i][called[i]]:.0f} %"
+            text += f"\n{'✗' if wrong else '✓'} {class_names[called[i]]}{sure}"
+        axes.set_title(plain_text(text), fontsize=8, fontweight="bold" if wrong else "normal", pad=4)
         axes.spines[:].set(visible=wrong, color=WRONG, linewidth=3)
-    legend = "" if predictions is None else "; first line: true class, second: prediction"
-    return _save(figure, path, title + legend, note)
+    legend = "" if called is None else "; first line: true class, second: prediction"
+    return save_figure(figure, path, title and title + legend, note)
 
 
-def plot_image_rows(rows, path, *, n=6, title=None, note=None):
+def plot_image_rows(
+    rows: Mapping[str, ArrayLike], path: PathLike, *, n: int = 6, title: str | None = None, note: str | None = None
+) -> Path:
     """The same images at several stages, one stage per row: original, noisy, denoised.
 
     Parameters
@@ -227,10 +232,6 @@ def plot_image_rows(rows, path, *, n=6, title=None, note=None):
         Show the first so many of each row.
     path, title, note
         As in the module docstring.
-
-    Returns
-    -------
-    pathlib.Path
 
     Raises
     ------
@@ -244,22 +245,28 @@ def plot_image_rows(rows, path, *, n=6, title=None, note=None):
     >>> plot_image_rows({"original": original, "noisy": original + 0.1}, tempfile.mkdtemp() + "/rows.png").name
     'rows.png'
     """
-    rows = {name: _pictures(images, f"row '{name}'") for name, images in rows.items()}
-    counts = {name: len(images) for name, images in rows.items()}
+    stages = {name: _pictures(images, f"row '{name}'") for name, images in rows.items()}
+    counts = {name: len(images) for name, images in stages.items()}
     if len(set(counts.values())) != 1 or n < 1:
         raise ValueError(f"rows must hold equally many images, and n be at least 1: got {counts}, n = {n}")
     columns = min(n, next(iter(counts.values())))
     figure = Figure(figsize=(1.8 * columns + 0.8, 1.85 * len(rows) + 0.5), layout="constrained")
     grid = figure.subplots(len(rows), columns, squeeze=False)
-    for line, (name, images) in zip(grid, rows.items(), strict=True):
+    for line, (name, images) in zip(grid, stages.items(), strict=True):
         for axes, image in zip(line, images[:columns], strict=True):
             _show(axes, image)
             axes.spines[:].set_visible(False)
-        line[0].set_ylabel(_wrap(name, 18), fontsize=10)
-    return _save(figure, path, title, note)
+        line[0].set_ylabel(wrapped(name, 18), fontsize=10)
+    return save_figure(figure, path, title, note)
 
 
-def plot_roc(curves, path, *, title="ROC curves, each class against the rest", note=None):
+def plot_roc(
+    curves: Mapping[str, RocCurve],
+    path: PathLike,
+    *,
+    title: str | None = "ROC curves, each class against the rest",
+    note: str | None = None,
+) -> Path:
     """ROC curves with their areas.
 
     Parameters
@@ -268,10 +275,6 @@ def plot_roc(curves, path, *, title="ROC curves, each class against the rest", n
         As `tinycnn.scores.roc.roc_curves` gives them.
     path, title, note
         As in the module docstring.
-
-    Returns
-    -------
-    pathlib.Path
 
     Raises
     ------
@@ -292,25 +295,22 @@ def plot_roc(curves, path, *, title="ROC curves, each class against the rest", n
     for i, (name, curve) in enumerate(curves.items()):
         # Thinner and thinner, so that a curve drawn over another does not hide it.
         width = 4.0 - 2.2 * i / max(1, len(curves) - 1) if len(curves) > 1 else 2.2
-        axes.plot(
-            100 * curve.false_positive_rate,
-            100 * curve.true_positive_rate,
-            color=COLOURS[i % 6],
-            linestyle=LINES[i % 6],
-            linewidth=width,
-            label=_plain(f"{name} (area {curve.auc:.3f})"),
-        )
-    axes.plot([0, 100], [0, 100], color="0.5", linewidth=1, label="coin toss (area 0.500)")
-    # A margin, or a perfect curve would lie hidden under the frame.
-    axes.set(xlim=(-3, 103), ylim=(-3, 103), aspect="equal")
-    axes.set_xlabel("1 − specificity (% of the other classes' images)")
-    axes.set_ylabel("Sensitivity (% of the class's images)")
-    axes.grid(alpha=0.3)
+        x, y, label = 100 * curve.false_positive_rate, 100 * curve.true_positive_rate, f"{name} (area {curve.auc:.3f})"
+        axes.plot(x, y, **_style(i), linewidth=width, label=plain_text(label))
+    _diagonal(axes, "coin toss (area 0.500)")
+    axes.set(xlabel="1 − specificity (% of the other classes' images)", ylabel="Sensitivity (% of the class's images)")
+    axes.set_aspect("equal")
     axes.legend(loc="lower right", handlelength=3.5)
-    return _save(figure, path, title, note)
+    return save_figure(figure, path, title, note)
 
 
-def plot_reliability(curves, path, *, title="Reliability of the probabilities", note=None):
+def plot_reliability(
+    curves: ReliabilityCurve | Mapping[str, ReliabilityCurve],
+    path: PathLike,
+    *,
+    title: str | None = "Reliability of the probabilities",
+    note: str | None = None,
+) -> Path:
     """Accuracy against confidence with Wilson 95 % bars, and below it the number of images in each bin.
 
     Parameters
@@ -319,10 +319,6 @@ def plot_reliability(curves, path, *, title="Reliability of the probabilities", 
         One curve, or several with equal bins, such as before and after temperature scaling.
     path, title, note
         As in the module docstring.
-
-    Returns
-    -------
-    pathlib.Path
 
     Raises
     ------
@@ -343,45 +339,34 @@ def plot_reliability(curves, path, *, title="Reliability of the probabilities", 
         raise ValueError(f"curves with equal bins are needed, at least one; got bins {sizes}")
     figure = Figure(figsize=(5.6, 6.6), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3.2, 1))
-    upper.plot([0, 100], [0, 100], color="0.5", linewidth=1, label="confidence = accuracy")
+    _diagonal(upper, "confidence = accuracy")
     for i, (name, curve) in enumerate(curves.items()):
         full = curve.count > 0
         accuracy, count = curve.accuracy[full], curve.count[full]
         ends = np.array([wilson_interval(round(a * n), n) for a, n in zip(accuracy, count.tolist(), strict=True)])
         bars = np.abs(ends.T - accuracy)  # (2, filled bins)
         gap = np.sum(count * np.abs(accuracy - curve.confidence[full])) / count.sum()
-        upper.errorbar(
-            100 * curve.confidence[full],
-            100 * accuracy,
-            yerr=100 * bars,
-            color=COLOURS[i % 6],
-            linestyle=LINES[i % 6],
-            marker=MARKERS[i % 6],
-            capsize=3,
-            elinewidth=1,
-            label=_plain(f"{name} (mean gap {100 * gap:.1f} points)"),
-        )
+        x, y, yerr = 100 * curve.confidence[full], 100 * accuracy, 100 * bars
+        label = plain_text(f"{name} (mean gap {100 * gap:.1f} points)")
+        upper.errorbar(x, y, yerr, **_style(i), marker=MARKERS[i % 6], capsize=3, elinewidth=1, label=label)
         width = 100 / len(curve.count) / len(curves)
-        left = 100 * curve.edges[:-1] + i * width
-        lower.bar(
-            left,
-            curve.count,
-            0.9 * width,
-            align="edge",
-            color=COLOURS[i % 6],
-            edgecolor="black",
-            hatch=("", "///", "...", "xx")[i % 4],
-            linewidth=0.5,
+        left, face = (
+            100 * curve.edges[:-1] + i * width,
+            {"color": COLOURS[i % 6], "hatch": ("", "///", "...", "xx")[i % 4]},
         )
-    upper.set(xlim=(-3, 103), ylim=(-3, 103))
+        lower.bar(left, curve.count, 0.9 * width, align="edge", edgecolor="black", linewidth=0.5, **face)
     upper.set_ylabel("Accuracy (% of images, 95 % interval)")
-    upper.grid(alpha=0.3)
     # Outside: the long bars of nearly empty bins reach everywhere.
     upper.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), handlelength=3.5, fontsize=9, frameon=False)
-    lower.set_xlabel("Confidence (probability of the predicted class, %)")
-    lower.set_ylabel("Images")
+    lower.set(xlabel="Confidence (probability of the predicted class, %)", ylabel="Images")
     lower.yaxis.set_major_locator(MaxNLocator(4, integer=True))
-    return _save(figure, path, title, note)
+    return save_figure(figure, path, title, note)
+
+
+def _diagonal(axes, label):
+    axes.plot([0, 100], [0, 100], color="0.5", linewidth=1, label=label)
+    axes.set(xlim=(-3, 103), ylim=(-3, 103))  # a margin, or a perfect curve would lie hidden under the frame
+    axes.grid(alpha=0.3)
 
 
 def _show(axes, image):
@@ -401,21 +386,5 @@ def _pictures(images, what):
     return images if images.dtype == np.uint8 else np.clip(images.astype(float), 0, 1)
 
 
-def _save(figure, path, title, note):
-    # Letters per inch of the 12 and 8 point sans-serif below; constrained layout does not wrap by itself.
-    if title:
-        figure.suptitle(_wrap(title, int(9.3 * figure.get_figwidth())), fontsize=12)
-    if note:
-        figure.supxlabel(_wrap(note, int(14 * figure.get_figwidth())), fontsize=8, color="0.3")
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=140)
-    return Path(path)
-
-
-def _wrap(text, width):
-    return _plain("\n".join(textwrap.wrap(str(text), width, break_long_words=False)))
-
-
-def _plain(text):
-    """A dollar sign in a class name is no formula."""
-    return text.replace("$", r"\$")
+def _style(i: int) -> dict[str, Any]:
+    return {"color": COLOURS[i % 6], "linestyle": LINES[i % 6]}

@@ -1,8 +1,10 @@
 """ROC curves: how well the scores rank images of a class above all others, whatever the threshold."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tinycnn.scores.metrics import check_scores, class_labels, label_vector
 
@@ -20,7 +22,7 @@ class RocCurve(NamedTuple):
     auc: float
 
 
-def roc_curve(y_true, scores):
+def roc_curve(y_true: ArrayLike, scores: ArrayLike) -> RocCurve:
     """ROC curve of one yes-or-no question: what a lower threshold finds, against what it gets wrong.
 
     Cases of equal score move together, so a tie is one sloped segment, and the area under the curve equals the
@@ -32,10 +34,6 @@ def roc_curve(y_true, scores):
         1 for a positive.
     scores : sequence of float, shape (images,)
         Larger means more likely positive; any scale.
-
-    Returns
-    -------
-    RocCurve
 
     Raises
     ------
@@ -77,7 +75,9 @@ def roc_curve(y_true, scores):
     )
 
 
-def roc_curves(y_true, probabilities, class_names=None):
+def roc_curves(
+    y_true: ArrayLike, probabilities: ArrayLike, class_names: Sequence[str] | None = None
+) -> dict[str, RocCurve]:
     """One-vs-rest ROC curve of each class: is it this class, or any other?
 
     Parameters
@@ -87,10 +87,6 @@ def roc_curves(y_true, probabilities, class_names=None):
         Column k ranks the images for class k; probabilities, or any score.
     class_names : sequence of str, optional
         ``"0", "1", ...`` by default.
-
-    Returns
-    -------
-    dict of str -> RocCurve
 
     Raises
     ------
@@ -114,7 +110,7 @@ def roc_curves(y_true, probabilities, class_names=None):
     return curves
 
 
-def roc_auc(y_true, probabilities, average="macro"):
+def roc_auc(y_true: ArrayLike, probabilities: ArrayLike, average: str | None = "macro") -> Any:
     """Area under each class's one-vs-rest ROC curve, or the mean over classes.
 
     1 ranks every image of the class above all others, 0.5 is a coin.  Arguments as in `roc_curves`; `average` is

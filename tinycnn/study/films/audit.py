@@ -1,6 +1,5 @@
 """What is wrong with a set of images before a network sees it: copies, leaks, shortcuts, odd files, private data."""
 
-import io
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,10 +8,10 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import ExifTags
 
 from tinycnn.data.dataset import BadFile, Splits
-from tinycnn.data.decode import decode_image
+from tinycnn.data.decode import decode_image, exif_of, open_image
 from tinycnn.data.layout import available_cores, find_images, map_files
 from tinycnn.data.source import open_source
 from tinycnn.data.splits import connected_groups, leak_free
@@ -265,20 +264,20 @@ def _examined(image, data=None, extension=None):
     if (border < 8).mean() > 0.5:
         record["traits"].add("black border")
     if data is not None:
-        with Image.open(io.BytesIO(data)) as file:
+        with open_image(data) as file:
             width, height = file.size
             record["metadata"] = _metadata_names(file)
             record["format"] = file.format
             kind = "grey" if file.mode in ("1", "L", "LA") or file.mode.startswith("I") else f"as {file.mode}"
             record["traits"] |= {f"extension {extension or 'none'}", f"stored {kind}"}
-            if file.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+            if exif_of(file).get(ExifTags.Base.Orientation, 1) != 1:
                 record["traits"].add("rotated by EXIF")
         numbers |= {"width": width, "height": height, "aspect": width / height, "kilobytes": len(data) / 1000}
     return record
 
 
 def _metadata_names(file):
-    names = [f"EXIF {ExifTags.TAGS.get(tag, hex(tag))}" for tag in file.getexif()] if file.format != "TIFF" else []
+    names = [f"EXIF {ExifTags.TAGS.get(tag, hex(tag))}" for tag in exif_of(file)] if file.format != "TIFF" else []
     if "exif" in file.info and not names:
         names.append("EXIF")
     names += [key for key in _TEXT_KEYS if key in file.info]

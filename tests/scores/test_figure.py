@@ -1,0 +1,39 @@
+"""Figures on the disk: format by name, equal bytes, texts that can be drawn."""
+
+import pytest
+from matplotlib.figure import Figure
+
+from tinycnn.scores.figure import save_figure
+
+
+def figure():
+    figure = Figure(layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [1, 0], marker="o", label="a line")
+    axes.legend()
+    return figure
+
+
+@pytest.mark.parametrize(
+    "name, start",
+    [("a", b"\x89PNG"), ("a.png", b"\x89PNG"), ("a.JPG", b"\xff\xd8"), ("a.svg", b"<?xml"), ("a.b.pdf", b"%PDF")],
+)
+def test_the_ending_says_the_format_and_equal_figures_give_equal_bytes(name, start, tmp_path):
+    path = save_figure(figure(), str(tmp_path / name), "Title", "note")
+    first = path.read_bytes()
+    assert path == tmp_path / name and first.startswith(start)
+    save_figure(figure(), path, "Title", "note")
+    assert path.read_bytes() == first and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", ["a.doc", "2024.12"])
+def test_an_unknown_ending_is_refused_before_anything_is_written(tmp_path, name):
+    with pytest.raises(ValueError, match=rf"{name}: '\.\w+' is no format of pictures; use one of .*pdf.*png.*svg"):
+        save_figure(figure(), tmp_path / "sub" / name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_title_that_is_no_utf8_is_drawn_as_far_as_it_can_be(tmp_path):
+    drawn = figure()
+    save_figure(drawn, tmp_path / "a.png", b"caf\xe9 for 5 $".decode("utf-8", "surrogateescape"))
+    assert drawn.get_suptitle() == r"caf? for 5 \$"

@@ -1,0 +1,88 @@
+"""Files are written whole or not at all, for whom they were meant, and read with errors that name them."""
+
+import errno
+import os
+import re
+import stat
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tinycnn.files import atomic_write, read_json, write_json
+
+
+def mode_of(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.fixture
+def umask():
+    old = os.umask(0o027)
+    yield 0o027
+    os.umask(old)
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o666])
+def test_a_replaced_file_keeps_its_permissions(tmp_path, mode, umask):
+    path = tmp_path / "a.json"
+    write_json(path, [1])
+    assert mode_of(path) == 0o666 & ~umask
+    path.chmod(mode)
+    write_json(path, [2])
+    assert mode_of(path) == mode and read_json(path) == [2]
+
+
+def test_writing_never_touches_the_umask_that_all_threads_share(tmp_path, umask, monkeypatch):
+    def other_thread_sees(*_):
+        raise AssertionError("for a moment every new file of the process has another mode")
+
+    monkeypatch.setattr(os, "umask", other_thread_sees)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda i: write_json(tmp_path / f"{i}.json", i), range(40)))
+    monkeypatch.undo()
+    assert {mode_of(path) for path in tmp_path.iterdir()} == {0o666 & ~umask}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a folder cannot be synced there")
+def test_the_folder_is_synced_after_the_rename(tmp_path, monkeypatch):
+    steps, replace, fsync = [], os.replace, os.fsync
+
+    def synced(handle):
+        steps.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file")
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", lambda *paths: (steps.append("rename"), replace(*paths)))
+    write_json(tmp_path / "a.json", 1)
+    assert steps == ["file", "rename", "folder"]
+
+
+@pytest.mark.parametrize("call", ["mkdir", "open", "fsync", "replace"])
+def test_a_full_disk_is_said_of_the_target_at_every_step(tmp_path, monkeypatch, call):
+    path = tmp_path / "folder" / "target.json"
+
+    def full(first, *_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(first))
+
+    monkeypatch.setattr(os, call, full)
+    with pytest.raises(OSError) as caught:
+        write_json(path, [1])
+    monkeypatch.undo()
+    assert str(caught.value) == f"[Errno {errno.ENOSPC}] could not write {path}: No space left on device"
+    assert not list(tmp_path.rglob("*.json"))
+
+
+def test_an_error_inside_keeps_the_old_file(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(KeyError), atomic_write(path) as temporary:
+        temporary.write_text("half")
+        raise KeyError
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"a": NaN}', "[-Infinity]", "[1e999]", "[" * 100_000, "\x00"])
+def test_json_that_write_json_never_wrote(tmp_path, text):
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(ValueError, match=re.escape(str(tmp_path / "a.json"))):
+        read_json(tmp_path / "a.json")
