@@ -1,0 +1,285 @@
+"""Convolution as im2col and one matrix product: the textbook's way, made fast by numba, threads and one good GEMM.
+
+`im2col` lays what the kernel sees at each output pixel out as a row.  With ``K = kernel rows * kernel columns *
+channels`` numbers in a row, and the kernel as a matrix ``(K, filters)``::
+
+    columns      (pixels, K)       = im2col(x)
+    y            (pixels, filters) = columns @ kernel + bias
+    grad_kernel  (K, filters)      = columns.T @ grad_y        summed over the pixels of all images
+    grad_x                         = col2im(grad_y @ kernel.T)
+
+and a transposed convolution is the last line with x in place of grad_y, plus bias.  Groups are convolutions of their
+own, side by side in the channels.
+
+The matrix is ``kernel rows * kernel columns`` times as large as the image (Chellapilla, Puri and Simard, High
+performance convolutional neural networks for document processing, 2006), so it is never there whole: a worker lays out
+a *band*, a few rows of outputs whose columns stay in its core's cache, multiplies it, and takes the next.  So im2col
+costs ``threads * max(BAND, bytes of the columns of one row of outputs)``, whatever the batch; the kernel's gradient is
+summed in `CHUNKS` copies besides.
+
+Bands, and the order of all sums, depend on shapes alone: the same bytes for any number of threads.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from tinycnn.kernels import runtime
+from tinycnn.kernels.gemm import gemm_tile
+from tinycnn.kernels.geometry import Geometry
+from tinycnn.kernels.runtime import jit
+from tinycnn.kernels.simd import L2, MR, NR
+from tinycnn.kernels.tasks import drawn, part
+
+BAND = L2 // 2  # bytes of columns that a worker lays out at a time
+K_BLOCK = 256  # rows of a panel of B: they stay in the first-level cache
+CHUNKS = 8  # in which the kernel's gradient is summed, however many threads there are
+PLAIN = np.zeros(1, np.int64)  # `gemm_tile` may jump in A while it sums over K; a plain product does not
+
+
+@jit
+def gemm(A, B, C, add):
+    """``C = A @ B``, or ``C += A @ B`` with `add`, tile by tile in registers.
+
+    Parameters
+    ----------
+    A : array ``(rows, K)``
+        With any strides: the transpose of a matrix is a view of it.
+    B : array ``(panels, K, NR)``
+        A matrix ``(K, columns)`` as `panels_of` cuts it.
+    C : array ``(rows, columns)``
+        With any stride from row to row.
+    """
+    rows, depth = A.shape
+    a_row, a_k = A.strides[0] // A.itemsize, A.strides[1] // A.itemsize
+    b_panel, b_k = B.strides[0] // B.itemsize, B.strides[1] // B.itemsize
+    c_row = C.strides[0] // C.itemsize
+    for p in range(len(B)):
+        width = min(NR, C.shape[1] - p * NR)
+        for k in range(0, depth, K_BLOCK):
+            run, more = min(K_BLOCK, depth - k), add or k > 0
+            b = p * b_panel + k * b_k
+            for i in range(0, rows, MR):
+                a, c, height = i * a_row + k * a_k, i * c_row + p * NR, min(MR, rows - i)
+                gemm_tile(A, a, a_row, a_k, PLAIN, 0, 1, run, B, b, b_k, C, c, c_row, height, width, more)
+
+
+def panels_of(matrix):
+    """A matrix ``(..., K, columns)`` as panels ``(..., panels, K, NR)``; a view unless columns have to be added."""
+    *others, depth, columns = matrix.shape
+    missing = -columns % NR
+    if missing:
+        matrix = np.concatenate([matrix, np.zeros((*others, depth, missing), matrix.dtype)], axis=-1)
+    return matrix.reshape(*others, depth, -1, NR).swapaxes(-2, -3)
+
+
+@jit
+def im2col(x, geometry, first, group, columns):
+    """Fill `columns` with what the kernel sees at the outputs from row `first` on.
+
+    ::
+
+        columns[i, j, r, s, c] = x[(first + i)*stride + r*dilation - top, j*stride + s*dilation - left, c of group]
+
+    Parameters
+    ----------
+    x : array ``(height, width, channels)``
+        One image; zeros lie around it.
+    columns : array ``(rows, output columns, kernel rows, kernel columns, channels / groups)``
+    """
+    height, width, _ = x.shape
+    rows, out_columns, kernel_rows, kernel_columns, depth = columns.shape
+    _, (stride_y, stride_x), ((top, _), (left, _)), (step_y, step_x), _ = geometry
+    for i in range(rows):
+        for j in range(out_columns):
+            for r in range(kernel_rows):
+                row = (first + i) * stride_y + r * step_y - top
+                for s in range(kernel_columns):
+                    column = j * stride_x + s * step_x - left
+                    if 0 <= row < height and 0 <= column < width:
+                        pixel = x[row, column, group * depth : (group + 1) * depth]
+                        for c in range(depth):
+                            columns[i, j, r, s, c] = pixel[c]
+                    else:
+                        for c in range(depth):
+                            columns[i, j, r, s, c] = 0
+
+
+@jit
+def col2im(columns, geometry, first, group, x):
+    """The adjoint of `im2col`: add each entry of `columns` to the pixel of `x` that it would be read from."""
+    height, width, _ = x.shape
+    rows, out_columns, kernel_rows, kernel_columns, depth = columns.shape
+    _, (stride_y, stride_x), ((top, _), (left, _)), (step_y, step_x), _ = geometry
+    for i in range(rows):
+        for j in range(out_columns):
+            for r in range(kernel_rows):
+                row = (first + i) * stride_y + r * step_y - top
+                for s in range(kernel_columns):
+                    column = j * stride_x + s * step_x - left
+                    if 0 <= row < height and 0 <= column < width:
+                        pixel = x[row, column, group * depth : (group + 1) * depth]
+                        for c in range(depth):
+                            pixel[c] += columns[i, j, r, s, c]
+
+
+class Plan(NamedTuple):
+    """What every pass needs: how the kernel moves, and scratch memory to lay bands out in."""
+
+    geometry: Geometry
+    columns: np.ndarray  # (workers, rows of a band, output columns, kernel rows, kernel columns, channels / groups)
+    counter: np.ndarray  # of the tasks drawn
+
+
+def _plan(geometry, kernel_shape, size, dtype):
+    """A `Plan` for outputs of `size`."""
+    rows, out_columns = size
+    *window, _ = kernel_shape
+    row = out_columns * int(np.prod(window))  # numbers in the columns of one row of outputs
+    band = max(1, min(rows, BAND // (row * np.dtype(dtype).itemsize)))
+    workers = runtime.get_num_threads()
+    (columns,) = runtime.scratch(dtype, workers * band * row)
+    return Plan(geometry, columns.reshape(workers, band, out_columns, *window), runtime.task_counter())
+
+
+def _matrices(kernel, groups):
+    """The kernel ``(kernel rows, kernel columns, channels / groups, filters)`` as ``(groups, K, filters / groups)``."""
+    return kernel.reshape(-1, groups, kernel.shape[3] // groups).swapaxes(0, 1)
+
+
+@jit
+def _band(task, rows, band):
+    """Image, first row of outputs and one past the last of band number `task` in the batch."""
+    bands = -(-rows // band)
+    n, first = task // bands, task % bands * band
+    return n, first, min(first + band, rows)
+
+
+@jit
+def _forward(worker, plan, x, panels, bias, relu, y):
+    images, pixels, filters = y.shape
+    groups, columns = len(panels), plan.columns[worker]
+    band, out_columns = columns.shape[:2]
+    rows, share = pixels // out_columns, filters // groups
+    for task in drawn(plan.counter, images * -(-rows // band)):
+        n, first, last = _band(task, rows, band)
+        seen, y_band = columns[: last - first], y[n, first * out_columns : last * out_columns]
+        for g in range(groups):
+            im2col(x[n], plan.geometry, first, g, seen)
+            gemm(seen.reshape(len(y_band), -1), panels[g], y_band[:, g * share : (g + 1) * share], False)
+        for p in range(len(y_band)):
+            for f in range(filters):
+                value = y_band[p, f] + bias[f]
+                y_band[p, f] = 0 if relu and value <= 0 else value  # a NaN stays one
+
+
+@runtime.locked
+def conv_forward(x, kernel, bias, geometry, y, relu=False, codes=None):
+    """``y = x * kernel + bias``, cut at 0 with `relu`; see `tinycnn.kernels.sets.Kernels`.
+
+    In float32 within 1e-6 of the exact result, relative to the largest; in float64 1e-14.
+    """
+    _refuse(codes)
+    images, *size, filters = y.shape
+    panels = np.ascontiguousarray(panels_of(_matrices(kernel, geometry.groups)))
+    bias = np.zeros(filters, x.dtype) if bias is None else bias
+    plan = _plan(geometry, kernel.shape, size, x.dtype)
+    runtime.run(_forward, plan, x, panels, bias, relu, y.reshape(images, -1, filters))
+
+
+@jit
+def _pack(matrix, panels):
+    """Fill `panels` ``(panels, K, NR)`` with `matrix` ``(K, columns)`` and zeros: what `panels_of` does, in cache."""
+    depth, columns = matrix.shape
+    for p in range(len(panels)):
+        for k in range(depth):
+            for j in range(NR):
+                panels[p, k, j] = matrix[k, p * NR + j] if p * NR + j < columns else 0
+
+
+@jit
+def _kernel_gradient(worker, plan, x, grad, packed, partial, sums):
+    images, pixels, filters = grad.shape
+    chunks, groups, _, share = partial.shape
+    columns, packed = plan.columns[worker], packed[worker]
+    band, out_columns = columns.shape[:2]
+    rows = pixels // out_columns
+    for chunk in drawn(plan.counter, chunks):
+        start, stop = part(chunk, chunks, images * -(-rows // band))
+        for task in range(start, stop):
+            n, first, last = _band(task, rows, band)
+            seen, grad_band = columns[: last - first], grad[n, first * out_columns : last * out_columns]
+            for g in range(groups):
+                im2col(x[n], plan.geometry, first, g, seen)
+                _pack(grad_band[:, g * share : (g + 1) * share], packed)
+                gemm(seen.reshape(len(grad_band), -1).T, packed, partial[chunk, g], task > start)
+            for p in range(len(grad_band)):
+                for f in range(filters):
+                    sums[chunk, f] += grad_band[p, f]
+
+
+@runtime.locked
+def conv_kernel_gradient(x, grad, geometry, grad_kernel, grad_bias=None, codes=None):
+    """``grad_kernel = im2col(x).T @ grad`` and, if given, ``grad_bias = sum of grad``; see `sets.Kernels`.
+
+    In float32 within 1e-5 of the exact result, relative to the largest; in float64 1e-13.
+    """
+    _refuse(codes)
+    images, *size, filters = grad.shape
+    groups, share = geometry.groups, filters // geometry.groups
+    plan = _plan(geometry, grad_kernel.shape, size, x.dtype)
+    workers, band, out_columns = plan.columns.shape[:3]
+    chunks = min(CHUNKS, images * -(-size[0] // band))
+    partial = np.empty((chunks, groups, grad_kernel.size // filters, share), x.dtype)
+    packed = np.empty((workers, -(-share // NR), band * out_columns, NR), x.dtype)
+    sums = np.zeros((chunks, filters))
+    runtime.run(_kernel_gradient, plan, x, grad.reshape(images, -1, filters), packed, partial, sums)
+    _matrices(grad_kernel, groups)[...] = partial.sum(axis=0)
+    if grad_bias is not None:
+        grad_bias[...] = sums.sum(axis=0)
+
+
+@jit
+def _input_gradient(worker, plan, grad, panels, bias, grad_x):
+    images, pixels, filters = grad.shape
+    groups, columns = len(panels), plan.columns[worker]
+    band, out_columns = columns.shape[:2]
+    rows, share, depth = pixels // out_columns, filters // groups, columns.shape[-1]
+    for task in drawn(plan.counter, images * groups):
+        n, g = task // groups, task % groups
+        for i in range(grad_x.shape[1]):
+            for j in range(grad_x.shape[2]):
+                for c in range(g * depth, (g + 1) * depth):
+                    grad_x[n, i, j, c] = bias[c]
+        for first in range(0, rows, band):
+            last = min(first + band, rows)
+            seen, grad_band = columns[: last - first], grad[n, first * out_columns : last * out_columns]
+            matrix = seen.reshape(len(grad_band), -1)
+            gemm(grad_band[:, g * share : (g + 1) * share], panels[g], matrix, False)
+            col2im(seen, plan.geometry, first, g, grad_x[n])
+
+
+@runtime.locked
+def conv_input_gradient(grad, kernel, geometry, grad_x, bias=None, codes=None):
+    """``grad_x = col2im(grad @ kernel.T) + bias``, also a transposed convolution's forward; see `sets.Kernels`.
+
+    In float32 within 1e-6 of the exact result, relative to the largest; in float64 1e-14.
+    """
+    _refuse(codes)
+    images, *size, filters = grad.shape
+    panels = np.ascontiguousarray(panels_of(_matrices(kernel, geometry.groups).swapaxes(1, 2)))
+    bias = np.zeros(grad_x.shape[3], grad.dtype) if bias is None else bias
+    plan = _plan(geometry, kernel.shape, size, grad.dtype)
+    runtime.run(_input_gradient, plan, grad.reshape(images, -1, filters), panels, bias, grad_x)
+
+
+def conv_backward(x, kernel, grad, geometry, grad_x, grad_kernel, grad_bias=None, codes=None):
+    """`conv_kernel_gradient` and, unless `grad_x` is None, `conv_input_gradient`."""
+    conv_kernel_gradient(x, grad, geometry, grad_kernel, grad_bias, codes)
+    if grad_x is not None:
+        conv_input_gradient(grad, kernel, geometry, grad_x, codes=codes)
+
+
+def _refuse(codes):
+    if codes is not None:
+        raise ValueError('the "im2col" kernels do not fuse pooling: call them without codes, and the pooling by itself')
