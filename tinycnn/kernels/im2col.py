@@ -282,4 +282,4 @@ def conv_backward(x, kernel, grad, geometry, grad_x, grad_kernel, grad_bias=None
 
 def _refuse(codes):
     if codes is not None:
-        raise ValueError('the "im2col" kernels do not fuse pooling: call them without codes, and the pooling by itself')
+        raise ValueError('the kernels "im2col" do not fuse pooling: call without codes, then maxpool_forward')

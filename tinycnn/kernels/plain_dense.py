@@ -5,7 +5,6 @@ import numpy as np
 from tinycnn.kernels import runtime
 from tinycnn.kernels.im2col import gemm, panels_of
 from tinycnn.kernels.runtime import jit
-from tinycnn.kernels.simd import NR
 from tinycnn.kernels.tasks import drawn, part
 
 CHUNKS = 32  # parts of the sum over the inputs, however many threads add them up

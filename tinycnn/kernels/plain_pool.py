@@ -1,10 +1,8 @@
 """Max and average pooling in plain loops, one image at a time per worker; the set "im2col" computes them so.
 
-``y[n, i, j, c]`` is the maximum or mean over r, s of ``x[n, i*stride_y + r - top, j*stride_x + s - left, c]``, as far as
+``y[n, i, j, c]`` is the maximum or mean over r, s of ``x[n, i*stride_y + r - top, j*stride_x + s - left, c]``, where
 that lies inside the image.  `geometry` is ``(window rows, window columns, stride_y, stride_x, top, left)``.
 """
-
-import numpy as np
 
 from tinycnn.kernels import runtime
 from tinycnn.kernels.runtime import inlined, jit
@@ -114,5 +112,5 @@ def _average_backward(worker, counter, grad, geometry, grad_x):
 
 @runtime.locked
 def avgpool_backward(grad, geometry, grad_x):
-    """Fill `grad_x`: each output's gradient is shared among the cells it averaged; see `tinycnn.kernels.sets.Kernels`."""
+    """Fill `grad_x`: equal shares for the cells of each window; see `tinycnn.kernels.sets.Kernels`."""
     runtime.run(_average_backward, runtime.task_counter(), grad, geometry, grad_x)
