@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from tinycnn.kernels import runtime
-from tinycnn.kernels.runtime import inlined, jit
+from tinycnn.kernels.runtime import jit
 from tinycnn.kernels.tasks import drawn, part
 
 CHUNKS = 64
@@ -89,7 +89,7 @@ def scale_u8(images, out, scale):
     _run(_scale_u8, (images, out), out.dtype.type(scale))
 
 
-@inlined
+@jit
 def _hash(key, i):
     """SplitMix64 (Steele, Lea and Flood 2014): 64 well-mixed bits from a key and a counter."""
     z = key + (np.uint64(i) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)

@@ -89,6 +89,6 @@ def _input_gradient(worker, counter, x, grad_y, per_channel, grad_x):
 
 @runtime.locked
 def norm_input_gradient(x, grad_y, mean, inverse_std, gamma, mean_grad, mean_grad_xhat, grad_x):
-    """``gamma * inverse_std * (grad_y - mean_grad - xhat * mean_grad_xhat)``, with xhat = (x - mean) * inverse_std, into `grad_x`."""
+    """``grad_x = gamma * inverse_std * (grad_y - mean_grad - xhat * mean_grad_xhat)``; see `tinycnn.kernels.sets`."""
     per_channel = mean, inverse_std, gamma, mean_grad, mean_grad_xhat
     runtime.run(_input_gradient, runtime.task_counter(), x, grad_y, per_channel, grad_x)

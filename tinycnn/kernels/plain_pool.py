@@ -5,11 +5,11 @@ that lies inside the image.  `geometry` is ``(window rows, window columns, strid
 """
 
 from tinycnn.kernels import runtime
-from tinycnn.kernels.runtime import inlined, jit
+from tinycnn.kernels.runtime import jit
 from tinycnn.kernels.tasks import drawn
 
 
-@inlined
+@jit
 def _inside(i, stride, padding, window, size):
     """First and one past the last input index of output i's window, both inside the image."""
     first = i * stride - padding
