@@ -212,11 +212,14 @@ def test_panels_are_a_view_where_they_can_be():
 
 
 def test_scratch_memory_does_not_grow_with_the_batch(monkeypatch):
-    geometry, sizes, scratch = Geometry((3, 3), (1, 1), SAME, (1, 1), 1), [], runtime.scratch
-    monkeypatch.setattr(
-        runtime, "scratch", lambda dtype, *counts: (sizes.append(sum(counts)), scratch(dtype, *counts))[1]
-    )
-    kernel = normal(3, 3, 8, 8)
+    sizes, scratch = [], runtime.scratch
+
+    def noted(dtype, *counts):
+        sizes.append(sum(counts))
+        return scratch(dtype, *counts)
+
+    monkeypatch.setattr(runtime, "scratch", noted)
+    geometry, kernel = Geometry((3, 3), (1, 1), SAME, (1, 1), 1), normal(3, 3, 8, 8)
     for images in (1, 9):
         x = normal(images, 200, 200, 8)
         im2col.conv_forward(x, kernel, None, geometry, np.empty_like(x))

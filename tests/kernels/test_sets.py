@@ -1,4 +1,4 @@
-"""Choosing a set of kernels.  What the sets compute is tested in test_im2col.py and test_plain_*.py, for all of them."""
+"""Choosing a set of kernels.  What all of them compute is tested in test_im2col.py and test_plain_*.py."""
 
 import ast
 import inspect
@@ -25,7 +25,7 @@ def test_the_fast_set_is_the_default():
 
 @pytest.mark.parametrize("name", SETS)
 def test_the_environment_chooses(name):
-    program = "from tinycnn.kernels import sets; print(sets.get_kernels(), sets.active() == sets.SETS['%s']())" % name
+    program = f"from tinycnn.kernels.sets import *; print(get_kernels(), active() == SETS['{name}']())"
     assert run(program, TINYCNN_KERNELS=name).stdout == f"{name} True\n"
 
 
