@@ -1,7 +1,7 @@
 """One convolution and its two gradients, rung by rung: from seven Python loops to Winograd in registers.
 
-Every rung computes the same 3x3 convolution (stride 1, same padding, float32) of a batch, and from the output's gradient
-those of kernel and input, on layers of the report's network and of one for 32x32 images:
+Every rung computes the same 3x3 convolution (stride 1, same padding, float32) of a batch and, from the gradient of the
+output, those of kernel and input, on layers of the report's network and of one for 32x32 images:
 
   Python loops      `tinycnn.reference_loops`: the definition, one multiplication at a time
   NumPy windows     `tinycnn.reference.conv2d_forward`: one small product per output pixel
@@ -33,7 +33,7 @@ import math
 import time
 import tracemalloc
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import NamedTuple
 
 import numba
@@ -98,8 +98,11 @@ def python_loops(x, kernel, grad, compiled=lambda function: function):
     return {"forward": output, "gradients": gradients}
 
 
+compiled_once = cache(numba.njit)
+
+
 def numba_loops(x, kernel, grad):
-    return python_loops(x, kernel, grad, compiled=numba.njit)
+    return python_loops(x, kernel, grad, compiled=compiled_once)
 
 
 def numpy_windows(x, kernel, grad):
@@ -270,10 +273,8 @@ def plot(found, path):
             label = f"{layer.title}, x{layer.images}" if name == "forward" else None
             rates = [gflops(row, layer, name) for row in rows]
             speed.plot(rates, places, "o", color=f"C{k}", markerfacecolor=fill, label=label)
-        known = [
-            (max(row["extra_mb"], 0.01), p) for row, p in zip(rows, places, strict=True) if row["extra_mb"] is not None
-        ]
-        memory.plot(*zip(*known, strict=True), "s", color=f"C{k}")
+        extra = [math.nan if row["extra_mb"] is None else max(row["extra_mb"], 0.01) for row in rows]
+        memory.plot(extra, places, "s", color=f"C{k}")
         error.plot([row["error"] for row in rows], places, "D", color=f"C{k}")
     medians = []
     for name in names:
