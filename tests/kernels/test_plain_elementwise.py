@@ -50,7 +50,7 @@ def test_sgd(kernels, shape, dtype, nesterov, options):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_sum_of_squares(kernels, shape, dtype):
     a = normal(*shape, dtype=dtype)
-    a[0] = 3000  # in float32 its square would swallow the others
+    a.flat[0] = 3000  # in float32 its square would swallow the others
     total = kernels.sum_of_squares(a)
     assert isinstance(total, float) and np.isclose(total, np.square(a, dtype=float).sum(), rtol=1e-12)
 
