@@ -38,6 +38,11 @@ def _groups(geometry, channels, filters):
     return [(slice(g * ins, (g + 1) * ins), slice(g * outs, (g + 1) * outs)) for g in range(count)]
 
 
+def _pixels(images):
+    """The pixels of all images as the rows of one matrix ``(pixels, channels)``."""
+    return images.reshape(-1, images.shape[-1])
+
+
 def conv_forward(x, kernel, bias, geometry, y, relu=False, codes=None):
     """``y[o] = bias + sum over k of  x[o*stride + k*dilation - pad] @ kernel[k]``."""
     _refuse(codes)
@@ -46,7 +51,7 @@ def conv_forward(x, kernel, bias, geometry, y, relu=False, codes=None):
     for k in np.ndindex(*geometry.kernel_size):
         seen = padded[_seen_by(k, geometry.strides, geometry.dilation, y.shape[1:3])]
         for ins, outs in _groups(geometry, x.shape[3], y.shape[3]):
-            y[..., outs] += np.tensordot(seen[..., ins], kernel[k][:, outs], axes=1)
+            y[..., outs] += seen[..., ins] @ kernel[k][:, outs]
     if relu:
         np.maximum(y, 0, out=y)
 
@@ -58,7 +63,7 @@ def conv_kernel_gradient(x, grad, geometry, grad_kernel, grad_bias=None, codes=N
     for k in np.ndindex(*geometry.kernel_size):
         seen = padded[_seen_by(k, geometry.strides, geometry.dilation, grad.shape[1:3])]
         for ins, outs in _groups(geometry, x.shape[3], grad.shape[3]):
-            grad_kernel[k][:, outs] = np.tensordot(seen[..., ins], grad[..., outs], axes=([0, 1, 2], [0, 1, 2]))
+            grad_kernel[k][:, outs] = _pixels(seen[..., ins]).T @ _pixels(grad[..., outs])
     if grad_bias is not None:
         grad_bias[...] = grad.sum(axis=(0, 1, 2), dtype=np.float64)
 
@@ -70,7 +75,7 @@ def conv_input_gradient(grad, kernel, geometry, grad_x, bias=None, codes=None):
     for k in np.ndindex(*geometry.kernel_size):
         seen = padded[_seen_by(k, geometry.strides, geometry.dilation, grad.shape[1:3])]
         for ins, outs in _groups(geometry, grad_x.shape[3], grad.shape[3]):
-            seen[..., ins] += np.tensordot(grad[..., outs], kernel[k][:, outs].T, axes=1)
+            seen[..., ins] += grad[..., outs] @ kernel[k][:, outs].T
     grad_x[...] = _unpad(padded, geometry.pads)
     if bias is not None:
         grad_x += bias
