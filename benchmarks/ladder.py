@@ -21,6 +21,8 @@ Columns, first for the forward pass, then for both gradients together:
   mult       multiplications per output of the forward pass
   error      largest difference to the same in float64, relative to the largest number, of all three results
 
+On a machine with other work to do, OPENBLAS_NUM_THREADS=1 keeps NumPy's threads from waiting for one another.
+
   python benchmarks/ladder.py
   python benchmarks/ladder.py --layers report2 small1 --out ladder.png
   python benchmarks/ladder.py --quick
@@ -282,7 +284,7 @@ def plot(found, path):
         rates = [gflops(row, layer, "forward") for layer, rows in found.items() for row in rows if row["rung"] == name]
         medians.append(float(np.median(rates)))
     speed.barh(range(len(names)), medians, height=0.8, color="0.92", zorder=0)
-    for axis, title in ((speed, "GFLOP/s, as if direct"), (memory, "extra MB"), (error, "largest relative error")):
+    for axis, title in ((speed, "GFLOP/s, as if direct"), (memory, "extra MB, at least 0.01"), (error, "largest relative error")):
         axis.set_xscale("log")
         axis.set_xlabel(title)
         axis.grid(axis="x", color="0.9")
