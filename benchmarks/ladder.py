@@ -284,7 +284,11 @@ def plot(found, path):
         rates = [gflops(row, layer, "forward") for layer, rows in found.items() for row in rows if row["rung"] == name]
         medians.append(float(np.median(rates)))
     speed.barh(range(len(names)), medians, height=0.8, color="0.92", zorder=0)
-    for axis, title in ((speed, "GFLOP/s, as if direct"), (memory, "extra MB, at least 0.01"), (error, "largest relative error")):
+    for axis, title in (
+        (speed, "GFLOP/s, as if direct"),
+        (memory, "extra MB, at least 0.01"),
+        (error, "largest relative error"),
+    ):
         axis.set_xscale("log")
         axis.set_xlabel(title)
         axis.grid(axis="x", color="0.9")
