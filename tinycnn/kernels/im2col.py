@@ -15,7 +15,7 @@ The matrix is ``kernel rows * kernel columns`` times as large as the image (Chel
 performance convolutional neural networks for document processing, 2006), so it is never there whole: a worker lays out
 a *band*, a few rows of outputs whose columns stay in its core's cache, multiplies it, and takes the next.  So im2col
 costs ``threads * max(BAND, bytes of the columns of one row of outputs)``, whatever the batch; the kernel's gradient is
-summed in `CHUNKS` copies besides.
+summed in `CHUNKS` copies, and needs the gradient of a band in panels besides.
 
 Bands, and the order of all sums, depend on shapes alone: the same bytes for any number of threads.
 """
@@ -131,15 +131,18 @@ class Plan(NamedTuple):
     counter: np.ndarray  # of the tasks drawn
 
 
-def _plan(geometry, kernel_shape, size, dtype):
-    """A `Plan` for outputs of `size`."""
+def _plan(geometry, kernel_shape, out_columns, columns):
+    """A `Plan` in scratch memory of as many `columns` as `_room` says."""
+    columns = columns.reshape(runtime.get_num_threads(), -1, out_columns, *kernel_shape[:3])
+    return Plan(geometry, columns, runtime.task_counter())
+
+
+def _room(kernel_shape, size, dtype):
+    """Rows of a band for outputs of `size`, and numbers in the columns of all workers' bands."""
     rows, out_columns = size
-    *window, _ = kernel_shape
-    row = out_columns * int(np.prod(window))  # numbers in the columns of one row of outputs
+    row = out_columns * int(np.prod(kernel_shape[:3]))  # numbers in the columns of one row of outputs
     band = max(1, min(rows, BAND // (row * np.dtype(dtype).itemsize)))
-    workers = runtime.get_num_threads()
-    (columns,) = runtime.scratch(dtype, workers * band * row)
-    return Plan(geometry, columns.reshape(workers, band, out_columns, *window), runtime.task_counter())
+    return band, runtime.get_num_threads() * band * row
 
 
 def _matrices(kernel, groups):
@@ -183,7 +186,8 @@ def conv_forward(x, kernel, bias, geometry, y, relu=False, codes=None):
     images, *size, filters = y.shape
     panels = np.ascontiguousarray(panels_of(_matrices(kernel, geometry.groups)))
     bias = np.zeros(filters, x.dtype) if bias is None else bias
-    plan = _plan(geometry, kernel.shape, size, x.dtype)
+    (columns,) = runtime.scratch(x.dtype, _room(kernel.shape, size, x.dtype)[1])
+    plan = _plan(geometry, kernel.shape, size[1], columns)
     runtime.run(_forward, plan, x, panels, bias, relu, y.reshape(images, -1, filters))
 
 
@@ -225,14 +229,14 @@ def conv_kernel_gradient(x, grad, geometry, grad_kernel, grad_bias=None, codes=N
     In float32 within 1e-5 of the exact result, relative to the largest; in float64 1e-13.
     """
     _refuse(codes)
-    images, *size, filters = grad.shape
-    groups, share = geometry.groups, filters // geometry.groups
-    plan = _plan(geometry, grad_kernel.shape, size, x.dtype)
-    workers, band, out_columns = plan.columns.shape[:3]
-    chunks = min(CHUNKS, images * -(-size[0] // band))
-    partial = np.empty((chunks, groups, grad_kernel.size // filters, share), x.dtype)
-    packed = np.empty((workers, -(-share // NR), band * out_columns, NR), x.dtype)
-    sums = np.zeros((chunks, filters))
+    images, rows, out_columns, filters = grad.shape
+    groups, share, workers = geometry.groups, filters // geometry.groups, runtime.get_num_threads()
+    band, room = _room(grad_kernel.shape, (rows, out_columns), x.dtype)
+    chunks = min(CHUNKS, images * -(-rows // band))
+    packed_shape = workers, -(-share // NR), band * out_columns, NR
+    columns, packed, partial = runtime.scratch(x.dtype, room, int(np.prod(packed_shape)), chunks * grad_kernel.size)
+    packed, partial = packed.reshape(packed_shape), partial.reshape(chunks, groups, -1, share)
+    plan, sums = _plan(geometry, grad_kernel.shape, out_columns, columns), np.zeros((chunks, filters))
     runtime.run(_kernel_gradient, plan, x, grad.reshape(images, -1, filters), packed, partial, sums)
     _matrices(grad_kernel, groups)[...] = partial.sum(axis=0)
     if grad_bias is not None:
@@ -269,7 +273,8 @@ def conv_input_gradient(grad, kernel, geometry, grad_x, bias=None, codes=None):
     images, *size, filters = grad.shape
     panels = np.ascontiguousarray(panels_of(_matrices(kernel, geometry.groups).swapaxes(1, 2)))
     bias = np.zeros(grad_x.shape[3], grad.dtype) if bias is None else bias
-    plan = _plan(geometry, kernel.shape, size, grad.dtype)
+    (columns,) = runtime.scratch(grad.dtype, _room(kernel.shape, size, grad.dtype)[1])
+    plan = _plan(geometry, kernel.shape, size[1], columns)
     runtime.run(_input_gradient, plan, grad.reshape(images, -1, filters), panels, bias, grad_x)
 
 
