@@ -1,5 +1,7 @@
 """Optimizer updates, dropout and the like by every set of kernels against `tinycnn.reference`."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -98,6 +100,22 @@ def everything(size):
     plain_elementwise.relu_backward(grad, m, cut)
     total = np.array(plain_elementwise.sum_of_squares(grad))
     return [a.tobytes() for a in (param, m, v, velocity, dropped, cut, total)]
+
+
+def test_a_call_leaves_nothing_behind():
+    """No reference that numba keeps, not even to the counter of tasks."""
+    a, before = normal(8), runtime.get_num_threads()
+    try:
+        runtime.set_num_threads(1)
+        plain_elementwise.relu_backward(a, a, a)
+        tracemalloc.start()
+        for _ in range(500):
+            plain_elementwise.relu_backward(a, a, a)
+        kept = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+        runtime.set_num_threads(before)
+    assert kept < 5000
 
 
 @pytest.mark.parametrize("size", [1, 63, 200_001])

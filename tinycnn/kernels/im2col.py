@@ -28,8 +28,8 @@ from tinycnn.kernels import runtime
 from tinycnn.kernels.gemm import gemm_tile
 from tinycnn.kernels.geometry import Geometry
 from tinycnn.kernels.runtime import jit
-from tinycnn.kernels.simd import L2, MR, NR
-from tinycnn.kernels.tasks import drawn, part
+from tinycnn.kernels.simd import L2, MR, NR, fetch_add
+from tinycnn.kernels.tasks import part
 
 BAND = L2 // 2  # bytes of columns that a worker lays out at a time
 K_BLOCK = 256  # rows of a panel of B: they stay in the first-level cache
@@ -164,7 +164,10 @@ def _forward(worker, plan, x, panels, bias, relu, y):
     groups, columns = len(panels), plan.columns[worker]
     band, out_columns = columns.shape[:2]
     rows, share = pixels // out_columns, filters // groups
-    for task in drawn(plan.counter, images * -(-rows // band)):
+    while True:
+        task = fetch_add(plan.counter, 1)
+        if task >= images * -(-rows // band):
+            break
         n, first, last = _band(task, rows, band)
         seen, y_band = columns[: last - first], y[n, first * out_columns : last * out_columns]
         for g in range(groups):
@@ -208,7 +211,10 @@ def _kernel_gradient(worker, plan, x, grad, packed, partial, sums):
     columns, packed = plan.columns[worker], packed[worker]
     band, out_columns = columns.shape[:2]
     rows = pixels // out_columns
-    for chunk in drawn(plan.counter, chunks):
+    while True:
+        chunk = fetch_add(plan.counter, 1)
+        if chunk >= chunks:
+            break
         start, stop = part(chunk, chunks, images * -(-rows // band))
         for task in range(start, stop):
             n, first, last = _band(task, rows, band)
@@ -249,7 +255,10 @@ def _input_gradient(worker, plan, grad, panels, bias, grad_x):
     groups, columns = len(panels), plan.columns[worker]
     band, out_columns = columns.shape[:2]
     rows, share, depth = pixels // out_columns, filters // groups, columns.shape[-1]
-    for task in drawn(plan.counter, images * groups):
+    while True:
+        task = fetch_add(plan.counter, 1)
+        if task >= images * groups:
+            break
         n, g = task // groups, task % groups
         for i in range(grad_x.shape[1]):
             for j in range(grad_x.shape[2]):

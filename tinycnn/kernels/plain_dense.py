@@ -5,7 +5,8 @@ import numpy as np
 from tinycnn.kernels import runtime
 from tinycnn.kernels.im2col import gemm, panels_of
 from tinycnn.kernels.runtime import jit
-from tinycnn.kernels.tasks import drawn, part
+from tinycnn.kernels.simd import fetch_add
+from tinycnn.kernels.tasks import part
 
 CHUNKS = 32  # parts of the sum over the inputs, however many threads add them up
 BLOCK = 1024  # inputs whose two gradients a worker computes at a time
@@ -14,7 +15,10 @@ BLOCK = 1024  # inputs whose two gradients a worker computes at a time
 @jit
 def _forward(worker, counter, x, panels, partial):
     chunks = len(partial)
-    for chunk in drawn(counter, chunks):
+    while True:
+        chunk = fetch_add(counter, 1)
+        if chunk >= chunks:
+            break
         first, last = part(chunk, chunks, x.shape[1])
         gemm(x[:, first:last], panels[:, first:last], partial[chunk], False)
 
@@ -35,7 +39,10 @@ def dense_forward(x, kernel, bias, y):
 @jit
 def _backward(worker, counter, x, kernel, grad, grad_t, grad_x_t, grad_x, grad_kernel):
     inputs = x.shape[1]
-    for task in drawn(counter, -(-inputs // BLOCK)):
+    while True:
+        task = fetch_add(counter, 1)
+        if task >= -(-inputs // BLOCK):
+            break
         first, last = task * BLOCK, min((task + 1) * BLOCK, inputs)
         gemm(x[:, first:last].T, grad, grad_kernel[first:last], False)
         if grad_x is not None:

@@ -9,7 +9,8 @@ import numpy as np
 
 from tinycnn.kernels import runtime
 from tinycnn.kernels.runtime import jit
-from tinycnn.kernels.tasks import drawn, part
+from tinycnn.kernels.simd import fetch_add
+from tinycnn.kernels.tasks import part
 
 CHUNKS = 64
 
@@ -25,7 +26,10 @@ def _run(kernel, arrays, *numbers):
 @jit
 def _adam(worker, counter, p, g, m, v, numbers):
     lr, rest_1, rest_2, epsilon, decay, scale = numbers
-    for chunk in drawn(counter, CHUNKS):
+    while True:
+        chunk = fetch_add(counter, 1)
+        if chunk >= CHUNKS:
+            break
         first, last = part(chunk, CHUNKS, p.size)
         for i in range(first, last):
             gradient = scale * g[i]
@@ -44,7 +48,10 @@ def adam_update(param, grad, m, v, lr_t, beta_1, beta_2, epsilon, decay=0.0, gra
 @jit
 def _sgd(worker, counter, p, g, velocity, numbers, nesterov):
     lr, momentum, decay, scale = numbers
-    for chunk in drawn(counter, CHUNKS):
+    while True:
+        chunk = fetch_add(counter, 1)
+        if chunk >= CHUNKS:
+            break
         first, last = part(chunk, CHUNKS, p.size)
         for i in range(first, last):
             step = lr * scale * g[i]
@@ -61,7 +68,10 @@ def sgd_update(param, grad, velocity, lr, momentum, nesterov, decay=0.0, grad_sc
 
 @jit
 def _squares(worker, counter, a, partial):
-    for chunk in drawn(counter, CHUNKS):
+    while True:
+        chunk = fetch_add(counter, 1)
+        if chunk >= CHUNKS:
+            break
         first, last = part(chunk, CHUNKS, a.size)
         for i in range(first, last):
             partial[chunk] += np.float64(a[i]) * np.float64(a[i])
@@ -77,7 +87,10 @@ def sum_of_squares(a):
 
 @jit
 def _scale_u8(worker, counter, images, out, scale):
-    for chunk in drawn(counter, CHUNKS):
+    while True:
+        chunk = fetch_add(counter, 1)
+        if chunk >= CHUNKS:
+            break
         first, last = part(chunk, CHUNKS, out.size)
         for i in range(first, last):
             out[i] = images[i] * scale
@@ -100,7 +113,10 @@ def _hash(key, i):
 
 @jit
 def _dropout(worker, counter, x, out, key, threshold, keep_scale):
-    for chunk in drawn(counter, CHUNKS):
+    while True:
+        chunk = fetch_add(counter, 1)
+        if chunk >= CHUNKS:
+            break
         first, last = part(chunk, CHUNKS, x.size)
         for i in range(first, last):
             kept = (_hash(key, i) >> np.uint64(32)) >= threshold
@@ -116,7 +132,10 @@ def dropout_mask_apply(x, out, key, rate):
 
 @jit
 def _relu_backward(worker, counter, grad, y, out):
-    for chunk in drawn(counter, CHUNKS):
+    while True:
+        chunk = fetch_add(counter, 1)
+        if chunk >= CHUNKS:
+            break
         first, last = part(chunk, CHUNKS, grad.size)
         for i in range(first, last):
             out[i] = grad[i] if y[i] > 0 else 0

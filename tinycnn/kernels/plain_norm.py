@@ -8,7 +8,8 @@ import numpy as np
 
 from tinycnn.kernels import runtime
 from tinycnn.kernels.runtime import jit
-from tinycnn.kernels.tasks import drawn, part
+from tinycnn.kernels.simd import fetch_add
+from tinycnn.kernels.tasks import part
 
 CHUNKS = 64
 
@@ -16,7 +17,10 @@ CHUNKS = 64
 @jit
 def _sums(worker, counter, x, centre, power, partial):
     rows, channels = x.shape
-    for chunk in drawn(counter, len(partial)):
+    while True:
+        chunk = fetch_add(counter, 1)
+        if chunk >= len(partial):
+            break
         first, last = part(chunk, len(partial), rows)
         for row in range(first, last):
             for c in range(channels):
@@ -43,7 +47,10 @@ def moments(x):
 @jit
 def _normalize(worker, counter, x, mean, scale, beta, y):
     rows, channels = x.shape
-    for chunk in drawn(counter, CHUNKS):
+    while True:
+        chunk = fetch_add(counter, 1)
+        if chunk >= CHUNKS:
+            break
         first, last = part(chunk, CHUNKS, rows)
         for row in range(first, last):
             for c in range(channels):
@@ -59,7 +66,10 @@ def normalize(x, mean, scale, beta, y):
 @jit
 def _gradient_sums(worker, counter, x, grad_y, mean, centred, plain):
     rows, channels = x.shape
-    for chunk in drawn(counter, CHUNKS):
+    while True:
+        chunk = fetch_add(counter, 1)
+        if chunk >= CHUNKS:
+            break
         first, last = part(chunk, CHUNKS, rows)
         for row in range(first, last):
             for c in range(channels):
@@ -79,7 +89,10 @@ def gradient_sums(x, grad_y, mean, inverse_std):
 def _input_gradient(worker, counter, x, grad_y, per_channel, grad_x):
     mean, inverse_std, gamma, mean_grad, mean_grad_xhat = per_channel
     rows, channels = x.shape
-    for chunk in drawn(counter, CHUNKS):
+    while True:
+        chunk = fetch_add(counter, 1)
+        if chunk >= CHUNKS:
+            break
         first, last = part(chunk, CHUNKS, rows)
         for row in range(first, last):
             for c in range(channels):

@@ -6,7 +6,7 @@ that lies inside the image.  `geometry` is ``(window rows, window columns, strid
 
 from tinycnn.kernels import runtime
 from tinycnn.kernels.runtime import jit
-from tinycnn.kernels.tasks import drawn
+from tinycnn.kernels.simd import fetch_add
 
 
 @jit
@@ -21,7 +21,10 @@ def _max_forward(worker, counter, x, geometry, y, codes):
     _, height, width, channels = x.shape
     images, rows, columns, _ = y.shape
     window_y, window_x, stride_y, stride_x, top, left = geometry
-    for task in drawn(counter, images * rows):
+    while True:
+        task = fetch_add(counter, 1)
+        if task >= images * rows:
+            break
         n, i = task // rows, task % rows
         r0, r1 = _inside(i, stride_y, top, window_y, height)
         for j in range(columns):
@@ -48,7 +51,10 @@ def _max_backward(worker, counter, grad, codes, geometry, grad_x):
     images, height, width, channels = grad_x.shape
     _, rows, columns, _ = grad.shape
     window_y, window_x, stride_y, stride_x, top, left = geometry
-    for n in drawn(counter, images):
+    while True:
+        n = fetch_add(counter, 1)
+        if n >= images:
+            break
         grad_x[n] = 0
         for i in range(rows):
             r0, r1 = _inside(i, stride_y, top, window_y, height)
@@ -73,7 +79,10 @@ def _average_forward(worker, counter, x, geometry, y):
     _, height, width, channels = x.shape
     images, rows, columns, _ = y.shape
     window_y, window_x, stride_y, stride_x, top, left = geometry
-    for task in drawn(counter, images * rows):
+    while True:
+        task = fetch_add(counter, 1)
+        if task >= images * rows:
+            break
         n, i = task // rows, task % rows
         r0, r1 = _inside(i, stride_y, top, window_y, height)
         for j in range(columns):
@@ -97,7 +106,10 @@ def _average_backward(worker, counter, grad, geometry, grad_x):
     images, height, width, channels = grad_x.shape
     _, rows, columns, _ = grad.shape
     window_y, window_x, stride_y, stride_x, top, left = geometry
-    for n in drawn(counter, images):
+    while True:
+        n = fetch_add(counter, 1)
+        if n >= images:
+            break
         grad_x[n] = 0
         for i in range(rows):
             r0, r1 = _inside(i, stride_y, top, window_y, height)
