@@ -328,7 +328,8 @@ class Adam(Optimizer):
     ) -> None:
         t = self.iterations + 1
         corrected = learning_rate * math.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
-        adam_update(param, grad, *kept, corrected, self.beta_1, self.beta_2, self.epsilon, decay, scale)
+        m, v = kept
+        adam_update(param, grad, m, v, corrected, self.beta_1, self.beta_2, self.epsilon, decay, scale)
 
 
 def _number(value: Any, what: str) -> float:
