@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tinycnn.kernels.aligned import aligned_zeros_like
-from tinycnn.kernels.updates import adam_update, sgd_update, sum_of_squares
+from tinycnn.kernels.sets import active
 
 Rate = float | Callable[[int], float]  # a learning rate, or a schedule of them
 
@@ -105,7 +105,7 @@ class Optimizer:
     def _clip_scale(self, gradients: Iterable[np.ndarray]) -> float:
         if self.global_clipnorm is None:
             return 1.0
-        norm = math.sqrt(sum(sum_of_squares(grad) for grad in gradients))
+        norm = math.sqrt(sum(active().sum_of_squares(grad) for grad in gradients))
         return self.global_clipnorm / norm if norm > self.global_clipnorm else 1.0
 
     def _update(
@@ -249,7 +249,7 @@ class SGD(Optimizer):
         decay: float,
         scale: float,
     ) -> None:
-        sgd_update(param, grad, kept[0], learning_rate, self.momentum, self.nesterov, decay, scale)
+        active().sgd_update(param, grad, kept[0], learning_rate, self.momentum, self.nesterov, decay, scale)
 
 
 class Adam(Optimizer):
@@ -329,7 +329,7 @@ class Adam(Optimizer):
         t = self.iterations + 1
         corrected = learning_rate * math.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
         m, v = kept
-        adam_update(param, grad, m, v, corrected, self.beta_1, self.beta_2, self.epsilon, decay, scale)
+        active().adam_update(param, grad, m, v, corrected, self.beta_1, self.beta_2, self.epsilon, decay, scale)
 
 
 def _number(value: Any, what: str) -> float:

@@ -288,3 +288,21 @@ def conv_backward(x, kernel, grad, geometry, grad_x, grad_kernel, grad_bias=None
 def _refuse(codes):
     if codes is not None:
         raise ValueError('the kernels "im2col" do not fuse pooling: call without codes, then maxpool_forward')
+
+
+@jit
+def _bias_gradient(worker, counter, grad, sums):
+    rows, filters = grad.shape
+    for chunk in tasks(counter, len(sums)):
+        first, last = share(rows, chunk, len(sums))
+        for row in range(first, last):
+            for f in range(filters):
+                sums[chunk, f] += grad[row, f]
+
+
+@runtime.locked
+def bias_gradient(grad, grad_bias):
+    """``grad_bias = sum of grad over images, rows and columns``, in float64; see `sets.Kernels`."""
+    sums = np.zeros((CHUNKS, grad.shape[-1]))
+    runtime.run(_bias_gradient, runtime.task_counter(), grad.reshape(-1, grad.shape[-1]), sums)
+    grad_bias[...] = sums.sum(axis=0)

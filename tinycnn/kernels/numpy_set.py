@@ -103,6 +103,11 @@ def _pool_padding(geometry, image, output):
     return tuple(zip(before, after, strict=True))
 
 
+def bias_gradient(grad, grad_bias):
+    """``grad_bias = sum of grad over images, rows and columns``, in float64."""
+    grad_bias[...] = grad.sum(axis=(0, 1, 2), dtype=np.float64)
+
+
 def maxpool_forward(x, geometry, y, codes):
     """``y[o] = max over k of x[o*stride + k - pad]``, and the code ``r * window columns + s`` of the winner k = (r, s).
 

@@ -28,6 +28,7 @@ class Kernels(NamedTuple):
     conv_backward: Function  # (x, kernel, grad, geometry, grad_x, grad_kernel, grad_bias, codes): the next two; or None
     conv_input_gradient: Function  # (grad, kernel, geometry, grad_x, bias): also a transposed convolution's forward
     conv_kernel_gradient: Function  # (x, grad, geometry, grad_kernel, grad_bias): grad_bias may be None
+    bias_gradient: Function  # (grad, grad_bias): the sum over images, rows and columns, in float64
     maxpool_forward: Function  # (x, geometry, y, codes): byte r * window columns + s; first of equals, NaN over all
     maxpool_backward: Function  # (grad, codes, geometry, grad_x): a code outside the window passes nothing on
     avgpool_forward: Function  # (x, geometry, y): mean of the cells inside the image, summed in float64
@@ -44,20 +45,22 @@ class Kernels(NamedTuple):
     adam_update: Function  # (param, grad, m, v, lr_t, beta_1, beta_2, epsilon, decay, grad_scale), in place
     sgd_update: Function  # (param, grad, velocity, lr, momentum, nesterov, decay, grad_scale), in place
     sum_of_squares: Callable[[np.ndarray], float]  # summed in float64
-    fuses_pool: bool  # whether conv_forward and conv_backward take the `codes` of a 2x2 max-pool that they fuse
+    pool_width: (
+        int  # conv_* take the `codes` of a 2x2 max-pool that they fuse, if the filters of a group are a multiple; or 0
+    )
 
 
 def _fast() -> Kernels:
-    from tinycnn.kernels import activation, conv, dense, dropout, images, norm, pool, updates
+    from tinycnn.kernels import activation, conv, dense, dropout, images, norm, pool, simd, updates
 
     return Kernels(
-        conv.forward, conv.backward, conv.input_gradient, conv.kernel_gradient,
+        conv.forward, conv.backward, conv.input_gradient, conv.kernel_gradient, conv.bias_gradient,
         pool.maxpool_forward, pool.maxpool_backward, pool.avgpool_forward, pool.avgpool_backward,
         norm.moments, norm.normalize, norm.gradient_sums, norm.input_gradient,
         dense.dense_forward, dense.dense_backward,
         activation.relu_backward, dropout.dropout_mask_apply, images.scale_u8,
         updates.adam_update, updates.sgd_update, updates.sum_of_squares,
-        fuses_pool=True,
+        pool_width=simd.LANES,
     )  # fmt: skip
 
 
@@ -66,13 +69,14 @@ def _im2col() -> Kernels:
 
     return Kernels(
         im2col.conv_forward, im2col.conv_backward, im2col.conv_input_gradient, im2col.conv_kernel_gradient,
+        im2col.bias_gradient,
         plain_pool.maxpool_forward, plain_pool.maxpool_backward,
         plain_pool.avgpool_forward, plain_pool.avgpool_backward,
         plain_norm.moments, plain_norm.normalize, plain_norm.gradient_sums, plain_norm.norm_input_gradient,
         plain_dense.dense_forward, plain_dense.dense_backward,
         plain_elementwise.relu_backward, plain_elementwise.dropout_mask_apply, plain_elementwise.scale_u8,
         plain_elementwise.adam_update, plain_elementwise.sgd_update, plain_elementwise.sum_of_squares,
-        fuses_pool=False,
+        pool_width=0,
     )  # fmt: skip
 
 
@@ -81,12 +85,13 @@ def _reference() -> Kernels:
 
     return Kernels(
         numpy_.conv_forward, numpy_.conv_backward, numpy_.conv_input_gradient, numpy_.conv_kernel_gradient,
+        numpy_.bias_gradient,
         numpy_.maxpool_forward, numpy_.maxpool_backward, numpy_.avgpool_forward, numpy_.avgpool_backward,
         numpy_.moments, numpy_.normalize, numpy_.gradient_sums, numpy_.norm_input_gradient,
         numpy_.dense_forward, numpy_.dense_backward,
         numpy_.relu_backward, numpy_.dropout_mask_apply, numpy_.scale_u8,
         numpy_.adam_update, numpy_.sgd_update, numpy_.sum_of_squares,
-        fuses_pool=False,
+        pool_width=0,
     )  # fmt: skip
 
 
