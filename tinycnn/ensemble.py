@@ -287,13 +287,12 @@ def _finished(make_and_train, jobs, names, executor, folder, threads):
     with nullcontext(executor) if isinstance(executor, Executor) else _made(executor) as pool:
         futures: dict[Future, str] = {}
         try:
-            for position, name in enumerate(names):
-                try:
+            try:
+                for name in names:
                     futures[pool.submit(_work, make_and_train, name, jobs[name], folder, threads)] = name
-                except BrokenExecutor as error:  # a worker died while the others were still being handed over
-                    for unsent in names[position:]:
-                        yield unsent, None, error
-                    break
+            except BrokenExecutor as error:  # a worker died while the others were still being handed over
+                for unsent in names[len(futures) :]:
+                    yield unsent, None, error
             for future in as_completed(futures):
                 try:
                     yield futures[future], future.result(), None
