@@ -1,6 +1,7 @@
 """Every kernel, on enough data for several tasks: functions that return what the kernel wrote."""
 
 import numpy as np
+from plain_cases import PLAIN_CASES
 
 from tinycnn.kernels import dense, direct, elementwise, images, norm, pool, winograd
 from tinycnn.kernels.simd import LANES, NR
@@ -165,6 +166,7 @@ CASES = {
     norm: [moments, normalize, gradient_sums, input_gradient],
     pool: [maxpool_forward, maxpool_backward, avgpool_forward, avgpool_backward],
     images: [warp_images, equalize_images],
+    **PLAIN_CASES,
 }
 VARIANTS = [lambda: correlate(fused=True), lambda: maxpool_forward(2), lambda: maxpool_backward(2)]
 EVERY_KERNEL = [case for cases in CASES.values() for case in cases] + VARIANTS
