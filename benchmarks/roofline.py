@@ -31,7 +31,8 @@ from tinycnn.kernels import conv, runtime
 from tinycnn.kernels.aligned import aligned_empty
 from tinycnn.kernels.compile import jit
 from tinycnn.kernels.gemm import Left, Out, Right, gemm_tile, one_run
-from tinycnn.kernels.simd import LANES, MR, NR, at, fetch_add, load, store
+from tinycnn.kernels.simd import LANES, MR, NR, at, load, store
+from tinycnn.kernels.tasks import tasks
 
 DEPTH = 512  # of the tile's product: a panel of B in the first-level cache, as in the kernels
 TRIES = 60  # of each measurement of the machine; the fastest counts
@@ -40,20 +41,20 @@ DONE = {0: 1.0, 2: 16 / 36, 4: 36 / 144}  # share of the multiplications that Wi
 
 
 @jit
-def _tiles(worker, A, B, C, repeats, tasks, counter):
+def _tiles(worker, A, B, C, repeats, number, counter):
     C = C[worker]
-    while fetch_add(counter, 1) < tasks:
-        for _ in range(repeats):
+    for _ in tasks(counter, number):
+        for __ in range(repeats):
             for i in range(0, A.size // DEPTH, MR):
                 left, right, out = Left(at(A, i * DEPTH), DEPTH, 1), Right(at(B, 0), NR), Out(at(C, i * NR), NR)
                 gemm_tile(left, one_run(DEPTH), right, out, MR, NR, False)
 
 
 @jit
-def _fused_multiply_adds(worker, a, out, repeats, tasks, counter):
+def _fused_multiply_adds(worker, a, out, repeats, number, counter):
     x, y = load(a, 0), load(a, LANES)
     c0, c1, c2, c3, c4, c5, c6, c7, c8, c9 = x, y, x, y, x, y, x, y, x, y  # ten chains hide a latency of five cycles
-    while fetch_add(counter, 1) < tasks:
+    for _ in tasks(counter, number):
         for _ in range(repeats):
             c0, c1, c2, c3, c4 = c0 * x + y, c1 * x + y, c2 * x + y, c3 * x + y, c4 * x + y
             c5, c6, c7, c8, c9 = c5 * x + y, c6 * x + y, c7 * x + y, c8 * x + y, c9 * x + y
@@ -62,21 +63,15 @@ def _fused_multiply_adds(worker, a, out, repeats, tasks, counter):
 
 @jit
 def _copy(worker, a, b, chunk, counter):
-    while True:
-        start = fetch_add(counter, 1) * chunk
-        if start >= a.size:
-            break
-        for i in range(start, min(start + chunk, a.size), LANES):
+    for task in tasks(counter, -(-a.size // chunk)):
+        for i in range(task * chunk, min((task + 1) * chunk, a.size), LANES):
             store(b, i, load(a, i))
 
 
 @jit
 def _update(worker, a, b, chunk, counter):
-    while True:
-        start = fetch_add(counter, 1) * chunk
-        if start >= a.size:
-            break
-        for i in range(start, min(start + chunk, a.size), LANES):
+    for task in tasks(counter, -(-a.size // chunk)):
+        for i in range(task * chunk, min((task + 1) * chunk, a.size), LANES):
             store(b, i, load(b, i) + load(a, i))
 
 
