@@ -63,12 +63,12 @@ class Vector(types.Type):
         super().__init__(name=f"Vector({scalar})")
 
 
-def llvm_scalar(scalar: types.Type) -> ir.Type:
+def llvm_scalar(scalar: types.Float) -> ir.Type:
     """LLVM's type for numba's float32 or float64."""
     return ir.FloatType() if scalar == types.float32 else ir.DoubleType()
 
 
-def llvm_vector(scalar: types.Type) -> ir.Type:
+def llvm_vector(scalar: types.Float) -> ir.Type:
     """LLVM's type for `LANES` of them."""
     return ir.VectorType(llvm_scalar(scalar), LANES)
 
@@ -143,7 +143,7 @@ def pointer_to(context: Any, builder: Any, array_type: types.Type, array: Any, i
 
 def itemsize(array_type: types.Array) -> int:
     """Bytes of one number."""
-    return array_type.dtype.bitwidth // 8
+    return array_type.dtype.bitwidth // 8  # type: ignore[attr-defined]  # of a Float
 
 
 def read(builder: Any, pointer: Any, vector: ir.Type, align: int) -> Any:
