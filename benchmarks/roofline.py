@@ -41,20 +41,20 @@ DONE = {0: 1.0, 2: 16 / 36, 4: 36 / 144}  # share of the multiplications that Wi
 
 
 @jit
-def _tiles(worker, A, B, C, repeats, number, counter):
+def _tiles(worker, A, B, C, repeats, count, counter):
     C = C[worker]
-    for _ in tasks(counter, number):
-        for __ in range(repeats):
+    for _ in tasks(counter, count):
+        for _ in range(repeats):
             for i in range(0, A.size // DEPTH, MR):
-                left, right, out = Left(at(A, i * DEPTH), DEPTH, 1), Right(at(B, 0), NR), Out(at(C, i * NR), NR)
-                gemm_tile(left, one_run(DEPTH), right, out, MR, NR, False)
+                left, out = Left(at(A, i * DEPTH), row=DEPTH, step=1), Out(at(C, i * NR), row=NR)
+                gemm_tile(left, one_run(DEPTH), Right(at(B, 0), row=NR), out, MR, NR, False)
 
 
 @jit
-def _fused_multiply_adds(worker, a, out, repeats, number, counter):
+def _fused_multiply_adds(worker, a, out, repeats, count, counter):
     x, y = load(a, 0), load(a, LANES)
     c0, c1, c2, c3, c4, c5, c6, c7, c8, c9 = x, y, x, y, x, y, x, y, x, y  # ten chains hide a latency of five cycles
-    for _ in tasks(counter, number):
+    for _ in tasks(counter, count):
         for _ in range(repeats):
             c0, c1, c2, c3, c4 = c0 * x + y, c1 * x + y, c2 * x + y, c3 * x + y, c4 * x + y
             c5, c6, c7, c8, c9 = c5 * x + y, c6 * x + y, c7 * x + y, c8 * x + y, c9 * x + y
@@ -92,17 +92,17 @@ def machine(threads):
     A[:], B[:] = 0.5, 0.25
 
     def tiles(workers):
-        C, tasks, repeats = np.zeros((workers, rows * NR), np.float32), 16 * workers, 64
+        C, count, repeats = np.zeros((workers, rows * NR), np.float32), 16 * workers, 64
         runtime.set_num_threads(workers)
-        seconds = best(lambda: runtime.run(_tiles, A, B, C, repeats, tasks, runtime.task_counter()), TRIES)
-        return 2e-9 * tasks * repeats * rows * DEPTH * NR / seconds
+        seconds = best(lambda: runtime.run(_tiles, A, B, C, repeats, count, runtime.task_counter()), TRIES)
+        return 2e-9 * count * repeats * rows * DEPTH * NR / seconds
 
     def multiply_adds(workers):
-        out, tasks, repeats = aligned_empty(LANES, np.float32), 16 * workers, 50_000
+        out, count, repeats = aligned_empty(LANES, np.float32), 16 * workers, 50_000
         runtime.set_num_threads(workers)
         counter = runtime.task_counter
-        seconds = best(lambda: runtime.run(_fused_multiply_adds, A, out, repeats, tasks, counter()), TRIES)
-        return 2e-9 * tasks * repeats * 10 * LANES / seconds
+        seconds = best(lambda: runtime.run(_fused_multiply_adds, A, out, repeats, count, counter()), TRIES)
+        return 2e-9 * count * repeats * 10 * LANES / seconds
 
     size = 1 << 25  # 128 MB each: far beyond any cache
     a, b = aligned_empty(size, np.float32), aligned_empty(size, np.float32)
