@@ -31,4 +31,5 @@ def finish(options, result, report, plot=None):
     if options.json:
         print(json.dumps(result))
     else:
+        print(f"{result['processor']}, {result['cores']} cores\n")
         report(result)

@@ -105,7 +105,7 @@ def plot(result, path):
     from matplotlib.figure import Figure
 
     names = list(next(iter(result["tasks"].values())))
-    figure = Figure(figsize=(8, 1.6 + 0.55 * len(names)), layout="constrained")
+    figure = Figure(figsize=(8, 1.6 + 0.6 * len(names)), layout="constrained")
     axes = figure.subplots()
     height = 0.8 / len(result["tasks"])
     for i, (task, found) in enumerate(result["tasks"].items()):
@@ -114,15 +114,17 @@ def plot(result, path):
         both = result["summary"][task]["ratio_best"]
         label = TASKS[task] + (f" (geometric mean {both[0]:.2f})" if both else "")
         bars = axes.barh(places, ratios, 0.92 * height, align="edge", label=label, color=["tab:blue", "0.7"][i])
-        axes.bar_label(bars, [f"{ratio:.2f}" if ratio else "" for ratio in ratios], padding=4, fontsize=11)
-    axes.axvline(1, color="k", lw=1.2, ls="--")
+        texts = [f"{ratio:.2f}" if ratio else "" for ratio in ratios]
+        over_line = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
+        axes.bar_label(bars, texts, padding=4, fontsize=13, bbox=over_line)
+    axes.axvline(1, color="k", lw=1.2, ls="--", zorder=0.5)
     axes.set_xlim(0, 1.12 * max(1, axes.dataLim.x1))
     axes.set_yticks([-n + height - 0.4 for n in range(len(names))], names)
-    axes.tick_params(labelsize=12, length=0)
+    axes.tick_params(labelsize=14, length=0)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.set_xlabel("tinycnn's time / that of the fastest of PyTorch and Keras;  left of the line tinycnn is faster")
-    axes.set_title(f"Everyday networks on {result['cores']} cores", loc="left", fontsize=13)
-    axes.legend(fontsize=11, loc="best")
+    axes.set_xlabel(f"{result['processor']}, {result['cores']} cores", loc="left", fontsize=10, color="0.4")
+    axes.set_title("Time of tinycnn / time of the fastest of PyTorch and Keras", loc="left", fontsize=14)
+    axes.legend(fontsize=12, loc="best")
     figure.savefig(path, dpi=130)
 
 

@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import json
 import os
+import platform
 import signal
 import statistics
 import subprocess
@@ -288,22 +289,36 @@ def say_left_out(left_out):
         print(f"LEFT OUT: {label}: {why.strip().splitlines()[0]}")
 
 
+def processor():
+    """The processor's name and the widest vectors that it has, as far as the system says."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    found = dict(map(str.strip, line.split(":", 1)) for line in lines if ":" in line)
+    widest = [
+        name for flag, name in (("avx512f", "AVX-512"), ("avx2", "AVX2")) if flag in found.get("flags", "").split()
+    ]
+    return ", ".join([found.get("model name", platform.machine()), *widest[:1]])
+
+
 def load_warning():
-    """Say so if other work keeps the cores busy: threads that spin at a barrier then wait long for their neighbour."""
+    """The machine, as results begin; says so if other work keeps it busy.
+
+    Threads that spin at a barrier then wait long for their neighbour.
+    """
     load, cores = os.getloadavg()[0], os.cpu_count()
     if load > 0.3 * cores:
         say(f"note: the machine is not idle (load {load:.1f} on {cores} cores): that slows libraries, and unequally")
-    return {"load_before": load, "cores": cores}
+    return {"processor": processor(), "cores": cores, "load_before": load}
 
 
 def table(rows, header):
-    """Right-aligned text columns; the first is left-aligned."""
-    rows = [header, *rows]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
-    return "\n".join(
-        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
-        for row in rows
-    )
+    """A table in Markdown, its columns right-aligned but for the first."""
+    widths = [max(3, *(len(row[i]) for row in (header, *rows))) for i in range(len(header))]
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    aligned = [[row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in (header, rule, *rows)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in aligned)
 
 
 def parse_labels(text):

@@ -86,24 +86,24 @@ def plot(result, path):
 
     bars = sorted(result["peers"].items(), key=lambda item: -item[1]["median_s"])
     seconds = [peer["median_s"] for _, peer in bars]
-    figure = Figure(figsize=(8, 1.2 + 0.55 * len(bars)), layout="constrained")
+    figure = Figure(figsize=(9, 1.2 + 0.6 * len(bars)), layout="constrained")
     axes = figure.subplots()
     colors = ["tab:blue" if label == "tinycnn" else "0.72" for label, _ in bars]
     low, high = ([abs(s - peer["quartiles_s"][i]) for s, (_, peer) in zip(seconds, bars, strict=True)] for i in (0, 1))
     drawn = axes.barh([PEERS[label].title for label, _ in bars], seconds, color=colors, xerr=(low, high), ecolor="0.4")
-    ours, unit = result["tinycnn_s"], (1, "s") if max(seconds) >= 1 else (1e3, "ms")
+    ours = result["tinycnn_s"]
     texts = []
     for (label, _), time in zip(bars, seconds, strict=True):
-        text = f"{unit[0] * time:.3g} {unit[1]}"
+        text = f"{time:.2f} s" if max(seconds) >= 1 else f"{1e3 * time:.1f} ms"
         texts.append(text if label == "tinycnn" or not ours else f"{text}   ({time / ours:.1f} x)")
-    axes.bar_label(drawn, texts, padding=6, fontsize=12)
-    axes.set_xlim(0, 1.25 * max(seconds))
+    axes.bar_label(drawn, texts, padding=6, fontsize=14)
+    axes.set_xlim(0, 1.35 * max(seconds))
     axes.set_xticks([])
-    axes.tick_params("y", labelsize=12, length=0)
+    axes.tick_params("y", labelsize=14, length=0)
     axes.spines[["top", "right", "bottom"]].set_visible(False)
-    side, cores = result["side"], result["cores"]
-    title = f"One training step, {result['batch']} images of {side}x{side}x3, on {cores} cores"
-    axes.set_title(title, loc="left", fontsize=13)
+    side = result["side"]
+    axes.set_title(f"One training step, {result['batch']} images of {side}x{side}x3", loc="left", fontsize=14)
+    axes.set_xlabel(f"{result['processor']}, {result['cores']} cores", loc="left", fontsize=10, color="0.4")
     figure.savefig(path, dpi=130)
 
 

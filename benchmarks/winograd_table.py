@@ -11,7 +11,7 @@ import time
 
 import numpy as np
 from command_line import argument_parser, finish, parse
-from peers import say, table
+from peers import load_warning, say, table
 
 import tinycnn
 from tinycnn.kernels import conv
@@ -52,8 +52,8 @@ def measure(side, channels, images):
 
 
 def measure_all(options):
+    result, rows = load_warning(), []
     tinycnn.set_num_threads(1)
-    rows = []
     for side in options.sides:
         for channels in options.channels:
             say(f"{side}x{side}, {channels} channels ...")
@@ -64,7 +64,7 @@ def measure_all(options):
             row |= {"fastest": NAMES[min(milliseconds, key=milliseconds.get)]}
             row |= {f"ms_{NAMES[tile]}": milliseconds[tile] for tile in TILES}
             rows.append(row | {f"error_{NAMES[tile]}": float(errors[tile]) for tile in TILES})
-    return {"rows": rows}
+    return result | {"rows": rows}
 
 
 def report(result):
