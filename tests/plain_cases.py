@@ -130,8 +130,14 @@ def relu_backward():
     return (out,)
 
 
+def bias_gradient():
+    grad_bias = np.zeros(6, np.float32)
+    im2col.bias_gradient(normal(3, 40, 30, 6), grad_bias)
+    return (grad_bias,)
+
+
 PLAIN_CASES = {
-    im2col: [conv_forward, conv_kernel_gradient, conv_input_gradient],
+    im2col: [conv_forward, conv_kernel_gradient, conv_input_gradient, bias_gradient],
     plain_pool: [maxpool_forward, maxpool_backward, avgpool_forward, avgpool_backward],
     plain_norm: [moments, normalize, gradient_sums, norm_input_gradient],
     plain_dense: [dense_forward, dense_backward],

@@ -25,6 +25,7 @@ ALLOWED = {
 PACKAGES = {"numpy", "numba", "llvmlite", "PIL", "matplotlib", "tinycnn"}
 # Tests of no one file: the examples, other libraries, the whole.
 OF_THE_WHOLE = {
+    "test_benchmarks",
     "test_best_recipe",
     "test_compare_networks",
     "test_examples",
