@@ -23,7 +23,7 @@ def correlate(fused=False):
     x, weights, bias = normal(3, 70, 40, 8), normal(1, 72, LANES, seed=1), normal(LANES, seed=2)
     codes = np.zeros((3, 35, 20, LANES), np.uint8)
     y = np.zeros(codes.shape if fused else (3, 70, 40, LANES), np.float32)
-    out = Output(as_images(y, codes if fused else None, (70, 40)), bias, fused)
+    out = Output(*as_images(y, codes if fused else None, (70, 40)), bias, fused)
     direct.correlate(as_images(x), weights, Taps(PLACES, (1, 1), merge=3), out, Grid(70, 40))
     return y, codes
 
@@ -43,7 +43,7 @@ def sum_bias():
 
 def winograd_forward():
     x, kernel, y = normal(5, 41, 22, NR), normal(3, 3, NR, NR, seed=1), np.zeros((5, 41, 22, NR), np.float32)
-    winograd.forward(as_images(x), kernel, (1, 1), Output(as_images(y), normal(NR, seed=2), False))
+    winograd.forward(as_images(x), kernel, (1, 1), Output(*as_images(y), normal(NR, seed=2), False))
     return (y,)
 
 

@@ -37,7 +37,7 @@ def test_correlate_equals_reference(case, relu, dtype):
     for merge in merges(window, dilation, groups):
         y = np.full(exact.shape, np.nan, dtype)
         taps = Taps(places_of(window, padding, dilation), strides, merge)
-        out = Output(as_images(y), bias, relu)
+        out = Output(*as_images(y), bias, relu)
         correlate(as_images(x), weights_of(kernel, groups), taps, out, Grid(*exact.shape[1:3]))
         assert close(y, exact, dtype)
 
@@ -52,14 +52,14 @@ def test_input_gradient_is_a_correlation_with_the_flipped_kernel(dtype):
     taps = Taps(tuple((1 - r, 1 - s) for r, s in np.ndindex(3, 2))[::-1], (1, 1))
     weights = kernel[::-1, ::-1].transpose(0, 1, 3, 2).reshape(1, -1, 3)
     grad_x = np.full(x.shape, np.nan, dtype)
-    correlate(as_images(grad), weights, taps, Output(as_images(grad_x), np.zeros(3, dtype), False), Grid(6, 7))
+    correlate(as_images(grad), weights, taps, Output(*as_images(grad_x), np.zeros(3, dtype), False), Grid(6, 7))
     assert close(grad_x, exact, dtype)
 
 
 def test_grid_writes_its_own_pixels_only():
     x, weights = normal(2, 3, 4, 2), normal(1, 2, 3, seed=1)
     y = np.full((2, 7, 12, 3), 77.0)
-    out = Output(as_images(y), np.zeros(3), False)
+    out = Output(*as_images(y), np.zeros(3), False)
     correlate(as_images(x), weights, Taps(((0, 0),), (1, 1)), out, Grid(3, 4, 1, 2, 2, 3))
     assert np.allclose(y[:, 1::2, 2::3], x @ weights[0], atol=1e-14)
     y[:, 1::2, 2::3] = 77
@@ -85,10 +85,10 @@ def test_pooling_in_the_tile(size, channels, filters, relu, dtype):
     weights = weights_of(normal(3, 3, channels, filters, dtype=dtype, seed=2), 1)
     taps = Taps(places_of((3, 3), padding, (1, 1)), (1, 1), merge=3)
     whole = np.empty((images, *size, filters), dtype)
-    correlate(as_images(x), weights, taps, Output(as_images(whole), bias, relu), Grid(*size))
+    correlate(as_images(x), weights, taps, Output(*as_images(whole), bias, relu), Grid(*size))
     y = np.full((images, size[0] // 2, size[1] // 2, filters), np.nan, dtype)
     codes = np.full(y.shape, 77, np.uint8)
-    correlate(as_images(x), weights, taps, Output(as_images(y, codes, size), bias, relu), Grid(*size))
+    correlate(as_images(x), weights, taps, Output(*as_images(y, codes, size), bias, relu), Grid(*size))
     windows = whole[:, : 2 * y.shape[1], : 2 * y.shape[2]].reshape(images, y.shape[1], 2, y.shape[2], 2, filters)
     windows = windows.transpose(0, 1, 3, 5, 2, 4).reshape(*y.shape, 4)
     assert np.array_equal(y, windows.max(axis=-1))
@@ -104,7 +104,7 @@ def test_correlate_expands_a_pooled_gradient(size, dtype):
     results = []
     for source in (as_images(grad, codes, size), as_images(full)):
         y = np.full((3, *size, 5), np.nan, dtype)
-        correlate(source, weights, taps, Output(as_images(y), np.zeros(5, dtype), False), Grid(*size))
+        correlate(source, weights, taps, Output(*as_images(y), np.zeros(5, dtype), False), Grid(*size))
         results.append(y)
     assert np.array_equal(*results)
 
@@ -115,7 +115,7 @@ def test_large_rows_are_cut_into_blocks():
     exact = reference.conv2d_forward(x.astype(float), kernel.astype(float), None, padding=padding)
     y = np.full(exact.shape, np.nan, np.float32)
     taps = Taps(places_of((3, 3), padding, (1, 1)), (1, 1), merge=3)
-    out = Output(as_images(y), np.zeros(20, np.float32), False)
+    out = Output(*as_images(y), np.zeros(20, np.float32), False)
     correlate(as_images(x), weights_of(kernel, 1), taps, out, Grid(37, 200))
     assert close(y, exact, np.float32)
 

@@ -62,7 +62,7 @@ def test_forward_equals_reference(images, size, channels, filters, padding, relu
     if relu:
         exact = reference.relu_forward(exact)
     y = np.full(exact.shape, np.nan, dtype)
-    winograd.forward(as_images(x), kernel, corner(padding), Output(as_images(y), bias, relu), tile)
+    winograd.forward(as_images(x), kernel, corner(padding), Output(*as_images(y), bias, relu), tile)
     assert close(y, exact, dtype)
 
 
@@ -93,10 +93,10 @@ def test_pooling_in_the_tile(size, relu, dtype, tile):
     x, bias = normal(images, *size, NR, dtype=dtype), normal(NR, dtype=dtype, seed=1)
     kernel = normal(3, 3, NR, NR, dtype=dtype, seed=2)
     whole = np.empty((images, *size, NR), dtype)
-    winograd.forward(as_images(x), kernel, padding, Output(as_images(whole), bias, relu), tile)
+    winograd.forward(as_images(x), kernel, padding, Output(*as_images(whole), bias, relu), tile)
     expected, expected_codes = reference.maxpool_forward(whole, (2, 2), (2, 2))
     y, codes = np.full(expected.shape, np.nan, dtype), np.full(expected.shape, 77, np.uint8)
-    winograd.forward(as_images(x), kernel, padding, Output(as_images(y, codes, size), bias, relu), tile)
+    winograd.forward(as_images(x), kernel, padding, Output(*as_images(y, codes, size), bias, relu), tile)
     assert np.array_equal(y, expected)
     assert np.array_equal(codes, np.where(relu & (y == 0), DEAD, expected_codes))
 
@@ -123,7 +123,7 @@ def test_nan_reaches_the_output_and_the_gradients(tile):
     x, kernel = normal(1, 8, 8, NR), normal(3, 3, NR, NR, seed=1)
     x[0, 5, 2, 3] = np.nan
     y = np.zeros((1, 8, 8, NR))
-    winograd.forward(as_images(x), kernel, (1, 1), Output(as_images(y), np.zeros(NR), True), tile)
+    winograd.forward(as_images(x), kernel, (1, 1), Output(*as_images(y), np.zeros(NR), True), tile)
     assert np.isnan(y[0, 4:7, 1:4]).all()
     grad_kernel = np.zeros_like(kernel)
     winograd.backward(as_images(x), kernel, as_images(np.ones_like(y)), (1, 1), (None, grad_kernel, None), tile)

@@ -121,7 +121,7 @@ def forward(
     """Fill `y` ``(images, rows, columns, filters)``; with `codes`, `y` and `codes` are the 2x2 max-pooled output."""
     filters, groups = kernel.shape[-1], geometry.groups
     size = _size(geometry, x.shape, filters, codes, x=x, kernel=kernel, bias=bias, y=y)
-    out = Output(as_images(y, codes, size), np.zeros(filters, x.dtype) if bias is None else bias, relu)
+    out = Output(*as_images(y, codes, size), np.zeros(filters, x.dtype) if bias is None else bias, relu)
     tile = winograd_tile(kernel.shape, geometry, size)
     if tile:
         winograd.forward(as_images(x), kernel, _corner(geometry), out, tile)
@@ -160,7 +160,7 @@ def input_gradient(
     _, height, width, channels = grad_x.shape
     arrays = {"grad": grad, "kernel": kernel, "grad_x": grad_x, "image_bias": bias}
     source = as_images(grad, codes, _size(geometry, grad_x.shape, filters, codes, **arrays))
-    out = Output(as_images(grad_x), np.zeros(channels, grad.dtype) if bias is None else bias, False)
+    out = Output(*as_images(grad_x), np.zeros(channels, grad.dtype) if bias is None else bias, False)
     split = kernel.reshape(kh, kw, depth, groups, filters // groups)
     axes = tuple(zip(geometry.strides, geometry.pads, geometry.dilation, (kh, kw), strict=True))
     for phase_y in range(min(stride_y, height)):

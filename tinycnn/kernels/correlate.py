@@ -117,10 +117,10 @@ def _finish(S, n, first, rows, start, columns, out, grid):
     """Bias, ReLU and, if wanted, max-pool on `rows` rows of products, and off to `columns` channels from `start` on."""
     _, across, width = S.shape
     whole = columns // LANES * LANES
-    if out.y.pooled:
+    if out.pooled:
         for r in range(0, rows - 1, 2):
             for j in range(0, across - 1, 2):
-                s, t = (r * across + j) * width, window(out.y, n, first + r, j) + start
+                s, t = (r * across + j) * width, window(out, n, first + r, j) + start
                 for c in range(0, columns, LANES):
                     store_window(S, s + c, width, across * width, out, t + c, start + c)
         return
@@ -128,22 +128,23 @@ def _finish(S, n, first, rows, start, columns, out, grid):
         row = grid.first_row + (first + r) * grid.row_step
         for j in range(across):
             s = (r * across + j) * width
-            t = pixel(out.y, n, row, grid.first_column + j * grid.column_step) + start
+            t = pixel(out, n, row, grid.first_column + j * grid.column_step) + start
             for c in range(0, whole, LANES):
                 v = load(S, s + c) + load(out.bias, start + c)
-                store(out.y.data, t + c, relu(v) if out.relu else v)
+                store(out.data, t + c, relu(v) if out.relu else v)
             for c in range(whole, columns):
                 u = S[r, j, c] + out.bias[start + c]
-                out.y.data[t + c] = relu(u) if out.relu else u
+                out.data[t + c] = relu(u) if out.relu else u
 
 
 @jit
 def _correlate(worker, source, walk, packed, out, grid, rooms, counter):
+    source, walk, out, grid = Images(*source), Walk(*walk), Output(*out), Grid(*grid)
     P, S, offsets = rooms[0][worker], rooms[1][worker], walk.offsets
     (block, across, width), runs = S.shape, offsets.size
     blocks, at_once = -(-grid.rows // block), max(1, K_BLOCK // walk.length)
     groups, panels = packed.shape[:2]
-    columns = out.y.channels // groups
+    columns = out.channels // groups
     for task in tasks(counter, source.number * blocks):
         n, first = task // blocks, task % blocks * block
         rows = min(block, grid.rows - first)
@@ -170,7 +171,7 @@ def _correlate(worker, source, walk, packed, out, grid, rooms, counter):
 
 @runtime.locked
 def correlate(source: Images, weights: np.ndarray, taps: Taps, out: Output, grid: Grid) -> None:
-    """Fill ``out.y``, or the part of it that `grid` names, with the correlation of `source` and `weights`.
+    """Fill `out`, or the part of it that `grid` names, with the correlation of `source` and `weights`.
 
     Parameters
     ----------
@@ -180,7 +181,7 @@ def correlate(source: Images, weights: np.ndarray, taps: Taps, out: Output, grid
         Sorted by tap, as in `taps`.
     taps : Taps
     out : Output
-        With ``groups * columns`` channels; if ``out.y`` is pooled, its codes are filled as well, and `grid` is whole.
+        With ``groups * columns`` channels; if it is pooled, its codes are filled as well, and `grid` is whole.
     grid : Grid
     """
     groups, _, columns = weights.shape

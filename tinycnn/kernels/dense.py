@@ -67,6 +67,7 @@ def _readable(weights, k, count):
 
 @jit
 def _forward(worker, x, weights, images, partial, room, counter):
+    weights = Weights(*weights)
     block, depth, units, width = room[worker], weights.depth, weights.units, weights.width
     tiles = width // NR * -(-images // MR)
     for chunk in tasks(counter, partial.shape[0]):
@@ -106,6 +107,7 @@ def _forward_few(worker, x, weights, images, partial, room, counter):
 
     Two blocks at a time, row by row in turns: memory answers two streams faster than one.
     """
+    weights = Weights(*weights)
     sums, depth, width = room[worker], weights.depth, weights.width
     for chunk in tasks(counter, partial.shape[0]):
         start, stop = share(depth, chunk, partial.shape[0])

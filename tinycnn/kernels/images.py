@@ -104,6 +104,7 @@ def _warp_row(image, n, y, how, row):
 
 @jit
 def _warp(worker, images, out, how, to_bytes, counter):
+    how = Warp(*how)
     count, height, width, channels = images.shape
     rows = np.empty((height // BANDS + 3, width * channels), np.float32)  # a band, and one more row at either side
     zero, full, half = np.float32(0), np.float32(255), np.float32(0.5)

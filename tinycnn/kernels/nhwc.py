@@ -75,9 +75,15 @@ def load_row(images, n, row, left, target, t, width):
 
 
 class Output(NamedTuple):
-    """Where a convolution's results go, and what is done to them while they are in cache."""
+    """`Images` where a convolution's results go, and what is done to these while they are in cache."""
 
-    y: Images
+    data: np.ndarray
+    codes: np.ndarray
+    pooled: bool
+    number: int
+    height: int
+    width: int
+    channels: int
     bias: np.ndarray
     relu: bool
 
@@ -91,4 +97,4 @@ def store_window(values, v, right, below, out, t, c):
     shift = load(out.bias, c)
     top = load(values, v) + shift, load(values, v + right) + shift
     bottom = load(values, v + below) + shift, load(values, v + below + right) + shift
-    store_max4(out.y.data, out.y.codes, t, top + bottom, out.relu)
+    store_max4(out.data, out.codes, t, top + bottom, out.relu)

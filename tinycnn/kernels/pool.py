@@ -12,7 +12,7 @@ import numpy as np
 from tinycnn.kernels import runtime
 from tinycnn.kernels.check import check
 from tinycnn.kernels.compile import IN_PYTHON, inlined, jit
-from tinycnn.kernels.nhwc import as_images, pixel
+from tinycnn.kernels.nhwc import Images, as_images, pixel
 from tinycnn.kernels.simd import LANES, load, load_where_code, store, store_max4
 from tinycnn.kernels.tasks import tasks
 
@@ -53,6 +53,7 @@ def _outputs_over(i, stride, padding, window, size):
 
 @jit
 def _max_forward(worker, x, y, codes, geometry, counter):
+    x, y = Images(*x), Images(*y)
     window_y, window_x, stride_y, stride_x, top, left = geometry
     for task in tasks(counter, y.number * y.height):
         n, i = task // y.height, task % y.height
@@ -81,6 +82,7 @@ def _max_forward(worker, x, y, codes, geometry, counter):
 
 @jit
 def _max_forward_halving(worker, x, y, codes, geometry, counter):
+    x, y = Images(*x), Images(*y)
     right, below = x.channels, x.width * x.channels
     for task in tasks(counter, y.number * y.height):
         n, i = task // y.height, task % y.height
@@ -118,6 +120,7 @@ def _check(kernel, image, output, codes=None):
 
 @jit
 def _max_backward(worker, grad, codes, grad_x, geometry, counter):
+    grad, grad_x = Images(*grad), Images(*grad_x)
     window_y, window_x, stride_y, stride_x, top, left = geometry
     for task in tasks(counter, grad_x.number * grad_x.height):
         n, row = task // grad_x.height, task % grad_x.height
@@ -137,6 +140,7 @@ def _max_backward(worker, grad, codes, grad_x, geometry, counter):
 
 @jit
 def _max_backward_halving(worker, grad, codes, grad_x, geometry, counter):
+    grad, grad_x = Images(*grad), Images(*grad_x)
     channels, covered = grad_x.channels, 2 * grad.width
     for task in tasks(counter, grad_x.number * grad_x.height):
         n, row = task // grad_x.height, task % grad_x.height
@@ -171,6 +175,7 @@ def maxpool_backward(grad: np.ndarray, codes: np.ndarray, geometry: tuple, grad_
 
 @jit
 def _average_forward(worker, x, y, geometry, sums, counter):
+    x, y = Images(*x), Images(*y)
     window_y, window_x, stride_y, stride_x, top, left = geometry
     sums = sums[worker]
     for task in tasks(counter, y.number * y.height):
@@ -203,6 +208,7 @@ def avgpool_forward(x: np.ndarray, geometry: tuple, y: np.ndarray) -> None:
 
 @jit
 def _average_backward(worker, grad, grad_x, geometry, counter):
+    grad, grad_x = Images(*grad), Images(*grad_x)
     window_y, window_x, stride_y, stride_x, top, left = geometry
     one = grad.data.dtype.type(1)
     for task in tasks(counter, grad_x.number * grad_x.height):

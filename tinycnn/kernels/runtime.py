@@ -122,8 +122,12 @@ def run(kernel: Callable[..., None], *args: object) -> None:
     Only inside a `locked` function.  `kernel` must draw all its work from a `task_counter`, see `tasks.tasks`: a worker
     whose thread is still asleep when worker 0 has finished is not waited for, since nothing is left to draw and
     waking up takes longer than many a kernel.
+
+    A NamedTuple arrives as a plain tuple, from which the kernel makes it again: numba would look up its class at
+    every call, in every thread.
     """
     global _running
+    args = tuple(tuple(arg) if isinstance(arg, tuple) else arg for arg in args)
     if IN_PYTHON:
         _run_in_python(kernel, args)
         return

@@ -13,7 +13,7 @@ import numpy as np
 
 from tinycnn.kernels import runtime
 from tinycnn.kernels.compile import jit
-from tinycnn.kernels.correlate import BUFFER, Taps, load_rows, padded_rows, walk
+from tinycnn.kernels.correlate import BUFFER, Taps, Walk, load_rows, padded_rows, walk
 from tinycnn.kernels.gemm import Left, Out, Right, Runs, gemm_tile
 from tinycnn.kernels.nhwc import Images, load_row
 from tinycnn.kernels.simd import MR, NR, at, zero
@@ -37,6 +37,7 @@ class Rooms(NamedTuple):
 
 @jit
 def _weight_gradient(worker, x, grad, walk, rooms, counter):
+    x, grad, walk, rooms = Images(*x), Images(*grad), Walk(*walk), Rooms(*rooms)
     P, D, lines, offsets = rooms.source[worker], rooms.grad[worker], rooms.lines, walk.offsets
     block = lines.size
     blocks, width, filters = -(-grad.height // block), grad.width, grad.channels

@@ -65,6 +65,10 @@ class Rooms(NamedTuple):
     """A tile that lies partly outside the image, all channels; or a tile of gradients, LANES filters."""
     half: np.ndarray
     """T: a tile after the transform of its columns, LANES channels."""
+    kernels: np.ndarray
+    """``(chunks, points * filters * channels)``: gradients of the transformed kernel."""
+    biases: np.ndarray
+    """float64 ``(chunks, filters)``: a float32 sum over millions of pixels loses digits."""
 
 
 @inlined
@@ -141,6 +145,7 @@ def _multiply(A, depth, count, packed, panel, M):
 
 @jit
 def _forward(worker, x, packed, out, tiling, rooms, counter):
+    x, out, tiling, rooms = Images(*x), Output(*out), Tiling(*tiling), Rooms(*rooms)
     V, M, Q, T = rooms.inputs[worker], rooms.products[worker], rooms.patch[worker], rooms.half[worker]
     tile, side, sides = len(tiling.outputs), len(tiling.inputs), tiling.inputs
     blocks, m_plane = -(-tiling.tiles // tiling.block), M.shape[1]
@@ -148,7 +153,7 @@ def _forward(worker, x, packed, out, tiling, rooms, counter):
         n, first = task // blocks, task % blocks * tiling.block
         count = min(tiling.block, tiling.tiles - first)
         _transform_tiles(x, tiling, n, first, count, V, Q, T)
-        for panel in range(out.y.channels // NR):
+        for panel in range(out.channels // NR):
             _multiply(V, x.channels, count, packed, panel, M)
             for t in range(count):
                 for c in range(0, NR, LANES):
@@ -162,19 +167,19 @@ def _forward(worker, x, packed, out, tiling, rooms, counter):
 @inlined
 def _write(T, out, n, t, f, tiling):
     """Bias, ReLU and, if wanted, max-pool on LANES filters of tile t; what lies outside the image is dropped."""
-    (row, column), y = _place(tiling, t), out.y
+    row, column = _place(tiling, t)
     tile, line = len(tiling.outputs), len(tiling.inputs) * LANES
-    if y.pooled:  # tiles have even sides, so every window lies in one tile
-        for i in range(0, min(tile, y.height - row - 1), 2):
-            for j in range(0, min(tile, y.width - column - 1), 2):
-                cell = window(y, n, row + i, column + j) + f
+    if out.pooled:  # tiles have even sides, so every window lies in one tile
+        for i in range(0, min(tile, out.height - row - 1), 2):
+            for j in range(0, min(tile, out.width - column - 1), 2):
+                cell = window(out, n, row + i, column + j) + f
                 store_window(T, i * line + j * LANES, LANES, line, out, cell, f)
         return
     shift = load(out.bias, f)
-    for i in range(min(tile, y.height - row)):
-        for j in range(min(tile, y.width - column)):
+    for i in range(min(tile, out.height - row)):
+        for j in range(min(tile, out.width - column)):
             value = load(T, i * line + j * LANES) + shift
-            store(y.data, pixel(y, n, row + i, column + j) + f, relu(value) if out.relu else value)
+            store(out.data, pixel(out, n, row + i, column + j) + f, relu(value) if out.relu else value)
 
 
 @inlined
@@ -251,8 +256,9 @@ def _add_kernel_gradient(V, D, count, channels, filters, grad_U):
 
 
 @jit
-def _backward(worker, x, grad, packed, grad_x, tiling, scratch, counter):
-    rooms, kernels, biases = scratch
+def _backward(worker, x, grad, packed, grad_x, tiling, rooms, counter):
+    x, grad, grad_x, tiling, rooms = Images(*x), Images(*grad), Images(*grad_x), Tiling(*tiling), Rooms(*rooms)
+    kernels, biases = rooms.kernels, rooms.biases
     V, D, M = rooms.inputs[worker], rooms.grads[worker], rooms.products[worker]
     Q, T = rooms.patch[worker], rooms.half[worker]
     channels, filters, block = x.channels, grad.channels, tiling.block
@@ -289,26 +295,26 @@ def _tiling(size, corner, tile, channels, itemsize, room):
     return Tiling(top, left, across, count, min(most, -(-count // MR) * MR), (0,) * tile, SIDES[tile])
 
 
-def _rooms(dtype, tiling, channels, filters, patch, *more):
-    """`Rooms` for every worker, and flat arrays of the sizes `more`."""
+def _rooms(dtype, tiling, channels, filters, chunks):
+    """`Rooms` for every worker, with gradients if there are `chunks`, and room for a transformed kernel."""
     points, workers = len(tiling.inputs) ** 2, runtime.get_num_threads()
-    planes = [tiling.block * columns + SLACK for columns in (channels, filters, NR)]
-    sizes = [workers * points * numbers for numbers in (*planes, patch, LANES)]
-    V, D, M, Q, T, *others = runtime.scratch(dtype, *sizes, *more)
+    size = points * channels * filters
+    planes = [tiling.block * columns + SLACK for columns in (channels, filters if chunks else 0, NR)]
+    sizes = [workers * points * numbers for numbers in (*planes, channels, LANES)]
+    V, D, M, Q, T, U, kernels = runtime.scratch(dtype, *sizes, size, chunks * size)
     V, D, M = (a.reshape(workers, points, -1) for a in (V, D, M))
-    return Rooms(V, D, M, Q.reshape(workers, -1), T.reshape(workers, -1)), *others
+    sums = kernels.reshape(chunks, size), np.empty((chunks, filters))
+    return Rooms(V, D, M, Q.reshape(workers, -1), T.reshape(workers, -1), *sums), U
 
 
 @runtime.locked
 def forward(x: Images, kernel: np.ndarray, corner: tuple, out: Output, tile: int = 4) -> None:
-    """Fill ``out.y`` with the 3x3 stride-1 convolution of `x`, or if pooled with its 2x2 max-pool.
+    """Fill `out` with the 3x3 stride-1 convolution of `x`, or if pooled with its 2x2 max-pool.
 
     `corner` is the padding's (top, left).  Channels and filters must be multiples of NR.  `tile` is 4 or 2.
     """
-    dtype, y = kernel.dtype, out.y
-    tiling = _tiling((y.height, y.width), corner, tile, x.channels, dtype.itemsize, FORWARD_ROOM)
-    points = len(tiling.inputs) ** 2
-    rooms, U = _rooms(dtype, tiling, x.channels, 0, x.channels, points * x.channels * y.channels)
+    tiling = _tiling((out.height, out.width), corner, tile, x.channels, kernel.itemsize, FORWARD_ROOM)
+    rooms, U = _rooms(kernel.dtype, tiling, x.channels, out.channels, 0)
     transform_kernel(kernel, tile, U)
     runtime.run(_forward, x, U, out, tiling, rooms, runtime.task_counter())
 
@@ -322,16 +328,14 @@ def backward(x: Images, kernel: np.ndarray, grad: Images, corner: tuple, into: t
     """
     grad_x, grad_kernel, grad_bias = into
     channels, filters = kernel.shape[2:]
-    dtype, widest = kernel.dtype, max(channels, filters // 2)
-    tiling = _tiling((grad.height, grad.width), corner, tile, widest, dtype.itemsize, BACKWARD_ROOM)
-    size = len(tiling.inputs) ** 2 * channels * filters
-    chunks = max(1, min(x.number, 8, max(2, (1 << 23) // size)))
-    rooms, U, kernels = _rooms(dtype, tiling, channels, filters, max(channels, LANES), size, chunks * size)
+    size, widest = (grad.height, grad.width), max(channels, filters // 2)
+    tiling = _tiling(size, corner, tile, widest, kernel.itemsize, BACKWARD_ROOM)
+    chunks = max(1, min(x.number, 8, max(2, (1 << 23) // (len(tiling.inputs) ** 2 * channels * filters))))
+    rooms, U = _rooms(kernel.dtype, tiling, channels, filters, chunks)
     if grad_x is not None:
         transform_kernel(kernel, tile, U, transposed=True)
-    kernels, biases = kernels.reshape(chunks, -1), np.empty((chunks, filters))  # float64, for sums over many pixels
     target = x._replace(data=x.data[:0], number=0) if grad_x is None else as_images(grad_x)
-    runtime.run(_backward, x, grad, U, target, tiling, (rooms, kernels, biases), runtime.task_counter())
-    gather_kernel_gradient(kernels, tile, grad_kernel)
+    runtime.run(_backward, x, grad, U, target, tiling, rooms, runtime.task_counter())
+    gather_kernel_gradient(rooms.kernels, tile, grad_kernel)
     if grad_bias is not None:
-        sum_chunks(biases, grad_bias)
+        sum_chunks(rooms.biases, grad_bias)
