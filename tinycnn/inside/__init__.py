@@ -1,6 +1,7 @@
 """Looking into a network: where it looks, and whether to believe that."""
 
 from tinycnn.inside.saliency import feature_maps, grad_cam, inside_by_class, mass_inside, randomization_check
+from tinycnn.inside.trace import trace
 
 __all__ = [
     "feature_maps",
@@ -8,4 +9,5 @@ __all__ = [
     "inside_by_class",
     "mass_inside",
     "randomization_check",
+    "trace",
 ]
