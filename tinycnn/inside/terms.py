@@ -118,12 +118,12 @@ class Reach(NamedTuple):
 
 def terms_of(trace: "Trace", layer: Layer, index: Index) -> Terms:
     """The `Terms` of output `index` of a traced layer."""
-    reach = _kind(layer)[0](trace, layer, index)
-    source = trace[str(layer.name)].input
-    values, outside = reach.values, math.nan if isinstance(layer, (MaxPool2D, AveragePool2D)) else 0.0
-    values = _values_at(source, reach.positions, outside) if values is None else values
-    weights = np.asarray(reach.weights, np.float64)
-    products = np.where(np.isnan(values) & (weights == 0), 0.0, values * weights)
+    reach, pools = _kind(layer)[0](trace, layer, index), isinstance(layer, (MaxPool2D, AveragePool2D))
+    values, weights = reach.values, np.asarray(reach.weights, np.float64)
+    if values is None:
+        values = _values_at(trace[str(layer.name)].input, reach.positions, math.nan if pools else 0.0)
+    # A cell that loses counts for nothing, even if it holds nan or infinity.
+    products = np.multiply(values, weights, out=np.zeros(weights.shape), where=(weights != 0) | (not pools))
     return Terms(reach.positions, values, weights, products, float(reach.bias), reach.details)
 
 
