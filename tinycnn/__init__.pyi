@@ -27,6 +27,7 @@ from tinycnn.ensemble import train_members as train_members
 from tinycnn.gradcheck import GradcheckResult as GradcheckResult
 from tinycnn.gradcheck import GradientError as GradientError
 from tinycnn.gradcheck import gradcheck as gradcheck
+from tinycnn.inside import anatomy as anatomy
 from tinycnn.inside import feature_maps as feature_maps
 from tinycnn.inside import grad_cam as grad_cam
 from tinycnn.inside import mass_inside as mass_inside
