@@ -3,73 +3,64 @@
 import os
 import textwrap
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch
+from matplotlib.patches import FancyArrowPatch, Rectangle
+from matplotlib.patheffects import withStroke
 from numpy.typing import ArrayLike
 
 from tinycnn.files import atomic_write
-from tinycnn.inside.trace import Trace, trace
-from tinycnn.layers.activation import Softmax
-from tinycnn.layers.base import Layer
-from tinycnn.layers.conv import Conv2D, Conv2DTranspose
-from tinycnn.layers.dense import Dense
-from tinycnn.layers.dropout import Dropout
-from tinycnn.layers.norm import BatchNorm
-from tinycnn.layers.pool import AveragePool2D, GlobalAveragePool2D, MaxPool2D
-from tinycnn.layers.reshape import Flatten, Reshape
-from tinycnn.layers.residual import Residual
-from tinycnn.layers.upsample import UpSample2D
+from tinycnn.inside.columns import CHANNELS, Box, Column, columns_of
+from tinycnn.inside.trace import trace
 from tinycnn.model import Sequential
-from tinycnn.summary import keras_class
 
 # Dark below zero, light above, grey at zero: blue and yellow are told apart by all common kinds of colour blindness,
 # and the lightness alone, which is what a grey printer leaves, rises from end to end.
-SIGNED = LinearSegmentedColormap.from_list("signed", ["#04204f", "#2f5f9e", "#8d9298", "#e3b94b", "#fff3b8"])
+SIGNED = LinearSegmentedColormap.from_list("signed", ["#04204f", "#2f5f9e", "#8d9298", "#e8b93c", "#fff6c4"])
 INK, FAINT = "#1a1a1a", "#5f6368"
-CHANNELS = 3
-# Inches.
-WIDTH, MARGIN, GAP, FILM, BARS, STRIP = 10.0, 0.12, 0.13, 1.55, 1.85, 0.42
-SMALLEST, LARGEST = 0.78, 1.3  # side of a channel's picture
+# Lengths are in inches.
+WIDTH, MARGIN, GAP, BETWEEN = 10.0, 0.12, 0.13, 0.05
+WIDTHS = {"film": 1.55, "maps": 0.0, "strip": 0.6, "bars": 1.7}
+SMALLEST, LARGEST = 0.75, 1.3  # side of a channel's picture
 
 
-class Column(NamedTuple):
-    """What stands one above the other in the picture.
+class Band(NamedTuple):
+    """A row of columns: forward or backward, its upper edge, size of a channel's picture, and the classes."""
 
-    Attributes
-    ----------
-    kind : {"film", "maps", "strip", "bars"}
-        The image; a layer's most active channels; a layer's units; the classes.
-    title : str
-        What the layer does, in plain words, and its output's shape.
-    values, grad : ndarray
-        Of the one image: ``(height, width, channels)`` or ``(units,)``; `grad` is None without a label.
-    channels : tuple of int
-        Those shown.
-    """
-
-    kind: str
-    title: str
-    values: np.ndarray
-    grad: np.ndarray | None
-    channels: tuple[int, ...] = ()
-
-
-class Place(NamedTuple):
-    """A band of the picture: its upper edge, width and height of a channel's picture, and of the whole figure."""
-
+    forward: bool
     top: float
     cell: float
     cell_height: float
-    figure_height: float
+    names: list[str]
+    label: int | None
 
     @property
     def height(self) -> float:
-        return CHANNELS * (self.cell_height + 0.05)
+        return CHANNELS * (self.cell_height + BETWEEN)
+
+
+class Sheet:
+    """A figure on which places are given in inches from its upper left corner."""
+
+    def __init__(self, height: float) -> None:
+        self.figure, self.height = Figure(figsize=(WIDTH, height), dpi=150, facecolor="white"), height
+
+    def axes(self, x: float, y: float, width: float, height: float) -> Axes:
+        """Axes with the upper left corner at x, y."""
+        bottom = self.height - y - height
+        axes = self.figure.add_axes((x / WIDTH, bottom / self.height, width / WIDTH, height / self.height))
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set(color="#b0b4b8", linewidth=0.5)
+        return axes
+
+    def text(self, x: float, y: float, text: str, **style: Any) -> Any:
+        """Text at x, y, centred unless told otherwise."""
+        style = {"fontsize": 7.5, "color": INK, "ha": "center", **style}
+        return self.figure.text(x / WIDTH, 1 - y / self.height, text, **style)
 
 
 def plot_pass(
@@ -81,11 +72,12 @@ def plot_pass(
 ) -> Figure:
     """Draw one image going through a network, layer by layer, and with a label the gradient coming back.
 
-    For each layer whose output is an image, the three channels with the largest mean size: before the activation, on a
-    scale from dark (negative) through grey (0) to light (positive), or in plain grey where nothing is negative.  Layers
-    with vectors are strips; at the end are the class probabilities.  Below, for the same channels, the gradient of the
-    cross-entropy: by how much the loss would change per unit of each number.  Each layer has its own scale, of which
-    the end is written below it.
+    For each layer whose output is an image, the three channels that tell most (they vary, and each in its own way):
+    before the activation, on a scale from dark (negative) through grey (0) to light (positive), or in plain grey where
+    nothing is negative.  Layers with vectors are strips; at the end are the class probabilities.  Below, for the same
+    channels, the gradient of the cross-entropy: by how much the loss would grow per unit of each number.  Each picture
+    has its own scale, whose ends stand in its corner; the hundredth of its numbers beyond them is cut off.
+    Frames show what one pixel of the last such layer sees.
 
     Parameters
     ----------
@@ -124,25 +116,25 @@ def plot_pass(
     if image.ndim != 3:
         raise ValueError(f"plot_pass draws one image of shape (height, width, channels), got shape {image.shape}")
     seen = trace(model, image[None], None if label is None else [label])
-    columns, names = _columns(model, seen, image), _names(model, class_names)
+    columns, names = columns_of(model, seen, image), _names(model, class_names)
     lines, cell = _in_lines(columns)
-    bands = ["forward"] if label is None else ["forward", "backward"]
-    place = Place(0, cell, cell * image.shape[0] / image.shape[1], 0)
-    titles, heading, scales = 0.52, 0.34, 0.2
-    height = len(lines) * (titles + len(bands) * (heading + scales + place.height)) + 0.62
-    figure = Figure(figsize=(WIDTH, height), dpi=180, facecolor="white")
-    top = height - 0.06
+    band = Band(True, 0.06, cell, cell * image.shape[0] / image.shape[1], names, label)
+    heading, scales, start = 0.28, 0.2, 0.16
+    titles = 0.08 + 0.12 * max(column.title.count("\n") + 1 for column in columns)
+    directions = [True] if label is None else [True, False]
+    both = [titles, start][: len(directions)]
+    sheet = Sheet(len(lines) * sum(heading + room + band.height + scales for room in both) + 0.55)
     for line in lines:
-        for band in bands:
-            _heading(figure, top, height, band)
-            top -= heading + (titles if band == "forward" else 0)
-            _band(figure, line, place._replace(top=top, figure_height=height), band, (names, label))
-            top -= place.height + scales
-    _legend(figure, height)
+        for forward in directions:
+            _heading(sheet, band.top + 0.08, forward)
+            band = band._replace(forward=forward, top=band.top + heading + (titles if forward else start))
+            _draw_columns(sheet, line, band)
+            band = band._replace(top=band.top + band.height + scales)
+    _legend(sheet)
     if path is not None:
         with atomic_write(path) as temporary:
-            figure.savefig(temporary)
-    return figure
+            sheet.figure.savefig(temporary)
+    return sheet.figure
 
 
 def _names(model: Sequential, class_names: Sequence[str] | None) -> list[str]:
@@ -154,210 +146,143 @@ def _names(model: Sequential, class_names: Sequence[str] | None) -> list[str]:
     return [str(name) for name in class_names]
 
 
-def _columns(model: Sequential, seen: Trace, image: np.ndarray) -> list[Column]:
-    """The image, the layers that change what they see, and the classes."""
-    first = seen[str(model.layers[0].name)].grad_input
-    columns = [
-        Column("film", f"the image\n{_shape(image.shape)}", image, None if first is None else first[0].sum(axis=-1))
-    ]
-    for layer in model.layers:
-        record = seen[str(layer.name)]
-        values, grad = record.pre_activation[0], record.grad_pre_activation
-        grad = None if grad is None else grad[0]
-        title = f"{_title(layer)}\n{_shape(layer.output_shape)}"
-        if isinstance(layer, (Dropout, Flatten, Reshape)) or (layer is model.layers[-1] and values.ndim == 1):
-            continue  # nothing new to see
-        if values.ndim == 3:
-            size = np.abs(record.output[0]).mean(axis=(0, 1))
-            chosen = np.sort(np.argsort(-size, kind="stable")[:CHANNELS])
-            columns.append(Column("maps", title, values, grad, tuple(chosen.tolist())))
-        elif values.ndim == 1:
-            columns.append(Column("strip", title, values, grad))
-    last = seen[str(model.layers[-1].name)]
-    if seen.output.ndim == 2:
-        grad = last.grad_input if isinstance(model.layers[-1], Softmax) else last.grad_pre_activation
-        title = "how likely each class is" if model.ends_in_softmax else "the scores"
-        columns.append(Column("bars", title, seen.output[0], None if grad is None else grad[0]))
-    return columns
-
-
-def _title(layer: Layer) -> str:
-    """What the layer does, in words that fit above its pictures."""
-
-    def times(pair: Sequence[int]) -> str:
-        return f"{pair[0]}×{pair[1]}"
-
-    words = keras_class(layer)
-    if isinstance(layer, Conv2D):
-        words = f"{layer.filters} filters {times(layer.kernel_size)}"
-    elif isinstance(layer, Conv2DTranspose):
-        words = f"{layer.filters} filters, ×{layer.strides[0]}"
-    elif isinstance(layer, (MaxPool2D, AveragePool2D)):
-        words = f"{'largest' if isinstance(layer, MaxPool2D) else 'mean'} of {times(layer.pool_size)}"
-    elif isinstance(layer, UpSample2D):
-        words = f"enlarged {times(layer.size)}"
-    elif isinstance(layer, Residual):
-        words = "block + shortcut"
-    elif isinstance(layer, BatchNorm):
-        words = "normalised"
-    elif isinstance(layer, GlobalAveragePool2D):
-        words = "means"
-    elif isinstance(layer, Dense):
-        words = "dense"
-    return words if layer.activation is None else f"{words}\nbefore {keras_class(layer.activation)}"
-
-
-def _shape(shape: Sequence[int]) -> str:
-    return " × ".join(map(str, shape))
-
-
-def _width(column: Column, cell: float) -> float:
-    return {"film": FILM, "maps": cell, "strip": STRIP, "bars": BARS}[column.kind] + GAP
-
-
 def _in_lines(columns: Sequence[Column]) -> tuple[list[list[Column]], float]:
     """The columns in as many lines as they need, and the side of a channel's picture."""
     maps = sum(column.kind == "maps" for column in columns)
-    room = WIDTH - 2 * MARGIN - sum(_width(column, 0) for column in columns)
+    room = WIDTH - 2 * MARGIN + GAP - sum(_width(column, 0) + GAP for column in columns)
     if maps and room / maps >= SMALLEST:
         return [list(columns)], min(LARGEST, room / maps)
     lines: list[list[Column]] = [[]]
     for column in columns:
-        if sum(_width(other, SMALLEST) for other in [*lines[-1], column]) > WIDTH - 2 * MARGIN and lines[-1]:
+        if (
+            lines[-1]
+            and sum(_width(other, SMALLEST) + GAP for other in [*lines[-1], column]) > WIDTH - 2 * MARGIN + GAP
+        ):
             lines.append([])
         lines[-1].append(column)
     return lines, SMALLEST
 
 
-def _band(
-    figure: Figure, line: Sequence[Column], place: Place, band: str, classes: tuple[list[str], int | None]
-) -> None:
-    """The columns of one line, forward or backward."""
+def _width(column: Column, cell: float) -> float:
+    return WIDTHS[column.kind] or cell
+
+
+def _draw_columns(sheet: Sheet, line: Sequence[Column], band: Band) -> None:
     x = MARGIN
     for column in line:
-        width, middle = _width(column, place.cell) - GAP, x + (_width(column, place.cell) - GAP) / 2
-        if band == "forward":
-            figure.text(
-                middle / WIDTH, (place.top + 0.05) / place.figure_height, column.title, fontsize=7.5, color=INK,
-                ha="center", va="bottom", linespacing=1.15,
-            )  # fmt: skip
-        values = column.values if band == "forward" else column.grad
+        width, values = _width(column, band.cell), column.values if band.forward else column.grad
+        above = _film_top(column, band) if column.kind == "film" else band.top
+        if band.forward:
+            sheet.text(x + width / 2, above - 0.05, column.title, va="bottom", linespacing=1.15)
         if values is not None and column.kind == "bars":
-            axes = _axes(figure, place, x, 0, width, place.height)
-            _bars(axes, values, band, classes)
+            _bars(sheet.axes(x, band.top, width, band.height), values, band)
+            if not band.forward:
+                sheet.text(x + width / 2, band.top - 0.03, "starts as probability − target", va="bottom")
         elif values is not None:
-            below = _pictures(figure, column, values, place, (x, width))
-            _scale(figure, place, middle, below, values, column.kind == "film" and band == "forward")
+            _pictures(sheet, column, values, band, x)
         x += width + GAP
 
 
-def _axes(figure: Figure, place: Place, x: float, y: float, width: float, height: float) -> Axes:
-    """Axes whose upper left corner lies `x` from the left and `y` below the band's upper edge."""
-    bottom = place.top - y - height
-    return figure.add_axes((x / WIDTH, bottom / place.figure_height, width / WIDTH, height / place.figure_height))
+def _film_top(column: Column, band: Band) -> float:
+    """Upper edge of the image, which stands in the middle of the band's height."""
+    height = WIDTHS["film"] * column.values.shape[0] / column.values.shape[1]
+    return band.top + max(0.0, (band.height - BETWEEN - height) / 2)
 
 
-def _pictures(figure: Figure, column: Column, values: np.ndarray, place: Place, across: tuple[float, float]) -> float:
-    """Image, channels or units; returns how far below the band's upper edge they end."""
-    x, width = across
+def _pictures(sheet: Sheet, column: Column, values: np.ndarray, band: Band, x: float) -> None:
+    """Image, channels or units."""
+    width = _width(column, band.cell)
     if column.kind == "strip":
-        axes = _axes(figure, place, x + width / 2 - 0.09, 0, 0.18, place.height)
-        _picture(axes, values[:, None], values)
-        return place.height
-    if column.kind == "film":
+        axes = sheet.axes(x + width / 2 - 0.1, band.top, 0.2, band.height - BETWEEN)
+        sheet.text(x + width / 2, band.top + band.height, _picture(axes, values[:, None], band), fontsize=6.5, va="top")
+    elif column.kind == "film":
         height = width * column.values.shape[0] / column.values.shape[1]
-        axes = _axes(figure, place, x, (place.height - height) / 2, width, height)
-        if values is column.values:
-            scale = {"vmin": 0, "vmax": 255 if values.dtype == np.uint8 else max(1, values.max())}
-            axes.imshow(values if values.shape[2] == 3 else values[..., 0], cmap="gray", aspect="auto", **scale)
-            _frame(axes)
-        else:
-            _picture(axes, values, values)
-        return (place.height + height) / 2
+        axes = sheet.axes(x, _film_top(column, band), width, height)
+        if not band.forward:
+            _label(axes, _picture(axes, values, band))
+            return
+        grey = values if values.shape[2] == 3 else values[..., 0]
+        axes.imshow(grey, cmap="gray", vmin=0, vmax=255 if values.dtype == np.uint8 else 1, aspect="auto")
+        _draw_frame(axes, column.frame)
     for i, channel in enumerate(column.channels):
-        axes = _axes(figure, place, x, i * (place.cell_height + 0.05), width, place.cell_height)
-        _picture(axes, values[..., channel], values[..., list(column.channels)])
-        axes.text(
-            0.04, 0.95, channel, transform=axes.transAxes, fontsize=6.5, color=INK, ha="left", va="top",
-            bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.8},
-        )  # fmt: skip
-    return len(column.channels) * (place.cell_height + 0.05) - 0.05
+        axes = sheet.axes(x, band.top + i * (band.cell_height + BETWEEN), width, band.cell_height)
+        _label(axes, f"{channel}: {_picture(axes, values[..., channel], band)}")
+        if band.forward:
+            _draw_frame(axes, column.frame)
 
 
-def _picture(axes: Axes, values: np.ndarray, whole: np.ndarray) -> None:
-    """On the scale of `whole`: signed, or grey where nothing in it is negative."""
-    largest = float(np.abs(whole).max()) or 1.0
-    signed = whole.min() < 0
-    axes.imshow(
-        values, cmap=SIGNED if signed else "gray", vmin=-largest if signed else 0, vmax=largest, aspect="auto",
-        interpolation="nearest",
-    )  # fmt: skip
-    _frame(axes)
+def _picture(axes: Axes, values: np.ndarray, band: Band) -> str:
+    """On a scale of its own: signed, or grey where no output is negative; returns its ends."""
+    sizes, signed = np.abs(values[values != 0]), not band.forward or bool((values < 0).any())
+    end = float(np.quantile(sizes, 0.99)) if sizes.size else 1.0
+    least, colours = (-end, SIGNED) if signed else (0.0, "gray")
+    axes.imshow(values, cmap=colours, vmin=least, vmax=end, aspect="auto", interpolation="nearest")
+    return f"±{end:.1g}" if signed else f"0 to {end:.1g}"
 
 
-def _frame(axes: Axes) -> None:
-    axes.set(xticks=[], yticks=[])
-    axes.spines[:].set(color="#b0b4b8", linewidth=0.5)
+def _label(axes: Axes, text: str) -> None:
+    patch = {"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "pad": 0.8}
+    axes.text(0.03, 0.03, text, transform=axes.transAxes, fontsize=6.2, color=INK, va="bottom", bbox=patch)
 
 
-def _scale(figure: Figure, place: Place, x: float, below: float, values: np.ndarray, bare: bool) -> None:
-    """The ends of the column's scale, below it."""
-    largest = np.abs(values).max()
-    text = "" if bare else f"±{largest:.2g}" if values.min() < 0 else f"0 to {largest:.2g}"
-    y = (place.top - below - 0.04) / place.figure_height
-    figure.text(x / WIDTH, y, text, fontsize=7, color=FAINT, ha="center", va="top")
+def _draw_frame(axes: Axes, frame: Box | None) -> None:
+    if frame is not None:
+        (top, bottom), (left, right) = frame
+        box = Rectangle((left - 0.5, top - 0.5), right - left + 1, bottom - top + 1, fill=False)
+        box.set(edgecolor="black", linewidth=0.9, path_effects=[withStroke(linewidth=2.4, foreground="white")])
+        axes.add_patch(box)
 
 
-def _bars(axes: Axes, values: np.ndarray, band: str, classes: tuple[list[str], int | None]) -> None:
+def _bars(axes: Axes, values: np.ndarray, band: Band) -> None:
     """Class probabilities, or the gradient where it starts, for the six largest classes and the true one."""
-    names, label = classes
-    order = np.argsort(-np.abs(values), kind="stable")[:6].tolist()
-    shown = sorted({*order, *([] if label is None else [label])})
-    heights = values[shown]
-    forward = band == "forward"
-    colours = ["#33383d"] * len(shown) if forward else [SIGNED(0.93 if value > 0 else 0.12) for value in heights]
-    axes.barh(range(len(shown)), heights, 0.36, color=colours, edgecolor=INK, linewidth=0.5)
-    for i, (k, value) in enumerate(zip(shown, heights, strict=True)):
-        true = "  (true class)" if k == label else ""
-        name = textwrap.shorten(names[k], 24, placeholder="…").replace("$", r"\$")
-        number = f"{100 * value:.0f} %" if forward and 0 <= values.min() <= values.max() <= 1 else f"{value:+.2f}"
-        axes.text(0, i - 0.25, f"{name}{true}", transform=axes.get_yaxis_transform(), fontsize=7.5, color=INK, va="bottom",
-                  fontweight="bold" if true else "normal")  # fmt: skip
-        axes.annotate(
-            number, (max(value, 0), i), (3, 0), textcoords="offset points", fontsize=7.5, color=INK, va="center"
-        )
-    low, high = min(0.0, float(heights.min())), max(0.0, float(heights.max()))
-    axes.set(xlim=(low, high + 0.3 * (high - low or 1)), ylim=(len(shown) - 0.4, -0.7), xticks=[], yticks=[])
-    axes.axvline(0, color=INK, linewidth=0.8)
     axes.spines[:].set_visible(False)
-
-
-def _heading(figure: Figure, top: float, height: float, band: str) -> None:
-    """What the band shows, and an arrow in the direction in which the numbers go."""
-    forward = band == "forward"
-    text = (
-        "forward: what each layer makes of the image"
-        if forward
-        else ("backward: the gradient, by how much the loss would grow per unit of each number above")
+    shown = sorted(
+        {*np.argsort(-np.abs(values), kind="stable")[:6].tolist(), *([] if band.label is None else [band.label])}
     )
-    y = (top - 0.09) / height
-    figure.text(MARGIN / WIDTH if forward else 1 - MARGIN / WIDTH, y, text, fontsize=9, color=INK, fontweight="bold", va="center",
-                ha="left" if forward else "right")  # fmt: skip
-    room = 0.068 * len(text) + 0.1
-    ends = [(MARGIN + room) / WIDTH, 1 - MARGIN / WIDTH] if forward else [1 - (MARGIN + room) / WIDTH, MARGIN / WIDTH]
-    arrow = FancyArrowPatch((ends[0], y), (ends[1], y), arrowstyle="-|>", mutation_scale=9, color=INK, linewidth=0.9)
-    arrow.set_transform(figure.transFigure)
-    figure.add_artist(arrow)
+    low, high = min(0.0, float(values[shown].min())), max(0.0, float(values[shown].max()))
+    axes.set(xlim=(low, high + 0.35 * (high - low or 1)), ylim=(len(shown) - 0.4, -0.6))
+    share = band.forward and low == 0 and np.isclose(values.sum(), 1)
+    for i, k in enumerate(shown):
+        value, true = float(values[k]), k == band.label
+        colour = "#33383d" if band.forward else SIGNED(0.85 if value > 0 else 0.12)
+        axes.barh(i, value, 0.34, color=colour, edgecolor=INK, linewidth=0.5)
+        axes.plot([0, 0], [i - 0.22, i + 0.22], color=INK, linewidth=0.8)
+        name = textwrap.shorten(band.names[k], 24, placeholder="…").replace("$", r"\$") + (" (true)" if true else "")
+        style: dict[str, Any] = {"fontsize": 7.5, "color": INK, "fontweight": "bold" if true else "normal"}
+        axes.text(0, i - 0.24, name, transform=axes.get_yaxis_transform(), va="bottom", **style)
+        number = f"{100 * value:.0f} %" if share else f"{value:+.2f}".replace("-", "−")
+        axes.annotate(number, (max(value, 0), i), (3, 0), textcoords="offset points", va="center", **style)
 
 
-def _legend(figure: Figure, height: float) -> None:
-    """The two scales, and what the small numbers are."""
-    y, bar = 0.28 / height, 0.11 / height
-    for x, cmap, ends in ((0.12, SIGNED, ("−", "0", "+")), (0.40, "gray", ("0", "", "largest"))):
-        axes = figure.add_axes((x, y, 0.14, bar))
-        axes.imshow(np.linspace(0, 1, 256)[None], cmap=cmap, aspect="auto")
-        _frame(axes)
-        for place, text in zip((0, 0.5, 1), ends, strict=True):
-            axes.text(place, -0.4, text, transform=axes.transAxes, fontsize=7.5, color=INK, ha="center", va="top")
-    note = "Small numbers: which of the layer's channels.\nBelow each column: the ends of its scale."
-    figure.text(0.60, y + bar / 2, note, fontsize=7.5, color=FAINT, va="center")
+def _heading(sheet: Sheet, y: float, forward: bool) -> None:
+    """What the band shows, and an arrow in the direction in which the numbers go."""
+    text = "backward: the gradient, by how much the loss would grow per unit of each number above"
+    if forward:
+        text = "forward: what each layer makes of the image"
+    side = {"ha": "left" if forward else "right", "va": "center", "fontsize": 9, "fontweight": "bold"}
+    written = sheet.text(MARGIN if forward else WIDTH - MARGIN, y, text, **side)
+    box = written.get_window_extent().transformed(sheet.figure.transFigure.inverted())
+    across = (box.x1 + 0.01, 1 - MARGIN / WIDTH) if forward else (box.x0 - 0.01, MARGIN / WIDTH)
+    arrow = FancyArrowPatch(*((x, 1 - y / sheet.height) for x in across), arrowstyle="-|>", mutation_scale=9, color=INK)
+    arrow.set(transform=sheet.figure.transFigure, linewidth=0.9)
+    sheet.figure.add_artist(arrow)
+
+
+def _legend(sheet: Sheet) -> None:
+    """The two scales, and what numbers and frames are."""
+    y = sheet.height - 0.42
+    for x, colours, ends in ((0.35, SIGNED, ("negative", "0", "positive")), (2.75, "gray", ("0", "", "largest"))):
+        axes = sheet.axes(x, y, 1.7, 0.12)
+        axes.imshow(np.linspace(0, 1, 256)[None], cmap=colours, aspect="auto")
+        for at, text in zip((0.0, 0.85, 1.7), ends, strict=True):
+            sheet.text(x + at, y + 0.16, text, va="top")
+    sheet.text(
+        4.9,
+        y + 0.02,
+        "In the corners: which of the layer's channels, and the ends of its scale.\n"
+        "Frames: what the framed pixel of the last pictures sees.",
+        ha="left",
+        va="top",
+        color=FAINT,
+        linespacing=1.4,
+    )

@@ -197,7 +197,8 @@ class Trace:
             for row in rows
         ]
         loss = "" if self.loss is None else f", loss {self.loss:.4f}"
-        head = f"{len(self.output)} images{loss}{', training' if self.training else ''}"
+        images = "1 image" if len(self.output) == 1 else f"{len(self.output)} images"
+        head = f"{images}{loss}{', training' if self.training else ''}"
         return "\n".join(line.rstrip() for line in (head, *lines))
 
 
