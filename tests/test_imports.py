@@ -33,12 +33,13 @@ OF_THE_WHOLE = {
     "test_ladder",
     "test_peers",
     "test_reproduce",
+    "test_see_through",
     "test_threads",
     "test_types",
     "kernels/test_tiles",
 }
-# Lists of names, and a vector language that `tests/kernels/test_runtime.py` runs through the kernels.
-WITHOUT_TESTS = {"callbacks", "study/notices"}
+# Lists of names; and receptive fields, which tests/inside/test_anatomy.py holds against gradients.
+WITHOUT_TESTS = {"callbacks", "inside/field", "study/notices"}
 
 
 def files():

@@ -27,10 +27,13 @@ from tinycnn.ensemble import train_members as train_members
 from tinycnn.gradcheck import GradcheckResult as GradcheckResult
 from tinycnn.gradcheck import GradientError as GradientError
 from tinycnn.gradcheck import gradcheck as gradcheck
+from tinycnn.inside import anatomy as anatomy
 from tinycnn.inside import feature_maps as feature_maps
 from tinycnn.inside import grad_cam as grad_cam
 from tinycnn.inside import mass_inside as mass_inside
 from tinycnn.inside import randomization_check as randomization_check
+from tinycnn.inside import trace as trace
+from tinycnn.inside.passes import plot_pass as plot_pass
 from tinycnn.kernels.conv import set_winograd as set_winograd
 from tinycnn.kernels.runtime import get_num_threads as get_num_threads
 from tinycnn.kernels.runtime import set_num_threads as set_num_threads
