@@ -30,8 +30,8 @@ import tinycnn
 from tinycnn.kernels import conv, runtime
 from tinycnn.kernels.aligned import aligned_empty
 from tinycnn.kernels.compile import jit
-from tinycnn.kernels.gemm import gemm_tile
-from tinycnn.kernels.simd import LANES, MR, NR, fetch_add, load, store
+from tinycnn.kernels.gemm import Left, Out, Right, gemm_tile, one_run
+from tinycnn.kernels.simd import LANES, MR, NR, at, fetch_add, load, store
 
 DEPTH = 512  # of the tile's product: a panel of B in the first-level cache, as in the kernels
 TRIES = 60  # of each measurement of the machine; the fastest counts
@@ -40,12 +40,13 @@ DONE = {0: 1.0, 2: 16 / 36, 4: 36 / 144}  # share of the multiplications that Wi
 
 
 @jit
-def _tiles(worker, A, B, C, taps, repeats, tasks, counter):
+def _tiles(worker, A, B, C, repeats, tasks, counter):
     C = C[worker]
     while fetch_add(counter, 1) < tasks:
         for _ in range(repeats):
             for i in range(0, A.size // DEPTH, MR):
-                gemm_tile(A, i * DEPTH, DEPTH, 1, taps, 0, 1, DEPTH, B, 0, NR, C, i * NR, NR, MR, NR, False)
+                left, right, out = Left(at(A, i * DEPTH), DEPTH, 1), Right(at(B, 0), NR), Out(at(C, i * NR), NR)
+                gemm_tile(left, one_run(DEPTH), right, out, MR, NR, False)
 
 
 @jit
@@ -94,12 +95,11 @@ def machine(threads):
     rows = MR * max(1, 96 // MR)
     A, B = aligned_empty(rows * DEPTH, np.float32), aligned_empty(DEPTH * NR, np.float32)
     A[:], B[:] = 0.5, 0.25
-    taps = np.zeros(1, np.int64)
 
     def tiles(workers):
         C, tasks, repeats = np.zeros((workers, rows * NR), np.float32), 16 * workers, 64
         runtime.set_num_threads(workers)
-        seconds = best(lambda: runtime.run(_tiles, A, B, C, taps, repeats, tasks, runtime.task_counter()), TRIES)
+        seconds = best(lambda: runtime.run(_tiles, A, B, C, repeats, tasks, runtime.task_counter()), TRIES)
         return 2e-9 * tasks * repeats * rows * DEPTH * NR / seconds
 
     def multiply_adds(workers):

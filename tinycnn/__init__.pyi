@@ -34,6 +34,8 @@ from tinycnn.inside import randomization_check as randomization_check
 from tinycnn.kernels.conv import set_winograd as set_winograd
 from tinycnn.kernels.runtime import get_num_threads as get_num_threads
 from tinycnn.kernels.runtime import set_num_threads as set_num_threads
+from tinycnn.kernels.sets import get_kernels as get_kernels
+from tinycnn.kernels.sets import set_kernels as set_kernels
 from tinycnn.layers import AveragePool2D as AveragePool2D
 from tinycnn.layers import BatchNorm as BatchNorm
 from tinycnn.layers import Conv2D as Conv2D

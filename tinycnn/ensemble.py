@@ -256,10 +256,11 @@ def _train(make_and_train, jobs, executor, folder, retries, threads, on_member):
     if isinstance(executor, int):
         threads = threads or max(1, get_num_threads() // executor)
         executor = partial(process_pool, executor)
+    work = partial(_work, make_and_train, folder, threads)
     waiting = [name for name in jobs if name not in results]
     for _ in range(retries + 1):
         lost = []
-        for name, failure, error in _finished(make_and_train, jobs, waiting, executor, folder, threads):
+        for name, failure, error in _finished(work, jobs, waiting, executor):
             found = None if failure else _read(folder, name, jobs[name])
             if found:  # also where the worker died between writing and saying so
                 results[name] = found[0]
@@ -278,22 +279,21 @@ def _train(make_and_train, jobs, executor, folder, retries, threads, on_member):
     return {name: results[name] for name in jobs}
 
 
-def _finished(make_and_train, jobs, names, executor, folder, threads):
+def _finished(work, jobs, names, executor):
     """Yield, as members end, ``(name, what make_and_train raised or None, how the worker was lost or None)``."""
     if executor is None:
         for name in names:
-            yield name, _work(make_and_train, name, jobs[name], folder, threads), None
+            yield name, work(name, jobs[name]), None
         return
     with nullcontext(executor) if isinstance(executor, Executor) else _made(executor) as pool:
         futures: dict[Future, str] = {}
         try:
-            for position, name in enumerate(names):
-                try:
-                    futures[pool.submit(_work, make_and_train, name, jobs[name], folder, threads)] = name
-                except BrokenExecutor as error:  # a worker died while the others were still being handed over
-                    for unsent in names[position:]:
-                        yield unsent, None, error
-                    break
+            try:
+                for name in names:
+                    futures[pool.submit(work, name, jobs[name])] = name
+            except BrokenExecutor as error:  # a worker died while the others were still being handed over
+                for unsent in names[len(futures) :]:
+                    yield unsent, None, error
             for future in as_completed(futures):
                 try:
                     yield futures[future], future.result(), None
@@ -318,7 +318,7 @@ def _made(maker):
     return executor
 
 
-def _work(make_and_train, name, job, folder, threads):
+def _work(make_and_train, folder, threads, name, job):
     """Train and write one member, wherever this runs; the text of an exception, or None."""
     try:
         with _threads(threads) if threads else nullcontext():

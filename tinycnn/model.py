@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from tinycnn.kernels import runtime
-from tinycnn.kernels.images import scale_u8
+from tinycnn.kernels.lock import one_at_a_time
+from tinycnn.kernels.sets import Kernels, active
 from tinycnn.layers.activation import ACTIVATIONS
 from tinycnn.layers.base import Layer, Shape
 from tinycnn.layers.naming import name_layers
@@ -93,6 +93,7 @@ class Sequential:
         self.steps: list[Step] = []
         self.head: list[Step] = []
         self._memory = Memory()
+        self._planned_for: Kernels | None = None
         self._ran: list[Step] = []  # of the last forward pass, if a backward pass may follow
         self._runs: list[int] = []  # how often each layer had run by its end
         self._scaled = np.empty(0)
@@ -135,15 +136,19 @@ class Sequential:
         self._memory, self._ran, self._scaled = Memory(), [], np.empty(0, dtype)
         for layer in self.layers:
             layer.attach(self._memory)
-        self.steps, self.head = plan(self.layers)
+        self._plan()
         return self.output_shape
+
+    def _plan(self) -> None:
+        self._planned_for = active()
+        self.steps, self.head = plan(self.layers)
 
     @property
     def built(self) -> bool:
         """Whether shapes and parameters exist."""
         return self.output_shape is not None
 
-    @runtime.locked  # two Python threads may predict with one model: its buffers are shared until the copy is made
+    @one_at_a_time  # two Python threads may predict with one model: its buffers are shared until the copy is made
     def forward(self, x: ArrayLike, training: bool = False, logits: bool = False, keep: bool = True) -> np.ndarray:
         """Outputs for a batch, as an array of your own.
 
@@ -172,9 +177,11 @@ class Sequential:
     def run(self, x: ArrayLike, training: bool = False, logits: bool = False, keep: bool = True) -> np.ndarray:
         """`forward` without the copy: the result lies in the model's memory, and the next call overwrites it.
 
-        For code that holds the lock of `tinycnn.kernels.runtime.locked`, if other threads use the model too.
+        For code that holds the lock of `tinycnn.kernels.lock`, if other threads use the model too.
         """
         x = self.prepare(x)
+        if self._planned_for is not active():  # other kernels fuse other layers
+            self._plan()
         steps = self.steps if logits else [*self.steps, *self.head]
         self._ran = []
         with self._memory.forward([self._bytes(x, step.layers[-1].output_shape) for step in steps], keep):
@@ -207,7 +214,7 @@ class Sequential:
         if self._scaled.size < x.size:
             self._scaled = np.empty(x.size, self.dtype)
         out = self._scaled[: x.size].reshape(x.shape)
-        scale_u8(np.ascontiguousarray(x), out, 1 / 255)
+        active().scale_u8(np.ascontiguousarray(x), out, 1 / 255)
         return out
 
     def _bytes(self, batch: np.ndarray, shape: Shape) -> int:

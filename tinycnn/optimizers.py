@@ -9,7 +9,7 @@ import numpy as np
 
 from tinycnn.arguments import chosen, number, shown
 from tinycnn.kernels.aligned import aligned_zeros_like
-from tinycnn.kernels.updates import adam_update, sgd_update, sum_of_squares
+from tinycnn.kernels.sets import active
 
 Array = np.ndarray
 Rate = float | Callable[[int], float]  # a learning rate, or a schedule of them
@@ -90,7 +90,7 @@ class Optimizer:
             self._check(key, param, grad)
         rate, scale = self.current_learning_rate, 1.0
         if self.global_clipnorm is not None:
-            norm = math.sqrt(sum(sum_of_squares(grad) for _, grad in found.values()))
+            norm = math.sqrt(sum(active().sum_of_squares(grad) for _, grad in found.values()))
             scale = self.global_clipnorm / max(self.global_clipnorm, norm)
         for key, (param, grad) in found.items():
             decay = rate * self.weight_decay if self.decay_vectors or param.ndim > 1 else 0.0
@@ -237,7 +237,7 @@ class SGD(Optimizer):
             raise ValueError("SGD: nesterov=True has no effect without momentum; give momentum=0.9, for example")
 
     def update(self, param: Array, grad: Array, kept: list[Array], rate: float, decay: float, scale: float) -> None:
-        sgd_update(param, grad, kept[0], rate, self.momentum, self.nesterov, decay, scale)
+        active().sgd_update(param, grad, kept[0], rate, self.momentum, self.nesterov, decay, scale)
 
 
 class Adam(Optimizer):
@@ -305,7 +305,7 @@ class Adam(Optimizer):
     def update(self, param: Array, grad: Array, kept: list[Array], rate: float, decay: float, scale: float) -> None:
         t, (m, v) = self.iterations + 1, kept
         corrected = rate * math.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
-        adam_update(param, grad, m, v, corrected, self.beta_1, self.beta_2, self.epsilon, decay, scale)
+        active().adam_update(param, grad, m, v, corrected, self.beta_1, self.beta_2, self.epsilon, decay, scale)
 
 
 BY_NAME = {"adam": Adam, "sgd": SGD}

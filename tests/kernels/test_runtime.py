@@ -26,6 +26,8 @@ def threads_as_before():
 
 def test_the_list_of_cases_is_complete():
     for info in pkgutil.iter_modules(tinycnn.kernels.__path__):
+        if info.name == "im2col" or info.name.startswith("plain_"):
+            continue  # every function of these sets runs with several numbers of threads in test_sets
         module = importlib.import_module(f"tinycnn.kernels.{info.name}")
         kernels = {
             name

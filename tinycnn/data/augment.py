@@ -112,7 +112,7 @@ class Augment:
         changed = ", ".join(f"{key}={value!r}" for key, value in vars(self).items() if value not in (0.0, "constant"))
         return f"Augment({changed})"
 
-    def __call__(self, images: ArrayLike, rng: np.random.Generator) -> np.ndarray:
+    def __call__(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Changed copies of `images`.
 
         Parameters

@@ -38,7 +38,12 @@ def find_images(source: Source, splits: str | Sequence[str]) -> tuple[Parts, lis
     if len(splits) not in (1, 2) or len(set(splits)) != len(splits):
         raise ValueError(f"splits must name the training folder and optionally another, the test folder; got {splits}")
     root = _find_root(source, splits)
-    classes = _classes_of(source, root, splits[0])
+    classes, files = source.listing((*root, splits[0]))
+    if len(classes) < 2:
+        raise ValueError(
+            f"{source.where(*root, splits[0])} needs at least two class folders, it holds {classes or 'none'}"
+            f" and {len(files)} files"
+        )
     return root, classes, [_files_of(source, root, split, classes) for split in splits]
 
 
@@ -58,17 +63,7 @@ def _find_root(source: Source, splits: Sequence[str]) -> Parts:
         root = (*root, folders[0])
 
 
-def _classes_of(source, root, split):
-    folders, files = source.listing((*root, split))
-    if len(folders) < 2:
-        raise ValueError(
-            f"{source.where(*root, split)} needs at least two class folders, it holds {folders or 'none'}"
-            f" and {len(files)} files"
-        )
-    return folders
-
-
-def _files_of(source, root, split, classes):
+def _files_of(source: Source, root: Parts, split: str, classes: list[str]) -> list[tuple[str, int]]:
     """(path under root, label) of every image file of a split, sorted."""
     folders, _ = source.listing((*root, split))
     if not folders:
@@ -76,7 +71,7 @@ def _files_of(source, root, split, classes):
     unknown = [name for name in folders if name not in classes]
     if unknown:
         raise ValueError(f"{source.where(*root, split)} holds the classes {unknown}, training only {classes}")
-    found = []
+    found: list[tuple[str, int]] = []
     for name in folders:
         inside = sorted("/".join((split, name, *parts)) for parts in source.walk((*root, split, name)))
         if not inside:

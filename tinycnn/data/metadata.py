@@ -37,11 +37,7 @@ class Stripped(NamedTuple):
 
 
 def strip_metadata(
-    source: PathLike,
-    target: PathLike,
-    *,
-    on_error: str = "raise",
-    workers: int | None = None,
+    source: PathLike, target: PathLike, *, on_error: str = "raise", workers: int | None = None
 ) -> Stripped:
     """Copy all images under the folder `source` to `target`, leaving out their metadata.
 

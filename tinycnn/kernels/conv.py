@@ -11,39 +11,21 @@ With zero padding, `kernel` in HWIO layout and o, i, k for row or column of outp
 
 import functools
 import os
-from typing import NamedTuple
 
 import numpy as np
 
 from tinycnn.kernels import winograd
 from tinycnn.kernels.check import check
 from tinycnn.kernels.correlate import Grid, Taps, correlate
+from tinycnn.kernels.geometry import Geometry
 from tinycnn.kernels.nhwc import Output, as_images
 from tinycnn.kernels.simd import NR
 from tinycnn.kernels.weight_gradient import sum_bias, weight_gradient
 
 
-class Geometry(NamedTuple):
-    """How a kernel moves: pairs are (rows, columns); `pads` is ((top, bottom), (left, right))."""
-
-    kernel_size: tuple
-    strides: tuple
-    pads: tuple
-    dilation: tuple
-    groups: int
-
-    def output_size(self, height: int, width: int) -> tuple[int, int]:
-        """Rows and columns of the output for an input of `height` x `width`."""
-        return tuple(
-            (size + sum(pad) - dilation * (kernel - 1) - 1) // stride + 1
-            for size, kernel, stride, pad, dilation in zip(
-                (height, width), self.kernel_size, self.strides, self.pads, self.dilation, strict=True
-            )
-        )
-
-    def merged(self) -> int:
-        """How many kernel elements of a row are neighbours in memory and can be one run."""
-        return self.kernel_size[1] if self.dilation[1] == 1 and self.groups == 1 else 1
+def _merged(geometry):
+    """How many kernel elements of a row are neighbours in memory and can be one run."""
+    return geometry.kernel_size[1] if geometry.dilation[1] == 1 and geometry.groups == 1 else 1
 
 
 def _corner(geometry):
@@ -104,7 +86,7 @@ def _taps(geometry):
     """Every kernel element's place relative to the strided output position."""
     (top, left), (dilation_y, dilation_x), (rows, columns) = _corner(geometry), geometry.dilation, geometry.kernel_size
     places = ((r * dilation_y - top, s * dilation_x - left) for r in range(rows) for s in range(columns))
-    return Taps(tuple(places), geometry.strides, geometry.merged())
+    return Taps(tuple(places), geometry.strides, _merged(geometry))
 
 
 @functools.lru_cache
@@ -187,7 +169,7 @@ def input_gradient(
                 grad_x[:, phase_y::stride_y, phase_x::stride_x] = out.bias
                 continue
             places = tuple((y, x) for y in places_y for x in places_x)
-            merge = geometry.merged() if geometry.strides == (1, 1) else 1
+            merge = _merged(geometry) if geometry.strides == (1, 1) else 1
             # (rows, columns, depth, groups, filters) -> (groups, rows * columns * filters, depth)
             weights = split[np.ix_(rows, columns)].transpose(3, 0, 1, 4, 2).reshape(groups, -1, depth)
             pixels = -(-(height - phase_y) // stride_y), -(-(width - phase_x) // stride_x)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn.kernels.activation import relu_backward
+from tinycnn.kernels.sets import active
 from tinycnn.layers.base import Layer
 from tinycnn.layers.registry import restore
 
@@ -41,7 +41,7 @@ class ReLU(Layer):
         """``grad_y`` where the output was positive, else 0."""
         grad_y = self._enter_backward(grad_y)
         grad_x = self._input_gradient(grad_y)
-        relu_backward(grad_y, self._y, grad_x)
+        active().relu_backward(grad_y, self._y, grad_x)
         return grad_x
 
 

@@ -5,9 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn.kernels import conv
-from tinycnn.kernels.activation import relu_backward
-from tinycnn.kernels.simd import LANES
+from tinycnn.kernels.geometry import Geometry
+from tinycnn.kernels.sets import active
 from tinycnn.layers.activation import ReLU
 from tinycnn.layers.base import Layer, Shape, pair, positive_int
 from tinycnn.layers.padding import Padding, check_image, check_padding, resolve_padding
@@ -61,7 +60,7 @@ class _Convolution(Weighted):
         if not self.fuses_relu:
             return self.activation.backward(grad_y)
         grad = self._buffer("grad", grad_y.shape)
-        relu_backward(grad_y, self._y, grad)
+        active().relu_backward(grad_y, self._y, grad)
         return grad
 
 
@@ -149,11 +148,11 @@ class Conv2D(_Convolution):
     def config(self) -> dict[str, Any]:
         return {**super().config(), "dilation_rate": self.dilation_rate, "groups": self.groups}
 
-    def geometry(self, input_shape: Shape) -> conv.Geometry:
+    def geometry(self, input_shape: Shape) -> Geometry:
         """How the kernel moves over images of `input_shape`."""
         axes = zip(self._axes, input_shape[:2], self.kernel_size, self.strides, self.dilation_rate, strict=True)
         top_bottom, left_right = (resolve_padding(*axis) for axis in axes)
-        return conv.Geometry(self.kernel_size, self.strides, (top_bottom, left_right), self.dilation_rate, self.groups)
+        return Geometry(self.kernel_size, self.strides, (top_bottom, left_right), self.dilation_rate, self.groups)
 
     def output_shape_of(self, input_shape: Shape) -> Shape:
         check_image(self, input_shape)
@@ -182,7 +181,7 @@ class Conv2D(_Convolution):
     def _convolve(self, x: ArrayLike, relu: bool) -> np.ndarray:
         x = self._enter(x)
         y = self._output()
-        conv.forward(x, self.params["kernel"], self.params.get("bias"), self._geometry, y, relu)
+        active().conv_forward(x, self.params["kernel"], self.params.get("bias"), self._geometry, y, relu)
         return y
 
     def backward(self, grad_y: ArrayLike, input_grad: bool = True) -> np.ndarray | None:
@@ -195,16 +194,18 @@ class Conv2D(_Convolution):
         grad = self._enter_backward(grad) if codes is None else np.asarray(grad)
         grad_x = self._input_gradient(grad) if input_grad else None
         kernel, grad_kernel, grad_bias = self.params["kernel"], self.grads["kernel"], self.grads.get("bias")
-        conv.backward(self._x, kernel, grad, self._geometry, grad_x, grad_kernel, grad_bias, codes)
+        active().conv_backward(self._x, kernel, grad, self._geometry, grad_x, grad_kernel, grad_bias, codes)
         return grad_x
 
     def pools_into(self, following: Layer) -> bool:
         """Whether the kernel can do the work of the layer after this one too: a 2x2 max-pool of each tile in cache."""
+        width = active().pool_width
         return (
             isinstance(following, MaxPool2D)
             and following.halves
             and (self.activation is None or self.fuses_relu)
-            and self.filters // self.groups % LANES == 0
+            and width > 0
+            and self.filters // self.groups % width == 0
         )
 
     def forward_pooled(self, x: ArrayLike, pool: MaxPool2D) -> np.ndarray:
@@ -218,7 +219,9 @@ class Conv2D(_Convolution):
         x = self._enter(x)
         self._images = None  # alone, this layer could not go backward: its own output was never there
         y, codes = pool.receive(len(x))
-        conv.forward(x, self.params["kernel"], self.params.get("bias"), self._geometry, y, self.fuses_relu, codes)
+        active().conv_forward(
+            x, self.params["kernel"], self.params.get("bias"), self._geometry, y, self.fuses_relu, codes
+        )
         return y
 
     def backward_pooled(self, grad_y: ArrayLike, pool: MaxPool2D, input_grad: bool = True) -> np.ndarray | None:
@@ -297,7 +300,7 @@ class Conv2DTranspose(_Convolution):
     def create(self, input_shape: Shape) -> None:
         axes = zip(self._axes, self.output_shape[:2], self.kernel_size, self.strides, strict=True)
         top_bottom, left_right = (resolve_padding(*axis) for axis in axes)
-        self._geometry = conv.Geometry(self.kernel_size, self.strides, (top_bottom, left_right), (1, 1), 1)
+        self._geometry = Geometry(self.kernel_size, self.strides, (top_bottom, left_right), (1, 1), 1)
         self.create_weights((*self.kernel_size, self.filters, input_shape[2]), self.filters)
 
     def forward(self, x: ArrayLike, training: bool = False) -> np.ndarray:
@@ -310,7 +313,7 @@ class Conv2DTranspose(_Convolution):
     def forward_linear(self, x: ArrayLike, training: bool = False) -> np.ndarray:
         x = self._enter(x)
         y = self._output()
-        conv.input_gradient(x, self.params["kernel"], self._geometry, y, self.params.get("bias"))
+        active().conv_input_gradient(x, self.params["kernel"], self._geometry, y, self.params.get("bias"))
         return y
 
     def backward(self, grad_y: ArrayLike, input_grad: bool = True) -> np.ndarray | None:
@@ -319,11 +322,11 @@ class Conv2DTranspose(_Convolution):
 
     def backward_linear(self, grad: ArrayLike, input_grad: bool = True) -> np.ndarray | None:
         grad = self._enter_backward(grad)
-        conv.kernel_gradient(grad, self._x, self._geometry, self.grads["kernel"])
+        active().conv_kernel_gradient(grad, self._x, self._geometry, self.grads["kernel"])
         if self.use_bias:
-            conv.bias_gradient(grad, self.grads["bias"])
+            active().bias_gradient(grad, self.grads["bias"])
         if not input_grad:
             return None
         grad_x = self._input_gradient(grad)
-        conv.forward(grad, self.params["kernel"], None, self._geometry, grad_x)
+        active().conv_forward(grad, self.params["kernel"], None, self._geometry, grad_x)
         return grad_x

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn.kernels.dense import dense_backward, dense_forward
+from tinycnn.kernels.sets import active
 from tinycnn.layers.base import Layer, Shape, positive_int
 from tinycnn.layers.weighted import Weighted
 
@@ -85,7 +85,7 @@ class Dense(Weighted):
         """``x @ kernel + bias``."""
         x = self._enter(x)
         z = self._output()
-        dense_forward(x, self.params["kernel"], self.params.get("bias"), z)
+        active().dense_forward(x, self.params["kernel"], self.params.get("bias"), z)
         return z
 
     def backward(self, grad_y: ArrayLike, input_grad: bool = True) -> np.ndarray | None:
@@ -97,7 +97,7 @@ class Dense(Weighted):
         """The same, from the gradient before the activation."""
         grad = self._enter_backward(grad)
         grad_x = self._input_gradient(grad) if input_grad else None
-        dense_backward(self._x, self.params["kernel"], grad, grad_x, self.grads["kernel"])
+        active().dense_backward(self._x, self.params["kernel"], grad, grad_x, self.grads["kernel"])
         if self.use_bias:
             np.sum(grad, axis=0, out=self.grads["bias"])
         return grad_x

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn.kernels.dropout import dropout_mask_apply
+from tinycnn.kernels.sets import active
 from tinycnn.layers.base import Layer
 
 
@@ -78,7 +78,7 @@ class Dropout(Layer):
         if self._key is None or not self.frozen:
             self._key = self.rng.integers(0, 2**64, dtype=np.uint64)
         y = self._output()
-        dropout_mask_apply(x, y, self._key, self.rate)
+        active().dropout_mask_apply(x, y, self._key, self.rate)
         return y
 
     def backward(self, grad_y: ArrayLike, input_grad: bool = True) -> np.ndarray:
@@ -87,5 +87,5 @@ class Dropout(Layer):
         if not self._dropped:
             return grad_y
         grad_x = self._input_gradient(grad_y)
-        dropout_mask_apply(grad_y, grad_x, self._key, self.rate)
+        active().dropout_mask_apply(grad_y, grad_x, self._key, self.rate)
         return grad_x

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn.kernels import norm as kernels
+from tinycnn.kernels.sets import active
 from tinycnn.layers.base import Layer, Shape
 
 
@@ -82,7 +82,7 @@ class BatchNorm(Layer):
         rows = x.reshape(-1, x.shape[-1])  # (N, channels)
         self._batch_moments = training and self.trainable
         if self._batch_moments:
-            mean, variance = kernels.moments(rows)
+            mean, variance = active().moments(rows)
             for key, batch in (("moving_mean", mean), ("moving_variance", variance)):
                 self.state[key][...] = self.momentum * self.state[key] + (1 - self.momentum) * batch
         else:
@@ -91,19 +91,19 @@ class BatchNorm(Layer):
         self._inverse_std = (1 / np.sqrt(variance + self.epsilon)).astype(self.dtype)
         y = self._output()
         scale = self.params["gamma"] * self._inverse_std
-        kernels.normalize(rows, self._mean, scale, self.params["beta"], y.reshape(rows.shape))
+        active().normalize(rows, self._mean, scale, self.params["beta"], y.reshape(rows.shape))
         return y
 
     def backward(self, grad_y: ArrayLike, input_grad: bool = True) -> np.ndarray:
         """The gradient through the moments too, where forward took them from the batch."""
         grad_y = self._enter_backward(grad_y)
         rows, grad_rows = (a.reshape(-1, a.shape[-1]) for a in (self._x, grad_y))  # (N, channels)
-        grad_gamma, grad_beta = kernels.gradient_sums(rows, grad_rows, self._mean, self._inverse_std)
+        grad_gamma, grad_beta = active().gradient_sums(rows, grad_rows, self._mean, self._inverse_std)
         self.grads["gamma"][...], self.grads["beta"][...] = grad_gamma, grad_beta
         # Moving moments are constants: nothing flows through them.
         share = 1 / len(rows) if self._batch_moments else 0
         grad_x = self._input_gradient(grad_y)
-        kernels.input_gradient(
+        active().norm_input_gradient(
             rows,
             grad_rows,
             self._mean,

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn.kernels import pool
+from tinycnn.kernels.sets import active
 from tinycnn.layers.base import Layer, Shape, pair
 from tinycnn.layers.padding import Padding, check_image, check_padding, resolve_padding
 
@@ -129,7 +129,7 @@ class MaxPool2D(_Pooling):
         """Maxima of the windows; remembers where they were."""
         x = self._enter(x)
         y, codes = self._output(), self._winners()
-        pool.maxpool_forward(x, self._geometry, y, codes)
+        active().maxpool_forward(x, self._geometry, y, codes)
         return y
 
     def _winners(self) -> np.ndarray:
@@ -154,7 +154,7 @@ class MaxPool2D(_Pooling):
         """`grad_y` at the maxima, 0 elsewhere."""
         grad_y = self._enter_backward(grad_y)
         grad_x = self._input_gradient(grad_y)
-        pool.maxpool_backward(grad_y, self._codes, self._geometry, grad_x)
+        active().maxpool_backward(grad_y, self._codes, self._geometry, grad_x)
         return grad_x
 
 
@@ -188,14 +188,14 @@ class AveragePool2D(_Pooling):
         """Means of the windows."""
         x = self._enter(x)
         y = self._output()
-        pool.avgpool_forward(x, self._geometry, y)
+        active().avgpool_forward(x, self._geometry, y)
         return y
 
     def backward(self, grad_y: ArrayLike, input_grad: bool = True) -> np.ndarray:
         """`grad_y`, shared out among the cells of each window."""
         grad_y = self._enter_backward(grad_y)
         grad_x = self._input_gradient(grad_y)
-        pool.avgpool_backward(grad_y, self._geometry, grad_x)
+        active().avgpool_backward(grad_y, self._geometry, grad_x)
         return grad_x
 
 
@@ -250,12 +250,12 @@ class GlobalAveragePool2D(Layer):
         """Means of the channels."""
         x = self._enter(x)
         y = self._output()
-        pool.avgpool_forward(x, self._geometry, y.reshape(len(x), 1, 1, -1))
+        active().avgpool_forward(x, self._geometry, y.reshape(len(x), 1, 1, -1))
         return y
 
     def backward(self, grad_y: ArrayLike, input_grad: bool = True) -> np.ndarray:
         """`grad_y`, shared out among all pixels."""
         grad_y = self._enter_backward(grad_y)
         grad_x = self._input_gradient(grad_y)
-        pool.avgpool_backward(grad_y.reshape(len(grad_y), 1, 1, -1), self._geometry, grad_x)
+        active().avgpool_backward(grad_y.reshape(len(grad_y), 1, 1, -1), self._geometry, grad_x)
         return grad_x

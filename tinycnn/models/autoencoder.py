@@ -1,16 +1,24 @@
 """A convolutional denoising autoencoder, and its two uses: cleaning images and giving a classifier its first layers."""
 
-import numpy as np
+from collections.abc import Sequence
+from typing import Any
 
-from tinycnn.data.dataset import Dataset
+import numpy as np
+from numpy.typing import ArrayLike
+
+from tinycnn.data.dataset import Dataset, image_array
+from tinycnn.layers.base import Layer
 from tinycnn.layers.conv import Conv2D, Conv2DTranspose
 from tinycnn.layers.pool import MaxPool2D
 from tinycnn.layers.upsample import UpSample2D
 from tinycnn.losses import MeanSquaredError
 from tinycnn.model import Sequential
+from tinycnn.training import History
 
 
-def denoising_autoencoder(channels=3, filters=(32, 64), activation="sigmoid", seed=0):
+def denoising_autoencoder(
+    channels: int = 3, filters: Sequence[int] = (32, 64), activation: str | None = "sigmoid", seed: int = 0
+) -> Sequential:
     """An encoder that halves the image at every step, and a decoder that doubles it back.
 
     ::
@@ -62,7 +70,7 @@ def denoising_autoencoder(channels=3, filters=(32, 64), activation="sigmoid", se
     filters = tuple(filters)
     if not filters:
         raise ValueError("denoising_autoencoder needs filters for at least one convolution, such as (32, 64)")
-    layers = []
+    layers: list[Layer] = []
     for width in filters:
         layers += [Conv2D(width, 3, padding="same", activation="relu"), MaxPool2D(2)]
     for width in reversed(filters):
@@ -71,7 +79,7 @@ def denoising_autoencoder(channels=3, filters=(32, 64), activation="sigmoid", se
     return Sequential(layers, seed=seed, name="denoising_autoencoder")
 
 
-def add_noise(images, level, rng):
+def add_noise(images: ArrayLike, level: float | tuple[float, float], rng: np.random.Generator) -> np.ndarray:
     """Images with Gaussian noise, clipped to their range: ``clip(image + level * normal)``.
 
     The channels of a pixel share the noise, as in `Augment`: a grey film stays grey, and a network cannot remove
@@ -106,12 +114,7 @@ def add_noise(images, level, rng):
     low, high = level if isinstance(level, tuple | list) else (level, level)
     if not 0 <= low <= high:
         raise ValueError(f"the noise level must be 0 or more (or a rising pair of such), got {level!r}")
-    images = np.asarray(images)
-    if images.ndim != 4 or (images.dtype != np.uint8 and images.dtype.kind != "f"):
-        raise ValueError(
-            f"images must be uint8 or float of shape (images, height, width, channels), got {images.dtype} "
-            f"{images.shape}"
-        )
+    images = image_array(images, "uint8", "float")
     full = 255 if images.dtype == np.uint8 else 1
     sigmas = full * rng.uniform(low, high, len(images))
     noisy = np.empty_like(images)
@@ -134,17 +137,25 @@ class NoiseAugment:
     ['loss', 'seconds', 'learning_rate']
     """
 
-    def __init__(self, level=0.1):
+    def __init__(self, level: float | tuple[float, float] = 0.1) -> None:
         self.level = level
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"NoiseAugment({self.level!r})"
 
-    def __call__(self, images, rng):
+    def __call__(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         return add_noise(images, self.level, rng)
 
 
-def fit_autoencoder(model, data, validation=None, *, level=0.1, seed=0, **options):
+def fit_autoencoder(
+    model: Sequential,
+    data: Dataset | ArrayLike,
+    validation: Dataset | ArrayLike | None = None,
+    *,
+    level: float | tuple[float, float] = 0.1,
+    seed: int = 0,
+    **options: Any,
+) -> History:
     """Train `model` to undo noise: `fit` with `MeanSquaredError`, noisy images in, the same images clean as targets.
 
     The images are held once: they are their own targets, and noise is added to each batch.
@@ -179,13 +190,14 @@ def fit_autoencoder(model, data, validation=None, *, level=0.1, seed=0, **option
     images = _images(data)
     if not model.built:
         model.build(images.shape[1:])
+    pair = None
     if validation is not None:
         clean = _images(validation)
-        validation = add_noise(clean, level, np.random.default_rng(seed)), clean
-    return model.fit((images, images), validation, loss=MeanSquaredError(), augment=NoiseAugment(level), **options)
+        pair = add_noise(clean, level, np.random.default_rng(seed)), clean
+    return model.fit((images, images), pair, loss=MeanSquaredError(), augment=NoiseAugment(level), **options)
 
 
-def denoise(model, data, batch_size=16):
+def denoise(model: Sequential, data: Dataset, batch_size: int = 16) -> Dataset:
     """The images of `data` as the autoencoder gives them back, with their labels: ready for a classifier.
 
     Parameters
@@ -214,7 +226,7 @@ def denoise(model, data, batch_size=16):
     return Dataset(images, data.labels, data.class_names, data.paths)
 
 
-def copy_encoder(autoencoder, classifier):
+def copy_encoder(autoencoder: Sequential, classifier: Sequential) -> list[str]:
     """Give a classifier's first convolutions the weights of a trained autoencoder's encoder.
 
     The convolutions are paired in order as long as their kernels agree in shape; what follows the first that do
@@ -251,8 +263,10 @@ def copy_encoder(autoencoder, classifier):
         if not model.built:
             raise ValueError(f"model '{model.name}' must be built before weights are copied: call build(input_shape)")
     pools = [i for i, layer in enumerate(autoencoder.layers) if isinstance(layer, MaxPool2D)]
-    encoder = _convolutions(autoencoder.layers[: pools[-1]] if pools else autoencoder.layers)
-    theirs = _convolutions(classifier.layers)
+    encoder, theirs = (
+        [layer for layer in layers if isinstance(layer, Conv2D)]
+        for layers in (autoencoder.layers[: pools[-1] if pools else None], classifier.layers)
+    )
     names = []
     for ours, layer in zip(encoder, theirs, strict=False):
         if any(ours.params[key].shape != layer.params.get(key, np.empty(0)).shape for key in ours.params):
@@ -266,9 +280,5 @@ def copy_encoder(autoencoder, classifier):
     return names
 
 
-def _convolutions(layers):
-    return [layer for layer in layers if isinstance(layer, Conv2D)]
-
-
-def _images(data):
+def _images(data: Dataset | ArrayLike) -> np.ndarray:
     return np.asarray(getattr(data, "images", data))

@@ -1,15 +1,16 @@
 """A small network for chest films: the architecture of the best recipe in `tinycnn.study.recipe`."""
 
-from tinycnn.layers.activation import ReLU
-from tinycnn.layers.conv import Conv2D
-from tinycnn.layers.dense import Dense
-from tinycnn.layers.dropout import Dropout
-from tinycnn.layers.norm import BatchNorm
-from tinycnn.layers.pool import GlobalAveragePool2D, MaxPool2D
+from collections.abc import Sequence
+
+from tinycnn.layers.base import Layer
+from tinycnn.layers.pool import MaxPool2D
 from tinycnn.model import Sequential
+from tinycnn.models.networks import averaging_head, checked_widths, normalized_convolution
 
 
-def film_cnn(classes=3, filters=(16, 32, 64, 128, 128), dropout=0.2, seed=0):
+def film_cnn(
+    classes: int = 3, filters: Sequence[int] = (16, 32, 64, 128, 128), dropout: float = 0.2, seed: int = 0
+) -> Sequential:
     """One 3x3 convolution a level, batch-normalised, and a global average at the end.
 
     ::
@@ -52,20 +53,9 @@ def film_cnn(classes=3, filters=(16, 32, 64, 128, 128), dropout=0.2, seed=0):
     >>> model.build((96, 96, 1)), model.count_params
     ((3,), 246227)
     """
-    filters = tuple(filters)
-    if classes < 2:
-        raise ValueError(f"film_cnn needs at least 2 classes, got {classes}")
-    if not filters:
-        raise ValueError("film_cnn needs filters for at least one level, such as (16, 32, 64)")
-    layers = []
-    for level, width in enumerate(filters):
-        strides = 1 if level else 2
-        layers += [
-            Conv2D(width, 3, strides=strides, padding="same", use_bias=False, kernel_initializer="he_normal"),
-            # An epoch of 251 films has 16 steps: moving averages of momentum 0.99 would lag six epochs behind.
-            BatchNorm(momentum=0.9, epsilon=1e-5),
-            ReLU(),
-            MaxPool2D(2),
-        ]
-    layers[-1:] = [GlobalAveragePool2D(), Dropout(dropout), Dense(classes, activation="softmax")]
-    return Sequential(layers, seed=seed, name="film_cnn")
+    layers: list[Layer] = []
+    for level, width in enumerate(checked_widths("film_cnn", classes, filters)):
+        # An epoch of 251 films has 16 steps: moving averages of momentum 0.99 would lag six epochs behind.
+        layers += normalized_convolution(width, 1 if level else 2, momentum=0.9, epsilon=1e-5)
+        layers.append(MaxPool2D(2))
+    return Sequential([*layers[:-1], *averaging_head(classes, dropout)], seed=seed, name="film_cnn")

@@ -4,7 +4,10 @@ All end in global average pooling, so their parameters do not depend on the imag
 weights that the report's network spends on one dense layer: with 251 images, fewer weights memorise less.
 """
 
+from collections.abc import Sequence
+
 from tinycnn.layers.activation import ReLU
+from tinycnn.layers.base import Layer
 from tinycnn.layers.conv import Conv2D
 from tinycnn.layers.dense import Dense
 from tinycnn.layers.dropout import Dropout
@@ -14,7 +17,13 @@ from tinycnn.layers.residual import Residual
 from tinycnn.model import Sequential
 
 
-def small_vgg(classes=3, filters=(16, 32, 64, 128), dropout=0.3, momentum=0.9, seed=0):
+def small_vgg(
+    classes: int = 3,
+    filters: Sequence[int] = (16, 32, 64, 128),
+    dropout: float = 0.3,
+    momentum: float = 0.9,
+    seed: int = 0,
+) -> Sequential:
     """Blocks of two 3x3 convolutions and a max-pool, as in VGG, with batch normalisation after each convolution.
 
     ::
@@ -55,13 +64,18 @@ def small_vgg(classes=3, filters=(16, 32, 64, 128), dropout=0.3, momentum=0.9, s
     >>> model.build((256, 256, 1)), model.count_params
     ((3,), 295059)
     """
-    layers = []
-    for width in _checked("small_vgg", classes, filters):
-        layers += [*_convolution(width, momentum=momentum), *_convolution(width, momentum=momentum), MaxPool2D(2)]
-    return Sequential([*layers, *_head(classes, dropout)], seed=seed, name="small_vgg")
+    layers = _pairs_of_convolutions(checked_widths("small_vgg", classes, filters), momentum)
+    return Sequential([*layers, *averaging_head(classes, dropout)], seed=seed, name="small_vgg")
 
 
-def small_resnet(classes=3, filters=(16, 32, 64, 128), blocks=1, dropout=0.3, momentum=0.9, seed=0):
+def small_resnet(
+    classes: int = 3,
+    filters: Sequence[int] = (16, 32, 64, 128),
+    blocks: int = 1,
+    dropout: float = 0.3,
+    momentum: float = 0.9,
+    seed: int = 0,
+) -> Sequential:
     """Residual blocks between a stem and a global average.
 
     ::
@@ -102,22 +116,29 @@ def small_resnet(classes=3, filters=(16, 32, 64, 128), blocks=1, dropout=0.3, mo
     >>> model.build((256, 256, 1)), model.count_params
     ((3,), 309075)
     """
-    filters = _checked("small_resnet", classes, filters)
+    filters = checked_widths("small_resnet", classes, filters)
     if blocks < 1:
         raise ValueError(f"small_resnet needs at least 1 block a stage, got {blocks}")
-    layers = _convolution(filters[0], strides=2, momentum=momentum)
+    layers = normalized_convolution(filters[0], strides=2, momentum=momentum)
     for stage, width in enumerate(filters):
         for block in range(blocks):
             strides = 2 if stage and not block else 1
-            branch = [*_convolution(width, strides, momentum=momentum), *_convolution(width, momentum=momentum)[:-1]]
-            shortcut = None
+            branch = normalized_convolution(width, strides, momentum=momentum)
+            branch += normalized_convolution(width, momentum=momentum)[:-1]
+            shortcut: list[Layer] | None = None
             if strides == 2:
                 shortcut = [Conv2D(width, 1, strides=2, padding="same", use_bias=False), BatchNorm(momentum)]
             layers.append(Residual(branch, shortcut, activation="relu"))
-    return Sequential([*layers, *_head(classes, dropout)], seed=seed, name="small_resnet")
+    return Sequential([*layers, *averaging_head(classes, dropout)], seed=seed, name="small_resnet")
 
 
-def deep_encoder(classes=3, filters=(16, 32, 64, 128, 256), dropout=0.5, momentum=0.9, seed=0):
+def deep_encoder(
+    classes: int = 3,
+    filters: Sequence[int] = (16, 32, 64, 128, 256),
+    dropout: float = 0.5,
+    momentum: float = 0.9,
+    seed: int = 0,
+) -> Sequential:
     """The contracting half of a U-Net with batch normalisation, and a classifier where its decoder would begin.
 
     ::
@@ -158,29 +179,34 @@ def deep_encoder(classes=3, filters=(16, 32, 64, 128, 256), dropout=0.5, momentu
     >>> model.build((256, 256, 1)), model.count_params
     ((3,), 1182227)
     """
-    layers = []
-    for width in _checked("deep_encoder", classes, filters):
-        layers += [*_convolution(width, momentum=momentum), *_convolution(width, momentum=momentum), MaxPool2D(2)]
-    layers[-1] = Dropout(dropout)
-    return Sequential(
-        [*layers, GlobalAveragePool2D(), Dense(classes, activation="softmax")], seed=seed, name="deep_encoder"
-    )
+    layers = _pairs_of_convolutions(checked_widths("deep_encoder", classes, filters), momentum)
+    layers[-1:] = [Dropout(dropout), GlobalAveragePool2D(), Dense(classes, activation="softmax")]
+    return Sequential(layers, seed=seed, name="deep_encoder")
 
 
-def _convolution(filters, strides=1, *, momentum):
-    """Convolution, normalisation, ReLU; no bias, since the normalisation has its own (`beta`)."""
+def _pairs_of_convolutions(filters: Sequence[int], momentum: float) -> list[Layer]:
+    layers: list[Layer] = []
+    for width in filters:
+        layers += normalized_convolution(width, momentum=momentum) + normalized_convolution(width, momentum=momentum)
+        layers.append(MaxPool2D(2))
+    return layers
+
+
+def normalized_convolution(filters: int, strides: int = 1, *, momentum: float, epsilon: float = 1e-3) -> list[Layer]:
+    """Convolution 3x3, normalisation, ReLU; no bias, since the normalisation has its own (`beta`)."""
     convolution = Conv2D(filters, 3, strides=strides, padding="same", use_bias=False, kernel_initializer="he_normal")
-    return [convolution, BatchNorm(momentum), ReLU()]
+    return [convolution, BatchNorm(momentum, epsilon), ReLU()]
 
 
-def _head(classes, dropout):
+def averaging_head(classes: int, dropout: float) -> list[Layer]:
+    """Global average, dropout of its features, softmax."""
     return [GlobalAveragePool2D(), Dropout(dropout), Dense(classes, activation="softmax")]
 
 
-def _checked(name, classes, filters):
+def checked_widths(name: str, classes: int, filters: Sequence[int]) -> tuple[int, ...]:
+    """`filters` as a tuple; ValueError in the network's `name` for none of them, or fewer than 2 classes."""
     if classes < 2:
         raise ValueError(f"{name} needs at least 2 classes, got {classes}")
-    filters = tuple(filters)
-    if not filters:
-        raise ValueError(f"{name} needs filters for at least one block, such as (16, 32, 64)")
+    if not (filters := tuple(filters)):
+        raise ValueError(f"{name} needs filters for at least one convolution, such as (16, 32, 64)")
     return filters

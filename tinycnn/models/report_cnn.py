@@ -1,5 +1,6 @@
 """The network of the student report this project starts from."""
 
+from tinycnn.layers.base import Layer
 from tinycnn.layers.conv import Conv2D
 from tinycnn.layers.dense import Dense
 from tinycnn.layers.dropout import Dropout
@@ -8,7 +9,7 @@ from tinycnn.layers.reshape import Flatten
 from tinycnn.model import Sequential
 
 
-def report_cnn(classes=3, seed=0):
+def report_cnn(classes: int = 3, seed: int = 0) -> Sequential:
     """Three convolutions, two dropouts, two dense layers and a softmax: 16,887,491 parameters at 256x256x3.
 
     ::
@@ -39,15 +40,8 @@ def report_cnn(classes=3, seed=0):
     """
     if classes < 2:
         raise ValueError(f"report_cnn needs at least 2 classes, got {classes}")
-    layers = []
+    layers: list[Layer] = []
     for filters in (32, 64, 128):
         layers += [Conv2D(filters, 3, padding="same", activation="relu"), MaxPool2D(2)]
-    layers += [
-        Dropout(0.3),
-        Flatten(),
-        Dense(128, activation="relu"),
-        Dropout(0.3),
-        Dense(128, activation="relu"),
-        Dense(classes, activation="softmax"),
-    ]
-    return Sequential(layers, seed=seed)
+    layers += [Dropout(0.3), Flatten(), Dense(128, activation="relu"), Dropout(0.3), Dense(128, activation="relu")]
+    return Sequential([*layers, Dense(classes, activation="softmax")], seed=seed)

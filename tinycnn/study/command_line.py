@@ -180,7 +180,7 @@ def load_audited(options: argparse.Namespace, size: int, mode: str = "RGB") -> t
     for bad in data.skipped:
         print(f"  left out {bad.path}: {bad.reason}")
     found = audit(path)
-    if found.paths != [*data.train.paths, *data.test.paths]:
+    if found.paths != [path for part in (data.train, data.test) if part is not None for path in part.paths]:
         raise ValueError(f"{path} holds images that can be audited but not loaded, or changed meanwhile; repair them")
     return data, found, path
 

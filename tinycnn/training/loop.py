@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinycnn import losses, optimizers
-from tinycnn.kernels import runtime
+from tinycnn.kernels.lock import one_at_a_time
 from tinycnn.layers.base import positive_int
 from tinycnn.losses import Loss
 from tinycnn.optimizers import Optimizer
@@ -86,7 +86,7 @@ class Training:
         self.metrics = [*self.objective.metrics, *validation, "seconds", "learning_rate"]
         self.history.update({key: [] for key in self.metrics})
 
-    @runtime.locked  # whoever predicts in another thread waits for the end of the step
+    @one_at_a_time  # whoever predicts in another thread waits for the end of the step
     def step(self, rows: np.ndarray) -> None:
         """One step of gradient descent, on the training images at `rows`."""
         x, y = self.gather(rows)

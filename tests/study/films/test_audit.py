@@ -170,3 +170,12 @@ def test_the_real_images(real_folder):
     single = kept[first_of_each_group(result.test_groups[kept])]
     assert np.bincount(labels[single]).tolist() == [15, 20, 20]
     assert "8 images are coloured" in str(result)
+
+
+def test_a_damaged_exif_block_is_named_and_stops_nothing(tmp_path):
+    for i, name in enumerate(["train/a/x.png", "train/b/y.png", "test/a/z.png"]):
+        (tmp_path / name).parent.mkdir(parents=True)
+        image = Image.fromarray(np.random.default_rng(i).integers(0, 256, (64, 64), np.uint8))
+        image.save(tmp_path / name, exif=b"Exif\0\0Ma\0*\0\0\0\x08")
+    result = audit(tmp_path)
+    assert result.skipped == [] and set(map(tuple, result.metadata.values())) == {("EXIF",)}

@@ -202,7 +202,8 @@ def _spine_and_clavicles(rng, x, y):
     spine = _step(rng.uniform(0.075, 0.1) - np.abs(x), 0.03) * vertebrae * rng.uniform(0.1, 0.18)
     rise, start = rng.uniform(0.02, 0.2, 2), rng.uniform(-0.66, -0.58)
     outward = np.abs(x)
-    middle = start - np.where(x < 0, *np.float32(rise)) * outward + 0.05 * np.sin(outward * 7)
+    left, right = rise.astype(np.float32)
+    middle = start - np.where(x < 0, left, right) * outward + 0.05 * np.sin(outward * 7)
     clavicles = (
         np.exp(-np.square(np.square((y - middle) / 0.035))) * _step(outward - 0.07, 0.03) * _step(0.72 - outward, 0.1)
     )

@@ -131,7 +131,7 @@ def attention_maps(
     """
     maps = grad_cam(model, data.images, predictions)
     sample = np.unique(np.linspace(0, len(data) - 1, min(checked, len(data))).round().astype(int))
-    attention = {"randomization": randomization_check(model, data.images[sample])}
+    attention: dict[str, Any] = {"randomization": randomization_check(model, data.images[sample])}
     if lungs:
         masks = lung_field_mask(data.images)
         attention["inside_lungs"] = inside_by_class(maps, masks, data.labels, data.class_names)

@@ -1,0 +1,130 @@
+"""Optimizer updates, dropout and the like by every set of kernels against `tinycnn.reference`."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from tinycnn import reference
+from tinycnn.kernels import plain_elementwise, runtime
+
+DTYPES = [np.float32, np.float64]
+SHAPES = [(1,), (5, 13), (3, 70_001)]  # the last: more than one task in every set
+OPTIONS = [{}, {"decay": 0.01, "grad_scale": 0.3}]
+
+
+def normal(*shape, dtype=np.float32, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype(dtype)
+
+
+def close(ours, exact, dtype):
+    return ours.dtype == dtype and np.allclose(
+        ours, exact, rtol=16 * np.finfo(dtype).eps, atol=16 * np.finfo(dtype).eps
+    )
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("options", OPTIONS)
+def test_adam(kernels, shape, dtype, options):
+    param, grad, m, v = (normal(*shape, dtype=dtype, seed=seed) for seed in range(4))
+    v, kept = v**2, grad.copy()
+    arguments = dict(lr_t=0.1, beta_1=0.9, beta_2=0.999, epsilon=1e-7) | options
+    exact = reference.adam_update(*(a.astype(float) for a in (param, grad, m, v)), **arguments)
+    kernels.adam_update(param, grad, m, v, *arguments.values())
+    assert all(close(a, e, dtype) for a, e in zip((param, m, v), exact, strict=True))
+    assert np.array_equal(grad, kept)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("nesterov", [False, True])
+@pytest.mark.parametrize("options", OPTIONS)
+def test_sgd(kernels, shape, dtype, nesterov, options):
+    param, grad, velocity = (normal(*shape, dtype=dtype, seed=seed) for seed in range(3))
+    arguments = dict(lr=0.1, momentum=0.9, nesterov=nesterov) | options
+    exact = reference.sgd_update(*(a.astype(float) for a in (param, grad, velocity)), **arguments)
+    kernels.sgd_update(param, grad, velocity, *arguments.values())
+    assert all(close(a, e, dtype) for a, e in zip((param, velocity), exact, strict=True))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_sum_of_squares(kernels, shape, dtype):
+    a = normal(*shape, dtype=dtype)
+    a.flat[0] = 3000  # in float32 its square would swallow the others
+    total = kernels.sum_of_squares(a)
+    assert isinstance(total, float) and np.isclose(total, np.square(a, dtype=float).sum(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_relu_backward(kernels, shape, dtype):
+    grad, y = normal(*shape, dtype=dtype), normal(*shape, dtype=dtype, seed=1)
+    y.flat[0] = 0
+    y.flat[-1] = grad.flat[-2 % grad.size] = np.nan
+    kernels.relu_backward(grad, y, out := np.full_like(grad, 7))
+    assert np.array_equal(out, reference.relu_backward(grad, y), equal_nan=True)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("rate", [0.0, 0.3, 0.9])
+def test_dropout_makes_one_mask_in_every_set(kernels, shape, dtype, rate):
+    x, key = normal(*shape, dtype=dtype), np.uint64(2**63 + 5)
+    x.flat[::3] = np.nan
+    kernels.dropout_mask_apply(x, out := np.full_like(x, 7), key, rate)
+    assert np.array_equal(out, reference.dropout(x, key, rate), equal_nan=True)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_scale_u8(kernels, dtype):
+    images = np.arange(70_000).astype(np.uint8).reshape(7, 100, 100)
+    kernels.scale_u8(images, out := np.full(images.shape, np.nan, dtype), 1 / 255)
+    assert np.array_equal(out, images * dtype(1 / 255))
+
+
+def test_an_update_of_a_copy_is_refused():
+    param, (grad, m, v) = normal(6, 4).T, normal(3, 4, 6)
+    with pytest.raises(ValueError, match=r"C-contiguous array, got shape \(4, 6\)"):
+        plain_elementwise.adam_update(param, grad, m, v, 0.1, 0.9, 0.999, 1e-7)
+
+
+def everything(size):
+    """What all the functions make of `size` numbers, as bytes."""
+    param, grad, m, velocity = (normal(size, seed=seed) for seed in range(4))
+    dropped, cut = np.empty_like(param), np.empty_like(param)
+    plain_elementwise.adam_update(param, grad, m, v := grad**2, 0.1, 0.9, 0.99, 1e-7)
+    plain_elementwise.sgd_update(param, grad, velocity, 0.1, 0.9, True)
+    plain_elementwise.dropout_mask_apply(grad, dropped, np.uint64(5), 0.4)
+    plain_elementwise.relu_backward(grad, m, cut)
+    total = np.array(plain_elementwise.sum_of_squares(grad))
+    return [a.tobytes() for a in (param, m, v, velocity, dropped, cut, total)]
+
+
+def test_a_call_leaves_nothing_behind():
+    """No reference that numba keeps, not even to the counter of tasks."""
+    a, before = normal(8), runtime.get_num_threads()
+    try:
+        runtime.set_num_threads(1)
+        plain_elementwise.relu_backward(a, a, a)
+        tracemalloc.start()
+        for _ in range(500):
+            plain_elementwise.relu_backward(a, a, a)
+        kept = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+        runtime.set_num_threads(before)
+    assert kept < 5000
+
+
+@pytest.mark.parametrize("size", [1, 63, 200_001])
+def test_any_number_of_threads_gives_the_same_bytes(size):
+    before, results = runtime.get_num_threads(), []
+    try:
+        for threads in (1, 2, 5):
+            runtime.set_num_threads(threads)
+            results.append(everything(size))
+    finally:
+        runtime.set_num_threads(before)
+    assert results[0] == results[1] == results[2]

@@ -1,0 +1,210 @@
+"""Every kernel in NumPy alone, one idea per line and nothing fused: the set "reference".
+
+Set a breakpoint anywhere here and call `fit`: every array of a training step can be looked at.  numba is not imported.
+A convolution is a sum over the elements of its kernel: each sees one shifted, strided view of the whole batch, so
+these are loops over 9 views where `tinycnn.reference` loops over every pixel.  What that module computes fast enough is
+called there.  Shapes and arguments: `tinycnn.kernels.sets.Kernels`.
+
+float32 results lie within 1e-5 of the exact ones, relative to the largest; float64 results within 1e-13.
+"""
+
+import numpy as np
+
+from tinycnn import reference
+
+
+def _pad(x, pads, value=0):
+    return np.pad(x, ((0, 0), *pads, (0, 0)), constant_values=value)
+
+
+def _unpad(x, pads):
+    (top, bottom), (left, right) = pads
+    return x[:, top : x.shape[1] - bottom, left : x.shape[2] - right]
+
+
+def _seen_by(element, strides, dilation, size):
+    """Index of the pixels in the padded images that kernel element (r, s) meets: one for each of `size` outputs."""
+    rows, columns = (
+        slice(k * step, k * step + (count - 1) * stride + 1, stride)
+        for k, stride, step, count in zip(element, strides, dilation, size, strict=True)
+    )
+    return slice(None), rows, columns
+
+
+def _groups(geometry, channels, filters):
+    """Slices of the channels and filters that belong together."""
+    count = geometry.groups
+    ins, outs = channels // count, filters // count
+    return [(slice(g * ins, (g + 1) * ins), slice(g * outs, (g + 1) * outs)) for g in range(count)]
+
+
+def _pixels(images):
+    """The pixels of all images as the rows of one matrix ``(pixels, channels)``."""
+    return images.reshape(-1, images.shape[-1])
+
+
+def conv_forward(x, kernel, bias, geometry, y, relu=False, codes=None):
+    """``y[o] = bias + sum over k of  x[o*stride + k*dilation - pad] @ kernel[k]``."""
+    _refuse(codes)
+    padded = _pad(x, geometry.pads)
+    y[...] = 0 if bias is None else bias
+    for k in np.ndindex(*geometry.kernel_size):
+        seen = padded[_seen_by(k, geometry.strides, geometry.dilation, y.shape[1:3])]
+        for ins, outs in _groups(geometry, x.shape[3], y.shape[3]):
+            y[..., outs] += seen[..., ins] @ kernel[k][:, outs]
+    if relu:
+        np.maximum(y, 0, out=y)
+
+
+def conv_kernel_gradient(x, grad, geometry, grad_kernel, grad_bias=None, codes=None):
+    """``grad_kernel[k] = sum over o of x[o*stride + k*dilation - pad].T @ grad[o]``, ``grad_bias = sum of grad[o]``."""
+    _refuse(codes)
+    padded = _pad(x, geometry.pads)
+    for k in np.ndindex(*geometry.kernel_size):
+        seen = padded[_seen_by(k, geometry.strides, geometry.dilation, grad.shape[1:3])]
+        for ins, outs in _groups(geometry, x.shape[3], grad.shape[3]):
+            grad_kernel[k][:, outs] = _pixels(seen[..., ins]).T @ _pixels(grad[..., outs])
+    if grad_bias is not None:
+        grad_bias[...] = grad.sum(axis=(0, 1, 2), dtype=np.float64)
+
+
+def conv_input_gradient(grad, kernel, geometry, grad_x, bias=None, codes=None):
+    """``grad_x[o*stride + k*dilation - pad] += grad[o] @ kernel[k].T``, for all k and o; plus `bias`."""
+    _refuse(codes)
+    padded = _pad(np.zeros_like(grad_x), geometry.pads)
+    for k in np.ndindex(*geometry.kernel_size):
+        seen = padded[_seen_by(k, geometry.strides, geometry.dilation, grad.shape[1:3])]
+        for ins, outs in _groups(geometry, grad_x.shape[3], grad.shape[3]):
+            seen[..., ins] += grad[..., outs] @ kernel[k][:, outs].T
+    grad_x[...] = _unpad(padded, geometry.pads)
+    if bias is not None:
+        grad_x += bias
+
+
+def conv_backward(x, kernel, grad, geometry, grad_x, grad_kernel, grad_bias=None, codes=None):
+    """`conv_kernel_gradient` and, unless `grad_x` is None, `conv_input_gradient`."""
+    conv_kernel_gradient(x, grad, geometry, grad_kernel, grad_bias, codes)
+    if grad_x is not None:
+        conv_input_gradient(grad, kernel, geometry, grad_x, codes=codes)
+
+
+def _refuse(codes):
+    if codes is not None:
+        raise ValueError('the kernels "reference" do not fuse pooling: call without codes, then maxpool_forward')
+
+
+def _pool_padding(geometry, image, output):
+    """The zeros ((above, below), (left, right)) that six ints of pooling geometry stand for."""
+    window, strides, before = geometry[:2], geometry[2:4], geometry[4:]
+    after = (
+        max(0, (count - 1) * stride + size - first - length)
+        for size, stride, first, length, count in zip(window, strides, before, image[1:3], output[1:3], strict=True)
+    )
+    return tuple(zip(before, after, strict=True))
+
+
+def bias_gradient(grad, grad_bias):
+    """``grad_bias = sum of grad over images, rows and columns``, in float64."""
+    grad_bias[...] = grad.sum(axis=(0, 1, 2), dtype=np.float64)
+
+
+def maxpool_forward(x, geometry, y, codes):
+    """``y[o] = max over k of x[o*stride + k - pad]``, and the code ``r * window columns + s`` of the winner k = (r, s).
+
+    Cell after cell is compared with the best so far; what lies outside the image is no cell.
+    """
+    pads = _pool_padding(geometry, x.shape, y.shape)
+    padded, inside = _pad(x, pads), _pad(np.ones((*x.shape[:3], 1), bool), pads)
+    none_yet = np.ones(y.shape, bool)
+    for code, k in enumerate(np.ndindex(*geometry[:2])):
+        seen = _seen_by(k, geometry[2:4], (1, 1), y.shape[1:3])
+        value = padded[seen]
+        better = inside[seen] & (none_yet | (value > y) | np.isnan(value))
+        y[better], codes[better], none_yet[better] = value[better], code, False
+
+
+def maxpool_backward(grad, codes, geometry, grad_x):
+    """``grad_x[o*stride + k - pad] += grad[o]`` where the code of o is that of k."""
+    pads = _pool_padding(geometry, grad_x.shape, grad.shape)
+    padded = _pad(np.zeros_like(grad_x), pads)
+    for code, k in enumerate(np.ndindex(*geometry[:2])):
+        padded[_seen_by(k, geometry[2:4], (1, 1), grad.shape[1:3])] += np.where(codes == code, grad, 0)
+    grad_x[...] = _unpad(padded, pads)
+
+
+def avgpool_forward(x, geometry, y):
+    """``y[o] = mean over k of x[o*stride + k - pad]``, cells outside the image left out; sums in float64."""
+    pads = _pool_padding(geometry, x.shape, y.shape)
+    y[...] = reference.avgpool_forward(x.astype(np.float64), geometry[:2], geometry[2:4], pads)
+
+
+def avgpool_backward(grad, geometry, grad_x):
+    """``grad_x[o*stride + k - pad] += grad[o] / number of cells of o``."""
+    pads = _pool_padding(geometry, grad_x.shape, grad.shape)
+    grad_x[...] = reference.avgpool_backward(grad, grad_x.shape, geometry[:2], geometry[2:4], pads)
+
+
+def moments(x):
+    """Mean and biased variance of each column, in float64."""
+    return x.mean(axis=0, dtype=np.float64), x.astype(np.float64).var(axis=0)
+
+
+def normalize(x, mean, scale, beta, y):
+    """``y = (x - mean) * scale + beta``, column by column."""
+    y[...] = (x - mean) * scale + beta
+
+
+def gradient_sums(x, grad_y, mean, inverse_std):
+    """``grad_gamma = sum of grad_y * xhat`` and ``grad_beta = sum of grad_y``, xhat = (x - mean) * inverse_std."""
+    xhat = (x - mean) * inverse_std
+    return (grad_y * xhat).sum(axis=0, dtype=np.float64), grad_y.sum(axis=0, dtype=np.float64)
+
+
+def norm_input_gradient(x, grad_y, mean, inverse_std, gamma, mean_grad, mean_grad_xhat, grad_x):
+    """``gamma * inverse_std * (grad_y - mean_grad - xhat * mean_grad_xhat)``, with xhat as above, into `grad_x`."""
+    xhat = (x - mean) * inverse_std
+    grad_x[...] = gamma * inverse_std * (grad_y - mean_grad - xhat * mean_grad_xhat)
+
+
+def dense_forward(x, kernel, bias, y):
+    """``y = x @ kernel + bias``."""
+    y[...] = reference.dense_forward(x, kernel, bias)
+
+
+def dense_backward(x, kernel, grad, grad_x, grad_kernel):
+    """``grad_kernel = x.T @ grad`` and, unless `grad_x` is None, ``grad_x = grad @ kernel.T``."""
+    grad_kernel[...] = x.T @ grad
+    if grad_x is not None:
+        grad_x[...] = grad @ kernel.T
+
+
+def relu_backward(grad, y, out):
+    """``out = grad`` where the ReLU's output `y` is positive, 0 elsewhere."""
+    out[...] = reference.relu_backward(grad, y)
+
+
+def dropout_mask_apply(x, out, key, rate):
+    """``out = x / (1 - rate)`` where element i is kept, 0 where it is dropped, by the hash of `reference.dropout`."""
+    out[...] = reference.dropout(x, key, rate)
+
+
+def scale_u8(images, out, scale):
+    """``out[...] = images * scale`` for 8-bit images and a float array of the same size."""
+    np.multiply(images, out.dtype.type(scale), out=out)
+
+
+def adam_update(param, grad, m, v, lr_t, beta_1, beta_2, epsilon, decay=0.0, grad_scale=1.0):
+    """One step of `reference.adam_update`, in place."""
+    numbers, scale = (lr_t, beta_1, beta_2, epsilon), {"decay": decay, "grad_scale": grad_scale}
+    param[...], m[...], v[...] = reference.adam_update(param, grad, m, v, *numbers, **scale)
+
+
+def sgd_update(param, grad, velocity, lr, momentum, nesterov, decay=0.0, grad_scale=1.0):
+    """One step of `reference.sgd_update`, in place."""
+    numbers = lr, momentum, nesterov, decay, grad_scale
+    param[...], velocity[...] = reference.sgd_update(param, grad, velocity, *numbers)
+
+
+def sum_of_squares(a):
+    """Sum of ``a**2`` as a float, in float64."""
+    return float(np.square(a, dtype=np.float64).sum())

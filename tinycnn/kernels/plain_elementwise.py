@@ -1,0 +1,128 @@
+"""One pass over memory each, in plain loops: optimizer updates, dropout, ReLU's backward, sums of squares.
+
+The set "im2col" computes them so.  An array is cut into `CHUNKS` parts, whatever the number of threads.
+"""
+
+import math
+
+import numpy as np
+
+from tinycnn.kernels import runtime
+from tinycnn.kernels.compile import jit
+from tinycnn.kernels.tasks import share, tasks
+
+CHUNKS = 64
+
+
+def _run(kernel, arrays, *numbers):
+    """Run ``kernel(worker, counter, *arrays, *numbers)`` on 1-D views; an update of a copy would be lost unseen."""
+    for a in arrays:
+        if not a.flags.c_contiguous:
+            raise ValueError(f"expected a C-contiguous array, got shape {a.shape} with strides {a.strides}")
+    runtime.run(kernel, runtime.task_counter(), *(a.reshape(-1) for a in arrays), *numbers)
+
+
+@jit
+def _adam(worker, counter, p, g, m, v, numbers):
+    lr, rest_1, rest_2, epsilon, decay, scale = numbers
+    for chunk in tasks(counter, CHUNKS):
+        first, last = share(p.size, chunk, CHUNKS)
+        for i in range(first, last):
+            gradient = scale * g[i]
+            m[i] += rest_1 * (gradient - m[i])
+            v[i] += rest_2 * (gradient * gradient - v[i])
+            p[i] -= lr * m[i] / (math.sqrt(v[i]) + epsilon) + decay * p[i]
+
+
+@runtime.locked
+def adam_update(param, grad, m, v, lr_t, beta_1, beta_2, epsilon, decay=0.0, grad_scale=1.0):
+    """One Adam step in place; see `tinycnn.kernels.sets.Kernels`."""
+    numbers = tuple(param.dtype.type(s) for s in (lr_t, 1 - beta_1, 1 - beta_2, epsilon, decay, grad_scale))
+    _run(_adam, (param, grad, m, v), numbers)
+
+
+@jit
+def _sgd(worker, counter, p, g, velocity, numbers, nesterov):
+    lr, momentum, decay, scale = numbers
+    for chunk in tasks(counter, CHUNKS):
+        first, last = share(p.size, chunk, CHUNKS)
+        for i in range(first, last):
+            step = lr * scale * g[i]
+            velocity[i] = momentum * velocity[i] - step
+            p[i] += (momentum * velocity[i] - step if nesterov else velocity[i]) - decay * p[i]
+
+
+@runtime.locked
+def sgd_update(param, grad, velocity, lr, momentum, nesterov, decay=0.0, grad_scale=1.0):
+    """One step of gradient descent in place, with Keras's momentum; see `tinycnn.kernels.sets.Kernels`."""
+    numbers = tuple(param.dtype.type(s) for s in (lr, momentum, decay, grad_scale))
+    _run(_sgd, (param, grad, velocity), numbers, bool(nesterov))
+
+
+@jit
+def _squares(worker, counter, a, partial):
+    for chunk in tasks(counter, CHUNKS):
+        first, last = share(a.size, chunk, CHUNKS)
+        for i in range(first, last):
+            partial[chunk] += np.float64(a[i]) * np.float64(a[i])
+
+
+@runtime.locked
+def sum_of_squares(a):
+    """Sum of ``a**2`` as a float, accumulated in float64 in a fixed order."""
+    partial = np.zeros(CHUNKS)
+    _run(_squares, (a,), partial)
+    return float(partial.sum())
+
+
+@jit
+def _scale_u8(worker, counter, images, out, scale):
+    for chunk in tasks(counter, CHUNKS):
+        first, last = share(out.size, chunk, CHUNKS)
+        for i in range(first, last):
+            out[i] = images[i] * scale
+
+
+@runtime.locked
+def scale_u8(images, out, scale):
+    """``out[...] = images * scale`` for 8-bit images and a float array of the same size."""
+    _run(_scale_u8, (images, out), out.dtype.type(scale))
+
+
+@jit
+def _hash(key, i):
+    """SplitMix64 (Steele, Lea and Flood 2014): 64 well-mixed bits from a key and a counter."""
+    z = key + (np.uint64(i) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+@jit
+def _dropout(worker, counter, x, out, key, threshold, keep_scale):
+    for chunk in tasks(counter, CHUNKS):
+        first, last = share(x.size, chunk, CHUNKS)
+        for i in range(first, last):
+            kept = (_hash(key, i) >> np.uint64(32)) >= threshold
+            out[i] = x[i] * (keep_scale if kept else 0)  # a NaN that is dropped stays one
+
+
+@runtime.locked
+def dropout_mask_apply(x, out, key, rate):
+    """``out = x / (1 - rate)`` where element i is kept, 0 where it is dropped; see `tinycnn.kernels.sets.Kernels`."""
+    threshold = np.uint64(round(rate * 2**32))
+    _run(_dropout, (x, out), np.uint64(key), threshold, x.dtype.type(1 / (1 - rate)))
+
+
+@jit
+def _relu_backward(worker, counter, grad, y, out):
+    for chunk in tasks(counter, CHUNKS):
+        first, last = share(grad.size, chunk, CHUNKS)
+        for i in range(first, last):
+            out[i] = grad[i] if y[i] > 0 else 0
+
+
+@runtime.locked
+def relu_backward(grad, y, out):
+    """``out = grad`` where the ReLU's output `y` is positive, 0 elsewhere."""
+    _run(_relu_backward, (grad, y, out))

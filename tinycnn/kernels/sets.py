@@ -1,0 +1,157 @@
+"""Three ways to compute a network, one contract: the table of functions that layers and optimizers call.
+
+    fast       register tiles that read the image in place, Winograd, fused ReLU and max-pool         to use
+    im2col     numba, but as the textbook has it: im2col, one matrix product, plain loops             to learn from
+    reference  NumPy alone, step by step; numba is not even imported, and a debugger stops anywhere   to debug
+
+``set_kernels("im2col")``, ``with set_kernels("reference"): ...`` or the environment's ``TINYCNN_KERNELS`` choose one,
+at any time between two passes.  In float64 their results agree to 1e-10 of the largest number, in float32 to 1e-5;
+max-pool codes, dropout masks, and what becomes of NaN are the same.  The choice is a plain global of the process, read
+anew at every call: threads cannot have different sets at one time.
+"""
+
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from typing import NamedTuple
+
+import numpy as np
+
+Function = Callable[..., None]  # fills the arrays it is given, C-contiguous and of one dtype, float32 or float64
+
+
+class Kernels(NamedTuple):
+    """The contract.  Images are NHWC, kernels HWIO; `geometry` is a `geometry.Geometry`, or for pooling six ints
+    ``(window rows, window columns, stride y, stride x, rows of padding above, columns of padding on the left)``."""
+
+    conv_forward: Function  # (x, kernel, bias, geometry, y, relu, codes): y = x * kernel + bias, cut at 0 with `relu`
+    conv_backward: Function  # (x, kernel, grad, geometry, grad_x, grad_kernel, grad_bias, codes): the next two; or None
+    conv_input_gradient: Function  # (grad, kernel, geometry, grad_x, bias): also a transposed convolution's forward
+    conv_kernel_gradient: Function  # (x, grad, geometry, grad_kernel, grad_bias): grad_bias may be None
+    bias_gradient: Function  # (grad, grad_bias): the sum over images, rows and columns, in float64
+    maxpool_forward: Function  # (x, geometry, y, codes): byte r * window columns + s; first of equals, NaN over all
+    maxpool_backward: Function  # (grad, codes, geometry, grad_x): a code outside the window passes nothing on
+    avgpool_forward: Function  # (x, geometry, y): mean of the cells inside the image, summed in float64
+    avgpool_backward: Function  # (grad, geometry, grad_x)
+    moments: Callable[[np.ndarray], tuple]  # x (rows, channels) -> mean, biased variance, float64
+    normalize: Function  # (x, mean, scale, beta, y): y = (x - mean) * scale + beta
+    gradient_sums: Callable[..., tuple]  # (x, grad_y, mean, inverse_std) -> grad_gamma, grad_beta, float64
+    norm_input_gradient: Function  # (x, grad_y, mean, inverse_std, gamma, mean_grad, mean_grad_xhat, grad_x)
+    dense_forward: Function  # (x, kernel, bias, y): y = x @ kernel + bias; bias may be None
+    dense_backward: Function  # (x, kernel, grad, grad_x, grad_kernel): grad_x may be None
+    relu_backward: Function  # (grad, y, out): grad where y > 0, else 0
+    dropout_mask_apply: Function  # (x, out, key, rate): x / (1 - rate), or 0 by a hash of key and position
+    scale_u8: Function  # (images, out, scale): out = images * scale
+    adam_update: Function  # (param, grad, m, v, lr_t, beta_1, beta_2, epsilon, decay, grad_scale), in place
+    sgd_update: Function  # (param, grad, velocity, lr, momentum, nesterov, decay, grad_scale), in place
+    sum_of_squares: Callable[[np.ndarray], float]  # summed in float64
+    pool_width: (
+        int  # conv_* take the `codes` of a 2x2 max-pool that they fuse, if the filters of a group are a multiple; or 0
+    )
+
+
+def _fast() -> Kernels:
+    from tinycnn.kernels import activation, conv, dense, dropout, images, norm, pool, simd, updates
+
+    return Kernels(
+        conv.forward, conv.backward, conv.input_gradient, conv.kernel_gradient, conv.bias_gradient,
+        pool.maxpool_forward, pool.maxpool_backward, pool.avgpool_forward, pool.avgpool_backward,
+        norm.moments, norm.normalize, norm.gradient_sums, norm.input_gradient,
+        dense.dense_forward, dense.dense_backward,
+        activation.relu_backward, dropout.dropout_mask_apply, images.scale_u8,
+        updates.adam_update, updates.sgd_update, updates.sum_of_squares,
+        pool_width=simd.LANES,
+    )  # fmt: skip
+
+
+def _im2col() -> Kernels:
+    from tinycnn.kernels import im2col, plain_dense, plain_elementwise, plain_norm, plain_pool
+
+    return Kernels(
+        im2col.conv_forward, im2col.conv_backward, im2col.conv_input_gradient, im2col.conv_kernel_gradient,
+        im2col.bias_gradient,
+        plain_pool.maxpool_forward, plain_pool.maxpool_backward,
+        plain_pool.avgpool_forward, plain_pool.avgpool_backward,
+        plain_norm.moments, plain_norm.normalize, plain_norm.gradient_sums, plain_norm.norm_input_gradient,
+        plain_dense.dense_forward, plain_dense.dense_backward,
+        plain_elementwise.relu_backward, plain_elementwise.dropout_mask_apply, plain_elementwise.scale_u8,
+        plain_elementwise.adam_update, plain_elementwise.sgd_update, plain_elementwise.sum_of_squares,
+        pool_width=0,
+    )  # fmt: skip
+
+
+def _reference() -> Kernels:
+    from tinycnn.kernels import numpy_set as numpy_
+
+    return Kernels(
+        numpy_.conv_forward, numpy_.conv_backward, numpy_.conv_input_gradient, numpy_.conv_kernel_gradient,
+        numpy_.bias_gradient,
+        numpy_.maxpool_forward, numpy_.maxpool_backward, numpy_.avgpool_forward, numpy_.avgpool_backward,
+        numpy_.moments, numpy_.normalize, numpy_.gradient_sums, numpy_.norm_input_gradient,
+        numpy_.dense_forward, numpy_.dense_backward,
+        numpy_.relu_backward, numpy_.dropout_mask_apply, numpy_.scale_u8,
+        numpy_.adam_update, numpy_.sgd_update, numpy_.sum_of_squares,
+        pool_width=0,
+    )  # fmt: skip
+
+
+SETS = {"fast": _fast, "im2col": _im2col, "reference": _reference}
+_chosen: tuple[str, Kernels] | None = None  # None: whatever the environment says, when it is first asked
+
+
+def set_kernels(name: str) -> AbstractContextManager:
+    """Compute everything with the kernels called `name` from now on, or within a ``with`` block only.
+
+    Parameters
+    ----------
+    name : "fast", "im2col" or "reference"
+        At first it is what the environment's ``TINYCNN_KERNELS`` says, else "fast".
+
+    Raises
+    ------
+    ValueError
+        For any other name.
+
+    Examples
+    --------
+    >>> from tinycnn.kernels.sets import get_kernels, set_kernels
+    >>> with set_kernels("reference"):
+    ...     get_kernels()
+    'reference'
+    """
+    global _chosen
+    before = ExitStack()
+    before.callback(_put_back, _chosen)
+    if name not in SETS:
+        raise ValueError(f"set_kernels({name!r}): choose one of {_names()}")
+    _chosen = name, SETS[name]()
+    return before
+
+
+def get_kernels() -> str:
+    """The name of the kernels in use; see `set_kernels`."""
+    return _chosen[0] if _chosen else _from_environment()
+
+
+def active() -> Kernels:
+    """The kernels in use: ``active().conv_forward(...)``."""
+    if _chosen is None:
+        set_kernels(_from_environment())
+    assert _chosen is not None
+    return _chosen[1]
+
+
+def _put_back(chosen):
+    global _chosen
+    _chosen = chosen
+
+
+def _from_environment():
+    name = os.environ.get("TINYCNN_KERNELS", "fast")
+    if name not in SETS:
+        raise ValueError(f"TINYCNN_KERNELS={name}: set the environment variable to one of {_names()}, or not at all")
+    return name
+
+
+def _names():
+    return ", ".join(f'"{name}"' for name in SETS)
