@@ -1,0 +1,39 @@
+import subprocess
+import sys
+
+import pytest
+
+import tinycnn
+from tinycnn import layers
+from tinycnn.lazy import lazy_names
+
+
+@pytest.mark.parametrize("package", ["tinycnn", "tinycnn.layers"])
+def test_every_name_of_the_stub_is_there(package):
+    module = sys.modules[package]
+    _, names, everything = lazy_names(package)
+    assert everything == module.__all__ and set(everything) <= set(names()) == set(dir(module))
+    for name in everything:
+        assert getattr(module, name) is not None
+
+
+def test_names_come_from_their_files():
+    assert tinycnn.Conv2D is layers.Conv2D is layers.conv.Conv2D
+    assert tinycnn.losses.CrossEntropy is tinycnn.CrossEntropy
+    assert tinycnn.gradcheck is sys.modules["tinycnn.gradcheck"].gradcheck  # a function and its file share the name
+
+
+def test_unknown_names():
+    with pytest.raises(AttributeError, match="module 'tinycnn' has no attribute 'Conv3D'"):
+        _ = tinycnn.Conv3D
+    with pytest.raises(ImportError, match="Conv3D"):
+        from tinycnn.layers import Conv3D  # noqa: F401
+
+
+def test_importing_tinycnn_loads_no_more_than_is_used():
+    program = (
+        "import sys, tinycnn; tinycnn.losses.CrossEntropy(); "
+        "print([name for name in ('numba', 'PIL', 'matplotlib', 'tinycnn.model') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
