@@ -25,8 +25,6 @@ class Schedule:
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and self.config() == other.config()
 
-    __hash__ = None  # type: ignore[assignment]
-
     def __repr__(self) -> str:
         return shown(self)
 
