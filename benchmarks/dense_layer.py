@@ -16,11 +16,11 @@ that exist; PyTorch's weights are (out, in), as in nn.Linear, and its Adam is th
   python benchmarks/dense_layer.py --batches 1 16 64 --rounds 30
 """
 
-import argparse
 import statistics
 import time
 
 import numpy as np
+from command_line import argument_parser, finish, parse
 from peers import load_warning, table
 from roofline import machine
 
@@ -114,37 +114,45 @@ def bound(name, images, found):
     return max((memory, "memory"), (arithmetic, "arithmetic"))
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--batches", type=int, nargs="+", default=[1, 4, 16, 64], help="images (default 1 4 16 64)")
-    parser.add_argument("--rounds", type=int, default=15, help="calls of which the median counts (default 15)")
-    options = parser.parse_args()
-    load_warning()
-    found = machine(tinycnn.get_num_threads())
-    print(f"GEMM tile {found['gemm_all']:.0f} GFLOP/s; copy {found['copy_all']:.1f} GB/s, ", end="")
-    print(f"update in place {found['update_all']:.1f} GB/s; {tinycnn.get_num_threads()} threads\n")
-    rng, rows = np.random.default_rng(0), []
+def measure(options):
+    """The machine's numbers, and a row of times for each batch and pass."""
+    threads = tinycnn.get_num_threads()
+    result = load_warning() | {"threads": threads, "machine": machine(threads, options.tries), "rows": []}
+    rng = np.random.default_rng(0)
     for images in options.batches:
         x, grad = aligned_empty((images, INPUTS), np.float32), rng.random((images, UNITS), np.float32)
         x[:] = rng.random(x.shape, np.float32)
         calls = {"tinycnn": ours(x, grad), "numpy": numpys(x, grad), "torch": torchs(x, grad)}
         times = medians(calls, options.rounds)
         for name in calls["tinycnn"]:
-            seconds, (least, why) = times["tinycnn", name], bound(name, images, found)
-            others = [times.get((library, name)) for library in ("numpy", "torch")]
-            ratios = [f"{seconds / other:.2f}" if other else "-" for other in others]
-            rows.append(
-                (
-                    str(images),
-                    name,
-                    f"{1e3 * seconds:.2f}",
-                    f"{1e3 * least:.2f}",
-                    why,
-                    f"{100 * least / seconds:.0f}",
-                    *ratios,
-                )
-            )
+            least, why = bound(name, images, result["machine"])
+            seconds = {library: times.get((library, name)) for library in calls}
+            row = {"images": images, "pass": name, "seconds": seconds, "bound_s": least, "bound_by": why}
+            result["rows"].append(row)
+    return result
+
+
+def report(result):
+    found, rows = result["machine"], []
+    print(f"GEMM tile {found['gemm_all']:.0f} GFLOP/s; copy {found['copy_all']:.1f} GB/s, ", end="")
+    print(f"update in place {found['update_all']:.1f} GB/s; {result['threads']} threads\n")
+    for row in result["rows"]:
+        seconds, least = row["seconds"]["tinycnn"], row["bound_s"]
+        cells = [str(row["images"]), row["pass"], f"{1e3 * seconds:.2f}", f"{1e3 * least:.2f}", row["bound_by"]]
+        others = [row["seconds"][library] for library in ("numpy", "torch")]
+        ratios = [f"{seconds / other:.2f}" if other else "-" for other in others]
+        rows.append([*cells, f"{100 * least / seconds:.0f}", *ratios])
     print(table(rows, ("images", "pass", "ms", "bound", "by", "%", "of numpy's", "of torch's")))
+
+
+def main():
+    parser = argument_parser(__doc__)
+    add = parser.add_argument
+    add("--batches", type=int, nargs="+", default=[1, 4, 16, 64], help="images (default 1 4 16 64)")
+    add("--rounds", type=int, default=15, help="calls of which the median counts (default 15)")
+    add("--tries", type=int, default=60, help="measurements of the machine, of which the best counts (default 60)")
+    options = parse(parser, batches=[1], rounds=1, tries=2)
+    finish(options, measure(options), report)
 
 
 if __name__ == "__main__":

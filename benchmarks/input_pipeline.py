@@ -12,14 +12,13 @@ Times are medians.  The batch is made between two steps, by the same threads, so
   python benchmarks/input_pipeline.py --batch 16 --side 256 --rounds 30 --json
 """
 
-import argparse
-import json
 import statistics
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
+from command_line import argument_parser, finish, parse
 from peers import load_warning, table
 from PIL import Image
 
@@ -41,14 +40,13 @@ AUGMENT = {
 
 
 def arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argument_parser(__doc__)
     add = parser.add_argument
     add("--batch", type=int, default=16, help="images per step (default 16)")
     add("--side", type=int, default=256, help="image side in pixels, a multiple of 8 (default 256)")
     add("--film", type=int, default=1024, help="side of the JPEG files in pixels (default 1024)")
     add("--rounds", type=int, default=15, help="repetitions of which the median counts (default 15)")
-    add("--json", action="store_true", help="print one JSON object and nothing else on standard output")
-    return parser.parse_args()
+    return parse(parser, rounds=1, batch=2, side=32, film=64)
 
 
 def median_seconds(rounds, work):
@@ -80,12 +78,12 @@ def measure(options):
     gather, augment = Gatherer(data.images), Augment(**AUGMENT)
     rows = rng.permutation(len(data))[: options.batch]
     batch, labels = gather(rows), data.labels[rows]
-    model, optimizer, loss = tinycnn.report_cnn(classes=3), tinycnn.Adam(), tinycnn.CrossEntropy()
+    model, optimizer, loss = tinycnn.models.report_cnn(), tinycnn.Adam(), tinycnn.CrossEntropy()
     model.build(data.images.shape[1:])
 
     def step():
-        loss.forward(model.forward(batch, training=True, logits=True), labels)
-        model.backward(loss.backward(), logits=True, input_grad=False)
+        loss.forward(model.run(batch, training=True, logits=True), labels)
+        model.backward(loss.backward(), input_grad=False)
         optimizer.step(model.parameters())
 
     result["seconds"] = {
@@ -97,27 +95,25 @@ def measure(options):
     return result
 
 
-def main():
-    options = arguments()
-    result = measure(options)
-    if options.json:
-        print(json.dumps(result))
-        return
-    seconds = result["seconds"]
+def report(result):
+    seconds, batch, side = result["seconds"], result["batch"], result["side"]
     step = seconds["step"]
     rows = [
-        [name, f"{1000 * value:.2f}", f"{options.batch / value:.0f}", f"{value / step:.3f}"]
-        for name, value in seconds.items()
+        [name, f"{1000 * value:.2f}", f"{batch / value:.0f}", f"{value / step:.3f}"] for name, value in seconds.items()
     ]
-    print(f"batch {options.batch} of {options.side}x{options.side}x3, {tinycnn.get_num_threads()} threads\n")
+    print(f"batch {batch} of {side}x{side}x3, {tinycnn.get_num_threads()} threads\n")
     print(table(rows, ["", "ms a batch", "images/s", "of a step"]))
-    print(
-        f"\nload: {1 / result['load_s_per_image']:.0f} images/s from JPEG files of {options.film}x{options.film} pixels"
-    )
+    film, load = result["film"], 1 / result["load_s_per_image"]
+    print(f"\nload: {load:.0f} images/s from JPEG files of {film}x{film} pixels")
     made = seconds["gather"] + seconds["augment"]
     print(f"share of training that goes into the batch, gathered and augmented: {made / (made + step):.1%}")
     made += seconds["equalize"]
     print(f"the same, equalised as well: {made / (made + step):.1%}")
+
+
+def main():
+    options = arguments()
+    finish(options, measure(options), report)
 
 
 if __name__ == "__main__":

@@ -18,12 +18,11 @@ Where one kernel computes both, "input" is the time of both minus the time of th
   python benchmarks/roofline.py --no-winograd --threads 1
 """
 
-import argparse
-import json
 import statistics
 import time
 
 import numpy as np
+from command_line import argument_parser, finish, parse
 from peers import load_warning, table
 
 import tinycnn
@@ -31,29 +30,29 @@ from tinycnn.kernels import conv, runtime
 from tinycnn.kernels.aligned import aligned_empty
 from tinycnn.kernels.compile import jit
 from tinycnn.kernels.gemm import Left, Out, Right, gemm_tile, one_run
-from tinycnn.kernels.simd import LANES, MR, NR, at, fetch_add, load, store
+from tinycnn.kernels.simd import LANES, MR, NR, at, load, store
+from tinycnn.kernels.tasks import tasks
 
 DEPTH = 512  # of the tile's product: a panel of B in the first-level cache, as in the kernels
-TRIES = 60  # of each measurement of the machine; the fastest counts
 WHOLE = "whole step", ""
 DONE = {0: 1.0, 2: 16 / 36, 4: 36 / 144}  # share of the multiplications that Winograd's tile leaves to do
 
 
 @jit
-def _tiles(worker, A, B, C, repeats, tasks, counter):
+def _tiles(worker, A, B, C, repeats, count, counter):
     C = C[worker]
-    while fetch_add(counter, 1) < tasks:
+    for _ in tasks(counter, count):
         for _ in range(repeats):
             for i in range(0, A.size // DEPTH, MR):
-                left, right, out = Left(at(A, i * DEPTH), DEPTH, 1), Right(at(B, 0), NR), Out(at(C, i * NR), NR)
-                gemm_tile(left, one_run(DEPTH), right, out, MR, NR, False)
+                left, out = Left(at(A, i * DEPTH), row=DEPTH, step=1), Out(at(C, i * NR), row=NR)
+                gemm_tile(left, one_run(DEPTH), Right(at(B, 0), row=NR), out, MR, NR, False)
 
 
 @jit
-def _fused_multiply_adds(worker, a, out, repeats, tasks, counter):
+def _fused_multiply_adds(worker, a, out, repeats, count, counter):
     x, y = load(a, 0), load(a, LANES)
     c0, c1, c2, c3, c4, c5, c6, c7, c8, c9 = x, y, x, y, x, y, x, y, x, y  # ten chains hide a latency of five cycles
-    while fetch_add(counter, 1) < tasks:
+    for _ in tasks(counter, count):
         for _ in range(repeats):
             c0, c1, c2, c3, c4 = c0 * x + y, c1 * x + y, c2 * x + y, c3 * x + y, c4 * x + y
             c5, c6, c7, c8, c9 = c5 * x + y, c6 * x + y, c7 * x + y, c8 * x + y, c9 * x + y
@@ -61,23 +60,11 @@ def _fused_multiply_adds(worker, a, out, repeats, tasks, counter):
 
 
 @jit
-def _copy(worker, a, b, chunk, counter):
-    while True:
-        start = fetch_add(counter, 1) * chunk
-        if start >= a.size:
-            break
-        for i in range(start, min(start + chunk, a.size), LANES):
-            store(b, i, load(a, i))
-
-
-@jit
-def _update(worker, a, b, chunk, counter):
-    while True:
-        start = fetch_add(counter, 1) * chunk
-        if start >= a.size:
-            break
-        for i in range(start, min(start + chunk, a.size), LANES):
-            store(b, i, load(b, i) + load(a, i))
+def _stream(worker, a, b, add, chunk, counter):
+    """``b = a``, or with `add` ``b += a``."""
+    for task in tasks(counter, -(-a.size // chunk)):
+        for i in range(task * chunk, min((task + 1) * chunk, a.size), LANES):
+            store(b, i, load(a, i) + load(b, i) if add else load(a, i))
 
 
 def best(function, repeats):
@@ -90,33 +77,33 @@ def best(function, repeats):
     return min(times)
 
 
-def machine(threads):
-    """GFLOP/s and GB/s of this machine, measured now, in plain loops around the engine's own tile."""
+def machine(threads, tries=60):
+    """GFLOP/s and GB/s of this machine, the best of `tries`, in plain loops around the engine's own tile."""
     rows = MR * max(1, 96 // MR)
     A, B = aligned_empty(rows * DEPTH, np.float32), aligned_empty(DEPTH * NR, np.float32)
     A[:], B[:] = 0.5, 0.25
 
     def tiles(workers):
-        C, tasks, repeats = np.zeros((workers, rows * NR), np.float32), 16 * workers, 64
+        C, count, repeats = np.zeros((workers, rows * NR), np.float32), 16 * workers, 64
         runtime.set_num_threads(workers)
-        seconds = best(lambda: runtime.run(_tiles, A, B, C, repeats, tasks, runtime.task_counter()), TRIES)
-        return 2e-9 * tasks * repeats * rows * DEPTH * NR / seconds
+        seconds = best(lambda: runtime.run(_tiles, A, B, C, repeats, count, runtime.task_counter()), tries)
+        return 2e-9 * count * repeats * rows * DEPTH * NR / seconds
 
     def multiply_adds(workers):
-        out, tasks, repeats = aligned_empty(LANES, np.float32), 16 * workers, 50_000
+        out, count, repeats = aligned_empty(LANES, np.float32), 16 * workers, 50_000
         runtime.set_num_threads(workers)
         counter = runtime.task_counter
-        seconds = best(lambda: runtime.run(_fused_multiply_adds, A, out, repeats, tasks, counter()), TRIES)
-        return 2e-9 * tasks * repeats * 10 * LANES / seconds
+        seconds = best(lambda: runtime.run(_fused_multiply_adds, A, out, repeats, count, counter()), tries)
+        return 2e-9 * count * repeats * 10 * LANES / seconds
 
     size = 1 << 25  # 128 MB each: far beyond any cache
     a, b = aligned_empty(size, np.float32), aligned_empty(size, np.float32)
     a[:], b[:] = 1, 1
 
-    def stream(kernel, workers, arrays):
+    def stream(add, workers):
         runtime.set_num_threads(workers)
-        seconds = best(lambda: runtime.run(kernel, a, b, 1 << 16, runtime.task_counter()), TRIES)
-        return 1e-9 * arrays * a.nbytes / seconds
+        seconds = best(lambda: runtime.run(_stream, a, b, add, 1 << 16, runtime.task_counter()), tries)
+        return 1e-9 * (2 + add) * a.nbytes / seconds
 
     square = np.ones((1536, 1536), np.float32)
     product = np.empty_like(square)
@@ -126,10 +113,10 @@ def machine(threads):
         "fma_all": multiply_adds(threads),
         "gemm_one_core": tiles(1),
         "gemm_all": tiles(threads),
-        "numpy_gemm": 2e-9 * 1536**3 / best(lambda: np.matmul(square, square, out=product), TRIES),
-        "copy_one_core": stream(_copy, 1, 2),
-        "copy_all": stream(_copy, threads, 2),
-        "update_all": stream(_update, threads, 3),
+        "numpy_gemm": 2e-9 * 1536**3 / best(lambda: np.matmul(square, square, out=product), tries),
+        "copy_one_core": stream(False, 1),
+        "copy_all": stream(False, threads),
+        "update_all": stream(True, threads),
     }
     runtime.set_num_threads(threads)
     return found
@@ -205,7 +192,7 @@ def names(model):
 
 def measure(options):
     """Rows of ``{name, pass, ms, gflops, gbs, bound_ms, percent, gain_ms}``, and the machine's numbers."""
-    result = load_warning() | {"machine": machine(options.threads)}
+    result = load_warning() | {"machine": machine(options.threads, options.tries)}
     tinycnn.set_winograd(0 if options.no_winograd else "auto")
     model, loss, optimizer = tinycnn.models.report_cnn(), tinycnn.CrossEntropy(), tinycnn.Adam()
     model.build((options.side, options.side, 3))
@@ -315,27 +302,20 @@ def plot(result, path):
 
 
 def arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argument_parser(__doc__, picture=True)
     add = parser.add_argument
     add("--rounds", type=int, default=12, help="steps of which the median counts (default 12)")
     add("--batch", type=int, default=16, help="images per step (default 16)")
     add("--side", type=int, default=256, help="image side in pixels (default 256)")
     add("--threads", type=int, default=tinycnn.get_num_threads(), help="threads of the kernels (default: all)")
     add("--no-winograd", action="store_true", help="sum 3x3 convolutions directly")
-    add("--out", metavar="PNG", help="write a picture of the result to this file")
-    add("--json", action="store_true", help="print one JSON object and nothing else on standard output")
-    return parser.parse_args()
+    add("--tries", type=int, default=60, help="measurements of the machine, of which the best counts (default 60)")
+    return parse(parser, rounds=2, batch=2, side=32, tries=2)
 
 
 def main():
     options = arguments()
-    result = measure(options)
-    if options.out:
-        plot(result, options.out)
-    if options.json:
-        print(json.dumps(result))
-    else:
-        report(result)
+    finish(options, measure(options), report, plot)
 
 
 if __name__ == "__main__":

@@ -17,12 +17,23 @@ A run takes about --seconds for each of the 25 points, and never more than --rou
   python benchmarks/scaling.py --peers torch,torch_tuned_nchw,torch_tuned_nhwc --json > scaling.json
 """
 
-import argparse
-import json
 import math
 import os
 
-from peers import PEERS_HELP, alternate, for_each, load_warning, parse_labels, say, start, summary, table
+from architectures import report as report_network
+from command_line import argument_parser, finish, parse
+from peers import (
+    PEERS_HELP,
+    alternate,
+    for_each,
+    load_warning,
+    parse_labels,
+    say,
+    say_left_out,
+    started,
+    summary,
+    table,
+)
 
 DEFAULT = "torch,torch_tuned_nhwc"
 CORES = os.cpu_count()
@@ -36,21 +47,20 @@ IDEAL = {"batch": 1, "side": 2, "channels": 2, "threads": -1}
 
 
 def arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argument_parser(__doc__, picture=True)
     add = parser.add_argument
     add("--only", nargs="+", choices=SWEEPS, default=list(SWEEPS), help="what to vary (default: all four)")
     add("--task", choices=("train", "predict"), default="train", help="a training step (default) or a prediction")
     add("--seconds", type=float, default=4, help="about so long per point, all libraries together (default 4)")
     add("--rounds", type=int, default=9, help="at most so many steps per point and library (default 9)")
     add("--peers", type=parse_labels, default=parse_labels(DEFAULT), help=f"{PEERS_HELP} Default: {DEFAULT}")
-    add("--out", metavar="PNG", help="write a picture of the result to this file")
-    add("--json", action="store_true", help="print one JSON object and nothing else on standard output")
-    return parser.parse_args()
+    return parse(parser, only=["channels"], seconds=0.1, rounds=2, peers=["tinycnn", "torch"])
 
 
-def measure_point(peers, left_out, network, options):
+def measure_point(peers, left_out, point, options):
     """``{label: summary}`` of one point; the number of rounds follows from how long the warm-up took."""
-    for_each(peers, left_out, lambda peer: peer.setup(options.task, **network))
+    threads, network = point.pop("threads", None), report_network(**point)
+    for_each(peers, left_out, lambda peer: peer.setup(network, options.task, threads))
     for_each(peers, left_out, lambda peer: peer.run(1))
     warm = for_each(peers, left_out, lambda peer: peer.run(1)["seconds"][0])
     rounds = max(2, min(options.rounds, int(options.seconds / max(2 * sum(warm.values()), 1e-6))))
@@ -64,20 +74,13 @@ def measure(options):
     for name in options.only:
         values, fixed, vary = SWEEPS[name]
         say(f"{name}: {values}")
-        peers, left_out = start(options.peers)
-        sweep = {"values": values, "points": [], "fixed": fixed, "left_out": left_out}
-        try:
+        with started(options.peers) as (peers, left_out):
+            sweep = {"values": values, "points": [], "fixed": fixed, "left_out": left_out}
             for value in values:
-                sweep["points"].append(measure_point(peers, left_out, fixed | vary(value), options))
-                say(
-                    f"  {name} {value}: "
-                    + ", ".join(
-                        f"{label} {1e3 * point['median_s']:.1f} ms" for label, point in sweep["points"][-1].items()
-                    )
-                )
-        finally:
-            for peer in peers:
-                peer.close()
+                point = measure_point(peers, left_out, fixed | vary(value), options)
+                sweep["points"].append(point)
+                times = (f"{label} {1e3 * found['median_s']:.1f} ms" for label, found in point.items())
+                say(f"  {name} {value}: " + ", ".join(times))
         result["sweeps"][name] = sweep
     return result
 
@@ -118,8 +121,7 @@ def report(result):
             rows.append(cells)
             before = value
         print(table(rows, [name, *labels, "tinycnn / fastest peer"]))
-        for label, why in sweep["left_out"].items():
-            print(f"LEFT OUT: {label}: {why}")
+        say_left_out(sweep["left_out"])
 
 
 def plot(result, path):
@@ -151,13 +153,7 @@ def plot(result, path):
 
 def main():
     options = arguments()
-    result = measure(options)
-    if options.out:
-        plot(result, options.out)
-    if options.json:
-        print(json.dumps(result))
-    else:
-        report(result)
+    finish(options, measure(options), report, plot)
 
 
 if __name__ == "__main__":

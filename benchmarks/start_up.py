@@ -13,8 +13,6 @@ python benchmarks/start_up.py
 python benchmarks/start_up.py --batch 4 --side 64 --json
 """
 
-import argparse
-import json
 import os
 import statistics
 import subprocess
@@ -24,6 +22,8 @@ import time
 import tracemalloc
 
 import numpy as np
+from architectures import report as report_network
+from command_line import argument_parser, finish, parse
 from peers import Peer, load_warning, say
 
 IMPORTS = {
@@ -34,14 +34,13 @@ IMPORTS = {
 
 
 def arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argument_parser(__doc__)
     add = parser.add_argument
     add("--repeats", type=int, default=7, help="processes per import, of which the median counts (default 7)")
     add("--steps", type=int, default=8, help="steady steps of which the median counts (default 8)")
     add("--batch", type=int, default=16, help="images per step (default 16)")
     add("--side", type=int, default=256, help="image side in pixels, a multiple of 8 (default 256)")
-    add("--json", action="store_true", help="print one JSON object and nothing else on standard output")
-    return parser.parse_args()
+    return parse(parser, repeats=1, steps=2, batch=2, side=32)
 
 
 def import_seconds(repeats):
@@ -60,7 +59,7 @@ def process(cache, network, steps):
     """Times of one new process with `cache` as numba's."""
     began = time.perf_counter()
     with Peer("tinycnn", {"NUMBA_CACHE_DIR": cache}) as peer:
-        peer.setup("train", **network)
+        peer.setup(network, "train")
         ready = time.perf_counter() - began
         first = peer.run(1)["seconds"][0]
         found = {"until_built_s": ready, "first_step_s": first, "until_first_step_s": time.perf_counter() - began}
@@ -111,7 +110,7 @@ def allocations(batch, side):
 
 def measure(options):
     result = load_warning()
-    network = {"batch": options.batch, "side": options.side}
+    network = report_network(options.batch, options.side)
     say("importing ...")
     result["import_s"] = import_seconds(options.repeats)
     with tempfile.TemporaryDirectory() as cache:
@@ -121,7 +120,7 @@ def measure(options):
         result["later"] = process(cache, network, options.steps)
     say("allocations ...")
     result["allocations"] = allocations(options.batch, options.side)
-    return result | network
+    return result | {"batch": options.batch, "side": options.side}
 
 
 def report(result):
@@ -144,11 +143,7 @@ def report(result):
 
 def main():
     options = arguments()
-    result = measure(options)
-    if options.json:
-        print(json.dumps(result))
-    else:
-        report(result)
+    finish(options, measure(options), report)
 
 
 if __name__ == "__main__":

@@ -7,15 +7,16 @@ in float32 relative to the largest output in float64.
     python benchmarks/winograd_table.py
 """
 
-import argparse
 import time
 
 import numpy as np
+from command_line import argument_parser, finish, parse
+from peers import load_warning, say, table
 
 import tinycnn
 from tinycnn.kernels import conv
 
-TILES = (4, 2, 0)
+TILES, NAMES = (4, 2, 0), {4: "4x4", 2: "2x2", 0: "direct"}
 GEOMETRY = conv.Geometry((3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 1)
 
 
@@ -50,32 +51,39 @@ def measure(side, channels, images):
     return milliseconds, errors
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sides", type=int, nargs="+", default=[2, 4, 7, 8, 14, 28, 56], help="image sides")
-    parser.add_argument("--channels", type=int, nargs="+", default=[16, 32, 64, 128, 256], help="channels in and out")
-    arguments = parser.parse_args()
+def measure_all(options):
+    result, rows = load_warning(), []
     tinycnn.set_num_threads(1)
-    names = {4: "4x4", 2: "2x2", 0: "direct"}
-    print(
-        "side channels images |"
-        + "".join(f"{names[t]:>9}" for t in TILES)
-        + " ms |  fastest   chosen |"
-        + "".join(f"{names[t]:>9}" for t in TILES)
-        + " error"
-    )
-    for side in arguments.sides:
-        for channels in arguments.channels:
+    for side in options.sides:
+        for channels in options.channels:
+            say(f"{side}x{side}, {channels} channels ...")
             images = max(1, min(16, int(4e8 / (side**2 * 9 * channels**2))))
             milliseconds, errors = measure(side, channels, images)
             chosen = conv.winograd_tile((3, 3, channels, channels), GEOMETRY, (side, side))
-            print(
-                f"{side:4} {channels:8} {images:6} |"
-                + "".join(f"{milliseconds[t]:9.2f}" for t in TILES)
-                + f"    | {names[min(milliseconds, key=milliseconds.get)]:>8} {names[chosen]:>8} |"
-                + "".join(f"{errors[t]:9.1e}" for t in TILES),
-                flush=True,
-            )
+            row = {"side": side, "channels": channels, "images": images, "chosen": NAMES[chosen]}
+            row |= {"fastest": NAMES[min(milliseconds, key=milliseconds.get)]}
+            row |= {f"ms_{NAMES[tile]}": milliseconds[tile] for tile in TILES}
+            rows.append(row | {f"error_{NAMES[tile]}": float(errors[tile]) for tile in TILES})
+    return result | {"rows": rows}
+
+
+def report(result):
+    rows = []
+    for row in result["rows"]:
+        cells = [str(row[key]) for key in ("side", "channels", "images")]
+        cells += [f"{row[f'ms_{NAMES[tile]}']:.2f}" for tile in TILES] + [row["fastest"], row["chosen"]]
+        rows.append([*cells, *(f"{row[f'error_{NAMES[tile]}']:.1e}" for tile in TILES)])
+    columns = [f"{NAMES[tile]} ms" for tile in TILES] + ["fastest", "chosen"]
+    print(table(rows, ["side", "channels", "images", *columns, *(f"{NAMES[tile]} error" for tile in TILES)]))
+
+
+def main():
+    parser = argument_parser(__doc__)
+    add = parser.add_argument
+    add("--sides", type=int, nargs="+", default=[2, 4, 7, 8, 14, 28, 56], help="image sides")
+    add("--channels", type=int, nargs="+", default=[16, 32, 64, 128, 256], help="channels in and out")
+    options = parse(parser, sides=[8], channels=[16])
+    finish(options, measure_all(options), report)
 
 
 if __name__ == "__main__":

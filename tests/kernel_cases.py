@@ -1,6 +1,7 @@
 """Every kernel, on enough data for several tasks: functions that return what it wrote; and convolutions to try."""
 
 import numpy as np
+from plain_cases import PLAIN_CASES
 
 from tinycnn import reference
 from tinycnn.kernels import activation, dense, dropout, images, norm, pool, updates, winograd
@@ -179,6 +180,7 @@ CASES = {
     norm: [moments, normalize, gradient_sums, input_gradient],
     pool: [maxpool_forward, maxpool_backward, avgpool_forward, avgpool_backward],
     images: [warp_images, equalize_images, scale_u8],
+    **PLAIN_CASES,
 }
 VARIANTS = [lambda: correlate(fused=True), lambda: maxpool_forward(2), lambda: maxpool_backward(2)]
 EVERY_KERNEL = [case for cases in CASES.values() for case in cases] + VARIANTS

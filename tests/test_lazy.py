@@ -8,6 +8,10 @@ from tinycnn import layers
 from tinycnn.lazy import lazy_names
 
 
+def test_the_package_lists_everything():
+    assert {"Conv2D", "losses", "gradcheck", "chest_phantoms"} <= set(dir(tinycnn))
+
+
 @pytest.mark.parametrize("package", ["tinycnn", "tinycnn.layers"])
 def test_every_name_of_the_stub_is_there(package):
     module = sys.modules[package]
@@ -19,7 +23,9 @@ def test_every_name_of_the_stub_is_there(package):
 
 def test_names_come_from_their_files():
     assert tinycnn.Conv2D is layers.Conv2D is layers.conv.Conv2D
+    assert layers.Conv2D.__module__ == "tinycnn.layers.conv"
     assert tinycnn.losses.CrossEntropy is tinycnn.CrossEntropy
+    assert tinycnn.training.fit is tinycnn.fit and tinycnn.callbacks.EarlyStopping is tinycnn.EarlyStopping
     assert tinycnn.gradcheck is sys.modules["tinycnn.gradcheck"].gradcheck  # a function and its file share the name
 
 
@@ -37,3 +43,6 @@ def test_importing_tinycnn_loads_no_more_than_is_used():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+    program = "import sys, tinycnn.data, tinycnn.layers; print({'numba', 'matplotlib'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"

@@ -11,8 +11,12 @@ around the image.
     grad_x[n, ..., c]       = sum over r, s, f of   grad[n, i, j, f] * kernel[r, s, c, f]    at that same pixel of x
 """
 
+import numpy as np
 
-def forward(x, kernel, strides, corner, y):
+
+def forward(
+    x: np.ndarray, kernel: np.ndarray, strides: tuple[int, int], corner: tuple[int, int], y: np.ndarray
+) -> None:
     """Fill `y` ``(n, oh, ow, filters)``; `corner` is (rows of padding above, columns of padding on the left).
 
     >>> import numpy as np
@@ -35,7 +39,9 @@ def forward(x, kernel, strides, corner, y):
                                     y[n, i, j, f] += x[n, row, column, c] * kernel[r, s, c, f]
 
 
-def kernel_gradient(x, grad, strides, corner, grad_kernel):
+def kernel_gradient(
+    x: np.ndarray, grad: np.ndarray, strides: tuple[int, int], corner: tuple[int, int], grad_kernel: np.ndarray
+) -> None:
     """Fill `grad_kernel` from the gradient `grad` ``(n, oh, ow, filters)`` of the outputs."""
     grad_kernel[:] = 0
     for n in range(grad.shape[0]):
@@ -50,7 +56,9 @@ def kernel_gradient(x, grad, strides, corner, grad_kernel):
                                     grad_kernel[r, s, c, f] += x[n, row, column, c] * grad[n, i, j, f]
 
 
-def input_gradient(grad, kernel, strides, corner, grad_x):
+def input_gradient(
+    grad: np.ndarray, kernel: np.ndarray, strides: tuple[int, int], corner: tuple[int, int], grad_x: np.ndarray
+) -> None:
     """Fill `grad_x` ``(n, h, w, channels)`` from the gradient `grad` of the outputs."""
     grad_x[:] = 0
     for n in range(grad.shape[0]):

@@ -9,9 +9,11 @@ import pytest
 
 import tinycnn
 from tinycnn import reference
-from tinycnn.kernels import conv
+from tinycnn.kernels import conv, pool
+from tinycnn.kernels.activation import relu_backward
 from tinycnn.kernels.conv import Geometry
 from tinycnn.kernels.simd import LANES, NR
+from tinycnn.layers.conv import Conv2DTranspose
 
 TOLERANCE = {np.float32: 1e-5, np.float64: 1e-13}
 
@@ -129,6 +131,38 @@ def test_codes_pool_on_the_way(case, relu, dtype, winograd):
         conv.backward(x, kernel, gradient, geometry, *grads, with_codes)
         results.append(grads)
     assert all(np.array_equal(*both) for both in zip(*results, strict=True))
+
+
+@pytest.mark.parametrize("case", [CASES[1], CASES[3]], ids=["winograd", "direct"])
+def test_fused_relu_and_pooling_treat_nan_as_the_separate_layers_do(case):
+    geometry, x, kernel, bias, grad = arrays_of(case, np.float32)
+    x[1, 2, 3, 0] = np.nan
+    whole = np.empty_like(grad)
+    conv.forward(x, kernel, bias, geometry, whole, relu=True)
+    shape, halves = (3, grad.shape[1] // 2, grad.shape[2] // 2, len(bias)), (2, 2, 2, 2, 0, 0)
+    apart, apart_codes = np.empty(shape, np.float32), np.empty(shape, np.uint8)
+    pool.maxpool_forward(whole, halves, apart, apart_codes)
+    y, codes = np.empty_like(apart), np.empty_like(apart_codes)
+    conv.forward(x, kernel, bias, geometry, y, True, codes)
+    assert np.isnan(y).any() and np.array_equal(y, apart, equal_nan=True)
+
+    grad_y = normal(*y.shape, dtype=np.float32, seed=5)
+    unpooled = np.empty_like(whole)
+    pool.maxpool_backward(grad_y, apart_codes, halves, unpooled)
+    relu_backward(unpooled, whole, unpooled)
+    results = []
+    for gradient, with_codes in ((grad_y, codes), (unpooled, None)):
+        grads = [np.zeros_like(a) for a in (x, kernel, bias)]
+        conv.backward(x, kernel, gradient, geometry, *grads, with_codes)
+        results.append(grads)
+    assert all(np.array_equal(*both, equal_nan=True) for both in zip(*results, strict=True))
+
+
+def test_the_bias_of_a_large_transposed_convolution_keeps_its_digits():
+    layer = Conv2DTranspose(1, 1)
+    layer.forward(np.ones((1, 1000, 1000, 1), np.float32))
+    layer.backward(np.full((1, 1000, 1000, 1), 0.1, np.float32))
+    assert layer.grads["bias"] == np.float32(1e6 * float(np.float32(0.1)))
 
 
 def test_winograd_is_taken_for_3x3_stride_1_in_whole_panels_only():

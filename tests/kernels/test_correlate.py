@@ -122,6 +122,6 @@ def test_large_rows_are_cut_into_blocks():
 
 def test_panels_hold_every_column_once():
     packed = pack_panels(np.arange(2 * 3 * (NR + 2), dtype=float).reshape(2, 3, NR + 2))
-    packed = packed.reshape(2, 2, 3, NR)
+    assert packed.shape == (2, 2, 3, NR)
     assert packed[1, 0, 2, 5] == 5 * (NR + 2) + 5 and packed[0, 1, 1, :2].tolist() == [2 * NR + 2, 2 * NR + 3]
     assert (packed[:, 1, :, 2:] == 0).all()

@@ -128,7 +128,7 @@ def test_nan_stays_nan(kernels):
 def test_what_is_not_fused_is_refused(name):
     geometry, x, kernel, bias, grad = arrays_of(CASES[0], np.float32)
     kernels, codes = SETS[name](), np.empty((3, 2, 3, 4), np.uint8)
-    assert not kernels.fuses_pool
+    assert kernels.pool_width == 0
     for call in (
         lambda: kernels.conv_forward(x, kernel, bias, geometry, grad, codes=codes),
         lambda: kernels.conv_backward(x, kernel, grad, geometry, None, kernel, codes=codes),

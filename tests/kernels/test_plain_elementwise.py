@@ -90,18 +90,6 @@ def test_an_update_of_a_copy_is_refused():
         plain_elementwise.adam_update(param, grad, m, v, 0.1, 0.9, 0.999, 1e-7)
 
 
-def everything(size):
-    """What all the functions make of `size` numbers, as bytes."""
-    param, grad, m, velocity = (normal(size, seed=seed) for seed in range(4))
-    dropped, cut = np.empty_like(param), np.empty_like(param)
-    plain_elementwise.adam_update(param, grad, m, v := grad**2, 0.1, 0.9, 0.99, 1e-7)
-    plain_elementwise.sgd_update(param, grad, velocity, 0.1, 0.9, True)
-    plain_elementwise.dropout_mask_apply(grad, dropped, np.uint64(5), 0.4)
-    plain_elementwise.relu_backward(grad, m, cut)
-    total = np.array(plain_elementwise.sum_of_squares(grad))
-    return [a.tobytes() for a in (param, m, v, velocity, dropped, cut, total)]
-
-
 def test_a_call_leaves_nothing_behind():
     """No reference that numba keeps, not even to the counter of tasks."""
     a, before = normal(8), runtime.get_num_threads()
@@ -116,15 +104,3 @@ def test_a_call_leaves_nothing_behind():
         tracemalloc.stop()
         runtime.set_num_threads(before)
     assert kept < 5000
-
-
-@pytest.mark.parametrize("size", [1, 63, 200_001])
-def test_any_number_of_threads_gives_the_same_bytes(size):
-    before, results = runtime.get_num_threads(), []
-    try:
-        for threads in (1, 2, 5):
-            runtime.set_num_threads(threads)
-            results.append(everything(size))
-    finally:
-        runtime.set_num_threads(before)
-    assert results[0] == results[1] == results[2]

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from tinycnn import reference
-from tinycnn.kernels import plain_norm, runtime
 
 DTYPES = [np.float32, np.float64]
 SHAPES = [(1, 1), (2, 5), (63, 3), (64, 1), (1000, 7)]
@@ -64,15 +63,3 @@ def test_nan_stays_in_its_channel(kernels):
     for result in (grad_x[0], grad_gamma):
         assert np.isnan(result).tolist() == [False, True, True, False]
     assert np.isnan(grad_beta).tolist() == [False, False, True, False]
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-def test_any_number_of_threads_gives_the_same_bytes(shape):
-    before, results = runtime.get_num_threads(), []
-    try:
-        for threads in (1, 2, 5):
-            runtime.set_num_threads(threads)
-            results.append([a.tobytes() for a in batchnorm(plain_norm, *arrays_of(shape, np.float32))])
-    finally:
-        runtime.set_num_threads(before)
-    assert results[0] == results[1] == results[2]

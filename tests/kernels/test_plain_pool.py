@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from tinycnn import reference
-from tinycnn.kernels import plain_pool, runtime
 from tinycnn.kernels.simd import LANES
 from tinycnn.reference import output_size
 
@@ -94,20 +93,3 @@ def test_means_are_summed_in_float64(kernels):
     x[0, 0, 0] = 2**25  # from there on float32 would not count ones
     kernels.avgpool_forward(x, (300, 300, 1, 1, 0, 0), y := np.empty((1, 1, 1, 1), np.float32))
     assert y == np.float32((2**25 + 300 * 300 - 1) / 300**2)
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_any_number_of_threads_gives_the_same_bytes(case):
-    geometry, x, grad, _ = arrays_of(case, np.float32, images=9)
-    before, results = runtime.get_num_threads(), []
-    try:
-        for threads in (1, 2, 5):
-            runtime.set_num_threads(threads)
-            y, codes = maxima(plain_pool, x, geometry, grad)
-            plain_pool.maxpool_backward(grad, codes, geometry, from_max := np.empty_like(x))
-            plain_pool.avgpool_forward(x, geometry, means := np.empty_like(grad))
-            plain_pool.avgpool_backward(grad, geometry, from_means := np.empty_like(x))
-            results.append([a.tobytes() for a in (y, codes, from_max, means, from_means)])
-    finally:
-        runtime.set_num_threads(before)
-    assert results[0] == results[1] == results[2]

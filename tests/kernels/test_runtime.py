@@ -26,8 +26,6 @@ def threads_as_before():
 
 def test_the_list_of_cases_is_complete():
     for info in pkgutil.iter_modules(tinycnn.kernels.__path__):
-        if info.name == "im2col" or info.name.startswith("plain_"):
-            continue  # every function of these sets runs with several numbers of threads in test_sets
         module = importlib.import_module(f"tinycnn.kernels.{info.name}")
         kernels = {
             name
@@ -109,8 +107,11 @@ def test_every_worker_is_called_once_and_has_a_thread_of_its_own():
 def test_a_worker_that_is_not_there_yet_is_not_waited_for():
     runtime.set_num_threads(2)
     runtime.locked(runtime.run)(lambda worker: None)  # there is a helper now
-    awake, seen = threading.Event(), []
-    runtime._helpers[0].put((runtime._Call(lambda worker: awake.wait(60), ()), 1))
+    begun, awake, seen = threading.Event(), threading.Event(), []
+    runtime._running = runtime._Call(lambda worker: (begun.set(), awake.wait(60)), (), 1)
+    runtime._helpers[0].put(None)
+    assert begun.wait(20)
+    runtime._running = None  # as if somebody else had waited for it
     for _ in range(3):
         runtime.locked(runtime.run)(seen.append)
     assert seen == [0, 0, 0]
@@ -239,12 +240,25 @@ def test_hundreds_of_ctrl_c_never_hang_the_pool(tmp_path):
     assert result.stdout == "done 600\n", (result.returncode, result.stderr[-2000:])
 
 
+def test_a_helper_takes_its_part_once_and_none_that_is_not_its():
+    seen = []
+    call = runtime._Call(seen.append, (), 1)
+    for worker in (1, 1, 2):
+        call.take(worker)
+    assert seen == [1] and call.results == [None]
+    given_up = runtime._Call(seen.append, (), 1)
+    given_up.wait()
+    given_up.take(1)
+    assert seen == [1]
+
+
 def test_an_interrupt_that_escapes_is_made_up_for_by_the_next_kernel():
     runtime.set_num_threads(2)
     meeting, finished = threading.Barrier(2), []
-    call = runtime._Call(lambda worker: (meeting.wait(20), time.sleep(0.2), finished.append(worker)), ())
+    runtime.locked(runtime.run)(lambda worker: None)  # there is a helper now
+    call = runtime._Call(lambda worker: (meeting.wait(20), time.sleep(0.2), finished.append(worker)), (), 1)
     runtime._running = call
-    runtime._helpers[0].put((call, 1))
+    runtime._helpers[0].put(None)
     meeting.wait(20)
     assert runtime.locked(lambda: list(finished))() == [1]
 

@@ -95,7 +95,7 @@ def test_learns_eight_images_by_heart_and_removes_noise(films):
 
 
 def test_fit_keeps_one_copy_of_the_images():
-    images = np.random.default_rng(0).integers(0, 256, (400, 32, 32, 1), np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (400, 80, 80, 1), np.uint8)  # what steps leave for gc is 0.5 MB
     model = denoising_autoencoder(channels=1, filters=(1,))
     fit_autoencoder(model, images[:4], epochs=1, batch_size=4, verbose=0)  # buffers and compiled kernels
     tracemalloc.start()

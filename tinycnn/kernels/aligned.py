@@ -1,11 +1,16 @@
 """Arrays laid out for the caches.  Without numba, which takes longer to import than everything else here."""
 
+from collections.abc import Callable
+
 import numpy as np
+from numpy.typing import DTypeLike
 
 LINE = 64  # bytes of a cache line
 
 
-def aligned_empty(shape, dtype, allocate=np.empty):
+def aligned_empty(
+    shape: int | tuple[int, ...], dtype: DTypeLike, allocate: Callable[..., np.ndarray] = np.empty
+) -> np.ndarray:
     """`numpy.empty` where a cache line begins: a vector load never straddles two.
 
     The system lays big arrays next to each other, a page between them.  A thousandth of slack keeps those of 64 MB from
@@ -18,6 +23,6 @@ def aligned_empty(shape, dtype, allocate=np.empty):
     return raw[start : start + size].view(dtype).reshape(shape)
 
 
-def aligned_zeros_like(array):
+def aligned_zeros_like(array: np.ndarray) -> np.ndarray:
     """`numpy.zeros_like`, C-contiguous, where a cache line begins."""
     return aligned_empty(array.shape, array.dtype, np.zeros)

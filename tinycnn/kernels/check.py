@@ -28,21 +28,22 @@ def check(caller: str, /, **arrays: tuple) -> None:
         ...
     ValueError: dense: kernel is float64 and x is float32; give both one dtype, with astype
     """
-    dtype = next(iter(arrays.values()))[0].dtype
+    first = next(iter(arrays))
+    dtype = arrays[first][0].dtype
+    if dtype not in FLOATS:
+        raise ValueError(f"{caller}: {first} is {dtype}, but must be float32 or float64")
     for name, (array, shape, *own) in arrays.items():
         if array is None:
             continue
-        wanted = own[0] if own else dtype
-        if array.dtype == wanted and array.shape == shape and array.flags.c_contiguous and (own or dtype in FLOATS):
-            continue
-        problem = f"{caller}: {name} is {array.dtype}"
         if array.shape != shape:
-            problem = f"{caller}: {name} has shape {array.shape}, but must have shape {shape}"
-        elif not array.flags.c_contiguous:
+            raise ValueError(f"{caller}: {name} has shape {array.shape}, but must have shape {shape}")
+        if not array.flags.c_contiguous:
             layout = f"shape {array.shape} with strides {array.strides}"
-            problem = f"{caller}: {name} must be a C-contiguous array, got {layout}; numpy.ascontiguousarray copies it"
-        elif own or dtype not in FLOATS:
-            problem += f", but must be {np.dtype(own[0]) if own else 'float32 or float64'}"
-        else:
-            problem += f" and {next(iter(arrays))} is {dtype}; give both one dtype, with astype"
-        raise ValueError(problem)
+            raise ValueError(
+                f"{caller}: {name} must be a C-contiguous array, got {layout}; numpy.ascontiguousarray copies it"
+            )
+        if own and array.dtype != own[0]:
+            raise ValueError(f"{caller}: {name} is {array.dtype}, but must be {np.dtype(own[0])}")
+        if not own and array.dtype != dtype:
+            advice = "give both one dtype, with astype"
+            raise ValueError(f"{caller}: {name} is {array.dtype} and {first} is {dtype}; {advice}")

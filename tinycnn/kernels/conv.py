@@ -131,13 +131,15 @@ def forward(
     correlate(as_images(x), weights, _taps(geometry), out, Grid(*size))
 
 
+@functools.lru_cache
 def _phase(phase, stride, pad, dilation, size):
     """Kernel indices that meet the input indices ``phase + i * stride`` of an axis, and where in the output, less i.
 
     Descending in the kernel, so that the places ascend.
     """
     places = [(phase + pad[0] - k * dilation, k) for k in range(size - 1, -1, -1)]
-    return [k for place, k in places if place % stride == 0], [p // stride for p, _ in places if p % stride == 0]
+    met = [(place // stride, k) for place, k in places if place % stride == 0]
+    return tuple(k for _, k in met), tuple(place for place, _ in met)
 
 
 def input_gradient(

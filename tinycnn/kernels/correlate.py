@@ -102,85 +102,70 @@ class Grid(NamedTuple):
     column_step: int = 1
 
 
-class Weights(NamedTuple):
-    """``(groups, taps * channels / groups, columns)`` in panels of NR columns, see `pack_panels`."""
-
-    data: np.ndarray
-    columns: int
-    panels: int
-
-
-class Rooms(NamedTuple):
-    """Scratch memory, one row per worker, for `block` rows of outputs."""
-
-    block: int
-    source: np.ndarray
-    products: np.ndarray
-
-
 def pack_panels(matrices: np.ndarray) -> np.ndarray:
-    """``(groups, K, columns) -> (groups, panels, K, NR)``, zero-padded, flat: the order in which tiles read B."""
+    """``(groups, K, columns) -> (groups, panels, K, NR)``, zero-padded: the order in which tiles read B."""
     groups, depth, columns = matrices.shape
-    panels = -(-columns // NR)
-    packed = np.zeros((groups, panels, depth, NR), matrices.dtype)
-    for p in range(panels):
+    packed = np.zeros((groups, -(-columns // NR), depth, NR), matrices.dtype)
+    for p in range(packed.shape[1]):
         part = matrices[:, :, p * NR : (p + 1) * NR]
         packed[:, p, :, : part.shape[2]] = part
-    return packed.reshape(-1)
+    return packed
 
 
 @inlined
-def _finish(S, n, first, rows, group, out, grid, weights):
-    """Bias, ReLU and, if wanted, max-pool on `rows` rows of one group's products, and off to the output."""
-    width, columns = weights.panels * NR, weights.columns
-    start, whole = group * columns, columns // LANES * LANES
+def _finish(S, n, first, rows, start, columns, out, grid):
+    """Bias, ReLU and, if wanted, max-pool on `rows` rows of products, and off to `columns` channels from `start` on."""
+    _, across, width = S.shape
+    whole = columns // LANES * LANES
     if out.y.pooled:
         for r in range(0, rows - 1, 2):
-            for j in range(0, grid.columns - 1, 2):
-                s, t = (r * grid.columns + j) * width, window(out.y, n, first + r, j) + start
+            for j in range(0, across - 1, 2):
+                s, t = (r * across + j) * width, window(out.y, n, first + r, j) + start
                 for c in range(0, columns, LANES):
-                    store_window(S, s + c, width, grid.columns * width, out, t + c, start + c)
+                    store_window(S, s + c, width, across * width, out, t + c, start + c)
         return
     for r in range(rows):
         row = grid.first_row + (first + r) * grid.row_step
-        for j in range(grid.columns):
-            s = (r * grid.columns + j) * width
+        for j in range(across):
+            s = (r * across + j) * width
             t = pixel(out.y, n, row, grid.first_column + j * grid.column_step) + start
             for c in range(0, whole, LANES):
                 v = load(S, s + c) + load(out.bias, start + c)
                 store(out.y.data, t + c, relu(v) if out.relu else v)
             for c in range(whole, columns):
-                u = S[s + c] + out.bias[start + c]
+                u = S[r, j, c] + out.bias[start + c]
                 out.y.data[t + c] = relu(u) if out.relu else u
 
 
 @jit
-def _correlate(worker, source, walk, weights, out, grid, rooms, counter):
-    P, S, block = rooms.source[worker], rooms.products[worker], rooms.block
-    blocks, runs, width = -(-grid.rows // block), walk.offsets.size, weights.panels * NR
-    at_once = max(1, K_BLOCK // walk.length)
+def _correlate(worker, source, walk, packed, out, grid, rooms, counter):
+    P, S, offsets = rooms[0][worker], rooms[1][worker], walk.offsets
+    (block, across, width), runs = S.shape, offsets.size
+    blocks, at_once = -(-grid.rows // block), max(1, K_BLOCK // walk.length)
+    groups, panels = packed.shape[:2]
+    columns = out.y.channels // groups
     for task in tasks(counter, source.number * blocks):
         n, first = task // blocks, task % blocks * block
         rows = min(block, grid.rows - first)
         load_rows(source, walk, n, first, rows, P)
-        for g in range(walk.groups):
-            for panel in range(weights.panels):
+        for g in range(groups):
+            for panel in range(panels):
                 for t in range(0, runs, at_once):
                     count = min(at_once, runs - t)
-                    b = ((g * weights.panels + panel) * runs + t) * walk.length * NR
+                    b = ((g * panels + panel) * runs + t) * walk.length * NR
                     for r in range(rows):
-                        a = r * walk.step_y + g * (source.channels // walk.groups)
-                        for j in range(0, grid.columns, MR):
+                        a = r * walk.step_y + g * (source.channels // groups)
+                        for j in range(0, across, MR):
                             gemm_tile(
                                 Left(at(P, a + j * walk.step_x), row=walk.step_x, step=1),
-                                Runs(at(walk.offsets, t), count, walk.length),
-                                Right(at(weights.data, b), row=NR),
-                                Out(at(S, (r * grid.columns + j) * width + panel * NR), row=width),
-                                min(MR, grid.columns - j),
+                                Runs(at(offsets, t), count, walk.length),
+                                Right(at(packed, b), row=NR),
+                                Out(at(S, (r * across + j) * width + panel * NR), row=width),
+                                min(MR, across - j),
                                 NR,
                                 t > 0,
                             )
-            _finish(S, n, first, rows, g, out, grid, weights)
+            _finish(S, n, first, rows, g * columns, columns, out, grid)
 
 
 @runtime.locked
@@ -199,21 +184,20 @@ def correlate(source: Images, weights: np.ndarray, taps: Taps, out: Output, grid
     grid : Grid
     """
     groups, _, columns = weights.shape
-    way = walk(taps, source.channels, groups, grid.columns)
-    panels, dtype = -(-columns // NR), source.data.dtype
-    size = dtype.itemsize * (way.step_y + grid.columns * panels * NR)  # of a row of outputs
-    block = max(2, BUFFER // size)
+    way, dtype = walk(taps, source.channels, groups, grid.columns), source.data.dtype
+    packed, workers = pack_panels(weights), runtime.get_num_threads()
+    width = packed.shape[1] * NR
+    block = max(2, BUFFER // (dtype.itemsize * (way.step_y + grid.columns * width)))
     block = min(block + block % 2, grid.rows + grid.rows % 2)  # even, for the pooling windows
-    workers, packed = runtime.get_num_threads(), pack_panels(weights)
-    room = np.zeros(groups * columns + NR, dtype)  # a vector of the bias may be read past its end
-    room[: groups * columns] = out.bias
+    bias = np.zeros(groups * columns + NR, dtype)  # a vector may be read past its end
+    bias[: groups * columns] = out.bias
     P, S, B = runtime.scratch(
         dtype,
         workers * padded_rows(way, block) * way.width * source.channels,
-        workers * block * grid.columns * panels * NR,
+        workers * block * grid.columns * width,
         packed.size,
     )
-    B[:] = packed
-    rooms = Rooms(block, P.reshape(workers, -1), S.reshape(workers, -1))
-    weights_ = Weights(B, columns, panels)
-    runtime.run(_correlate, source, way, weights_, out._replace(bias=room), grid, rooms, runtime.task_counter())
+    B = B.reshape(packed.shape)
+    B[...] = packed
+    rooms = P.reshape(workers, -1), S.reshape(workers, block, grid.columns, width)
+    runtime.run(_correlate, source, way, B, out._replace(bias=bias), grid, rooms, runtime.task_counter())

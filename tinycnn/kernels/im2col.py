@@ -31,6 +31,10 @@ from tinycnn.kernels.geometry import Geometry
 from tinycnn.kernels.simd import L2, MR, NR, at
 from tinycnn.kernels.tasks import share, tasks
 
+Array = np.ndarray
+Maybe = np.ndarray | None
+
+
 BAND = L2 // 2  # bytes of columns that a worker lays out at a time
 K_BLOCK = 256  # rows of a panel of B: they stay in the first-level cache
 CHUNKS = 8  # in which the kernel's gradient is summed, however many threads there are
@@ -64,7 +68,7 @@ def gemm(A, B, C, add):
                 gemm_tile(left, one_run(run), right, out, height, width, more)
 
 
-def panels_of(matrix):
+def panels_of(matrix: Array) -> Array:
     """A matrix ``(..., K, columns)`` as panels ``(..., panels, K, NR)``; a view unless columns have to be added."""
     *others, depth, columns = matrix.shape
     missing = -columns % NR
@@ -177,7 +181,9 @@ def _forward(worker, plan, x, panels, bias, relu, y):
 
 
 @runtime.locked
-def conv_forward(x, kernel, bias, geometry, y, relu=False, codes=None):
+def conv_forward(
+    x: Array, kernel: Array, bias: Maybe, geometry: Geometry, y: Array, relu: bool = False, codes: Maybe = None
+) -> None:
     """``y = x * kernel + bias``, cut at 0 with `relu`; see `tinycnn.kernels.sets.Kernels`.
 
     In float32 within 1e-6 of the exact result, relative to the largest; in float64 1e-14.
@@ -223,7 +229,9 @@ def _kernel_gradient(worker, plan, x, grad, packed, partial, sums):
 
 
 @runtime.locked
-def conv_kernel_gradient(x, grad, geometry, grad_kernel, grad_bias=None, codes=None):
+def conv_kernel_gradient(
+    x: Array, grad: Array, geometry: Geometry, grad_kernel: Array, grad_bias: Maybe = None, codes: Maybe = None
+) -> None:
     """``grad_kernel = im2col(x).T @ grad`` and, if given, ``grad_bias = sum of grad``; see `sets.Kernels`.
 
     In float32 within 1e-5 of the exact result, relative to the largest; in float64 1e-13.
@@ -264,7 +272,9 @@ def _input_gradient(worker, plan, grad, panels, bias, grad_x):
 
 
 @runtime.locked
-def conv_input_gradient(grad, kernel, geometry, grad_x, bias=None, codes=None):
+def conv_input_gradient(
+    grad: Array, kernel: Array, geometry: Geometry, grad_x: Array, bias: Maybe = None, codes: Maybe = None
+) -> None:
     """``grad_x = col2im(grad @ kernel.T) + bias``, also a transposed convolution's forward; see `sets.Kernels`.
 
     In float32 within 1e-6 of the exact result, relative to the largest; in float64 1e-14.
@@ -278,7 +288,16 @@ def conv_input_gradient(grad, kernel, geometry, grad_x, bias=None, codes=None):
     runtime.run(_input_gradient, plan, grad.reshape(images, -1, filters), panels, bias, grad_x)
 
 
-def conv_backward(x, kernel, grad, geometry, grad_x, grad_kernel, grad_bias=None, codes=None):
+def conv_backward(
+    x: Array,
+    kernel: Array,
+    grad: Array,
+    geometry: Geometry,
+    grad_x: Maybe,
+    grad_kernel: Array,
+    grad_bias: Maybe = None,
+    codes: Maybe = None,
+) -> None:
     """`conv_kernel_gradient` and, unless `grad_x` is None, `conv_input_gradient`."""
     conv_kernel_gradient(x, grad, geometry, grad_kernel, grad_bias, codes)
     if grad_x is not None:
@@ -301,7 +320,7 @@ def _bias_gradient(worker, counter, grad, sums):
 
 
 @runtime.locked
-def bias_gradient(grad, grad_bias):
+def bias_gradient(grad: Array, grad_bias: Array) -> None:
     """``grad_bias = sum of grad over images, rows and columns``, in float64; see `sets.Kernels`."""
     sums = np.zeros((CHUNKS, grad.shape[-1]))
     runtime.run(_bias_gradient, runtime.task_counter(), grad.reshape(-1, grad.shape[-1]), sums)

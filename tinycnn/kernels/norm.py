@@ -14,6 +14,13 @@ from tinycnn.kernels.tasks import share, tasks
 CHUNKS = 64
 
 
+def _check(x, **arrays):
+    """`x`, `y` and their gradients are matrices, the others have a number per column."""
+    matrices = ("y", "grad_y", "grad_x")
+    shapes = {name: x.shape if name in matrices else x.shape[1:] for name in arrays}
+    check("batch norm", x=(x, x.shape), **{name: (array, shapes[name]) for name, array in arrays.items()})
+
+
 @runtime.locked
 def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and biased variance of each column of `x`, in float64.
@@ -32,7 +39,7 @@ def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     -------
     mean, variance : ndarray, float64, shape (channels,)
     """
-    check("batch norm", x=(x, x.shape))
+    _check(x)
     sums = np.zeros((CHUNKS, 2, x.shape[1]))
     runtime.run(_chunk_moments, runtime.task_counter(), x, sums)
     mean, variance = np.empty((2, x.shape[1]))
@@ -81,9 +88,7 @@ def normalize(x: np.ndarray, mean: np.ndarray, scale: np.ndarray, beta: np.ndarr
         `y` is overwritten.
     mean, scale, beta : ndarray, shape (channels,), same dtype as `x`
     """
-    channels = x.shape[1:]
-    columns = {"mean": (mean, channels), "scale": (scale, channels), "beta": (beta, channels)}
-    check("batch norm", x=(x, x.shape), **columns, y=(y, x.shape))
+    _check(x, y=y, mean=mean, scale=scale, beta=beta)
     runtime.run(_normalize, runtime.task_counter(), x, mean, scale, beta, y)
 
 
@@ -112,9 +117,7 @@ def gradient_sums(
     -------
     grad_gamma, grad_beta : ndarray, float64, shape (channels,)
     """
-    channels = x.shape[1:]
-    columns = {"mean": (mean, channels), "inverse_std": (inverse_std, channels)}
-    check("batch norm", x=(x, x.shape), grad_y=(grad_y, x.shape), **columns)
+    _check(x, grad_y=grad_y, mean=mean, inverse_std=inverse_std)
     sums = np.zeros((CHUNKS, 2, x.shape[1]))
     runtime.run(_chunk_gradient_sums, runtime.task_counter(), x, grad_y, mean, sums)
     centred, plain = np.zeros((2, x.shape[1]))
@@ -157,9 +160,7 @@ def input_gradient(
     mean, inverse_std, gamma, mean_grad, mean_grad_xhat : ndarray, shape (channels,), same dtype as `x`
     """
     columns = {"mean": mean, "inverse_std": inverse_std, "gamma": gamma}
-    columns |= {"mean_grad": mean_grad, "mean_grad_xhat": mean_grad_xhat}
-    expected = {name: (array, x.shape[1:]) for name, array in columns.items()}
-    check("batch norm", x=(x, x.shape), grad_y=(grad_y, x.shape), **expected, grad_x=(grad_x, x.shape))
+    _check(x, grad_y=grad_y, grad_x=grad_x, **columns, mean_grad=mean_grad, mean_grad_xhat=mean_grad_xhat)
     factors = mean, gamma * inverse_std, mean_grad, inverse_std * mean_grad_xhat
     runtime.run(_input_gradient, runtime.task_counter(), x, grad_y, factors, grad_x)
 

@@ -11,6 +11,11 @@ float32 results lie within 1e-5 of the exact ones, relative to the largest; floa
 import numpy as np
 
 from tinycnn import reference
+from tinycnn.kernels.geometry import Geometry
+
+Array = np.ndarray
+Maybe = np.ndarray | None
+Windows = tuple[int, int, int, int, int, int]
 
 
 def _pad(x, pads, value=0):
@@ -43,7 +48,9 @@ def _pixels(images):
     return images.reshape(-1, images.shape[-1])
 
 
-def conv_forward(x, kernel, bias, geometry, y, relu=False, codes=None):
+def conv_forward(
+    x: Array, kernel: Array, bias: Maybe, geometry: Geometry, y: Array, relu: bool = False, codes: Maybe = None
+) -> None:
     """``y[o] = bias + sum over k of  x[o*stride + k*dilation - pad] @ kernel[k]``."""
     _refuse(codes)
     padded = _pad(x, geometry.pads)
@@ -56,7 +63,9 @@ def conv_forward(x, kernel, bias, geometry, y, relu=False, codes=None):
         np.maximum(y, 0, out=y)
 
 
-def conv_kernel_gradient(x, grad, geometry, grad_kernel, grad_bias=None, codes=None):
+def conv_kernel_gradient(
+    x: Array, grad: Array, geometry: Geometry, grad_kernel: Array, grad_bias: Maybe = None, codes: Maybe = None
+) -> None:
     """``grad_kernel[k] = sum over o of x[o*stride + k*dilation - pad].T @ grad[o]``, ``grad_bias = sum of grad[o]``."""
     _refuse(codes)
     padded = _pad(x, geometry.pads)
@@ -68,7 +77,9 @@ def conv_kernel_gradient(x, grad, geometry, grad_kernel, grad_bias=None, codes=N
         grad_bias[...] = grad.sum(axis=(0, 1, 2), dtype=np.float64)
 
 
-def conv_input_gradient(grad, kernel, geometry, grad_x, bias=None, codes=None):
+def conv_input_gradient(
+    grad: Array, kernel: Array, geometry: Geometry, grad_x: Array, bias: Maybe = None, codes: Maybe = None
+) -> None:
     """``grad_x[o*stride + k*dilation - pad] += grad[o] @ kernel[k].T``, for all k and o; plus `bias`."""
     _refuse(codes)
     padded = _pad(np.zeros_like(grad_x), geometry.pads)
@@ -81,7 +92,16 @@ def conv_input_gradient(grad, kernel, geometry, grad_x, bias=None, codes=None):
         grad_x += bias
 
 
-def conv_backward(x, kernel, grad, geometry, grad_x, grad_kernel, grad_bias=None, codes=None):
+def conv_backward(
+    x: Array,
+    kernel: Array,
+    grad: Array,
+    geometry: Geometry,
+    grad_x: Maybe,
+    grad_kernel: Array,
+    grad_bias: Maybe = None,
+    codes: Maybe = None,
+) -> None:
     """`conv_kernel_gradient` and, unless `grad_x` is None, `conv_input_gradient`."""
     conv_kernel_gradient(x, grad, geometry, grad_kernel, grad_bias, codes)
     if grad_x is not None:
@@ -103,12 +123,12 @@ def _pool_padding(geometry, image, output):
     return tuple(zip(before, after, strict=True))
 
 
-def bias_gradient(grad, grad_bias):
+def bias_gradient(grad: Array, grad_bias: Array) -> None:
     """``grad_bias = sum of grad over images, rows and columns``, in float64."""
     grad_bias[...] = grad.sum(axis=(0, 1, 2), dtype=np.float64)
 
 
-def maxpool_forward(x, geometry, y, codes):
+def maxpool_forward(x: Array, geometry: Windows, y: Array, codes: Array) -> None:
     """``y[o] = max over k of x[o*stride + k - pad]``, and the code ``r * window columns + s`` of the winner k = (r, s).
 
     Cell after cell is compared with the best so far; what lies outside the image is no cell.
@@ -123,7 +143,7 @@ def maxpool_forward(x, geometry, y, codes):
         y[better], codes[better], none_yet[better] = value[better], code, False
 
 
-def maxpool_backward(grad, codes, geometry, grad_x):
+def maxpool_backward(grad: Array, codes: Array, geometry: Windows, grad_x: Array) -> None:
     """``grad_x[o*stride + k - pad] += grad[o]`` where the code of o is that of k."""
     pads = _pool_padding(geometry, grad_x.shape, grad.shape)
     padded = _pad(np.zeros_like(grad_x), pads)
@@ -132,79 +152,108 @@ def maxpool_backward(grad, codes, geometry, grad_x):
     grad_x[...] = _unpad(padded, pads)
 
 
-def avgpool_forward(x, geometry, y):
+def avgpool_forward(x: Array, geometry: Windows, y: Array) -> None:
     """``y[o] = mean over k of x[o*stride + k - pad]``, cells outside the image left out; sums in float64."""
     pads = _pool_padding(geometry, x.shape, y.shape)
     y[...] = reference.avgpool_forward(x.astype(np.float64), geometry[:2], geometry[2:4], pads)
 
 
-def avgpool_backward(grad, geometry, grad_x):
+def avgpool_backward(grad: Array, geometry: Windows, grad_x: Array) -> None:
     """``grad_x[o*stride + k - pad] += grad[o] / number of cells of o``."""
     pads = _pool_padding(geometry, grad_x.shape, grad.shape)
     grad_x[...] = reference.avgpool_backward(grad, grad_x.shape, geometry[:2], geometry[2:4], pads)
 
 
-def moments(x):
+def moments(x: Array) -> tuple[Array, Array]:
     """Mean and biased variance of each column, in float64."""
     return x.mean(axis=0, dtype=np.float64), x.astype(np.float64).var(axis=0)
 
 
-def normalize(x, mean, scale, beta, y):
+def normalize(x: Array, mean: Array, scale: Array, beta: Array, y: Array) -> None:
     """``y = (x - mean) * scale + beta``, column by column."""
     y[...] = (x - mean) * scale + beta
 
 
-def gradient_sums(x, grad_y, mean, inverse_std):
+def gradient_sums(x: Array, grad_y: Array, mean: Array, inverse_std: Array) -> tuple[Array, Array]:
     """``grad_gamma = sum of grad_y * xhat`` and ``grad_beta = sum of grad_y``, xhat = (x - mean) * inverse_std."""
     xhat = (x - mean) * inverse_std
     return (grad_y * xhat).sum(axis=0, dtype=np.float64), grad_y.sum(axis=0, dtype=np.float64)
 
 
-def norm_input_gradient(x, grad_y, mean, inverse_std, gamma, mean_grad, mean_grad_xhat, grad_x):
+def norm_input_gradient(
+    x: Array,
+    grad_y: Array,
+    mean: Array,
+    inverse_std: Array,
+    gamma: Array,
+    mean_grad: Array,
+    mean_grad_xhat: Array,
+    grad_x: Array,
+) -> None:
     """``gamma * inverse_std * (grad_y - mean_grad - xhat * mean_grad_xhat)``, with xhat as above, into `grad_x`."""
     xhat = (x - mean) * inverse_std
     grad_x[...] = gamma * inverse_std * (grad_y - mean_grad - xhat * mean_grad_xhat)
 
 
-def dense_forward(x, kernel, bias, y):
+def dense_forward(x: Array, kernel: Array, bias: Maybe, y: Array) -> None:
     """``y = x @ kernel + bias``."""
     y[...] = reference.dense_forward(x, kernel, bias)
 
 
-def dense_backward(x, kernel, grad, grad_x, grad_kernel):
+def dense_backward(x: Array, kernel: Array, grad: Array, grad_x: Maybe, grad_kernel: Array) -> None:
     """``grad_kernel = x.T @ grad`` and, unless `grad_x` is None, ``grad_x = grad @ kernel.T``."""
     grad_kernel[...] = x.T @ grad
     if grad_x is not None:
         grad_x[...] = grad @ kernel.T
 
 
-def relu_backward(grad, y, out):
+def relu_backward(grad: Array, y: Array, out: Array) -> None:
     """``out = grad`` where the ReLU's output `y` is positive, 0 elsewhere."""
     out[...] = reference.relu_backward(grad, y)
 
 
-def dropout_mask_apply(x, out, key, rate):
+def dropout_mask_apply(x: Array, out: Array, key: int, rate: float) -> None:
     """``out = x / (1 - rate)`` where element i is kept, 0 where it is dropped, by the hash of `reference.dropout`."""
     out[...] = reference.dropout(x, key, rate)
 
 
-def scale_u8(images, out, scale):
+def scale_u8(images: Array, out: Array, scale: float) -> None:
     """``out[...] = images * scale`` for 8-bit images and a float array of the same size."""
     np.multiply(images, out.dtype.type(scale), out=out)
 
 
-def adam_update(param, grad, m, v, lr_t, beta_1, beta_2, epsilon, decay=0.0, grad_scale=1.0):
+def adam_update(
+    param: Array,
+    grad: Array,
+    m: Array,
+    v: Array,
+    lr_t: float,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+    decay: float = 0.0,
+    grad_scale: float = 1.0,
+) -> None:
     """One step of `reference.adam_update`, in place."""
     numbers, scale = (lr_t, beta_1, beta_2, epsilon), {"decay": decay, "grad_scale": grad_scale}
     param[...], m[...], v[...] = reference.adam_update(param, grad, m, v, *numbers, **scale)
 
 
-def sgd_update(param, grad, velocity, lr, momentum, nesterov, decay=0.0, grad_scale=1.0):
+def sgd_update(
+    param: Array,
+    grad: Array,
+    velocity: Array,
+    lr: float,
+    momentum: float,
+    nesterov: bool,
+    decay: float = 0.0,
+    grad_scale: float = 1.0,
+) -> None:
     """One step of `reference.sgd_update`, in place."""
     numbers = lr, momentum, nesterov, decay, grad_scale
     param[...], velocity[...] = reference.sgd_update(param, grad, velocity, *numbers)
 
 
-def sum_of_squares(a):
+def sum_of_squares(a: Array) -> float:
     """Sum of ``a**2`` as a float, in float64."""
     return float(np.square(a, dtype=np.float64).sum())

@@ -7,6 +7,10 @@ from tinycnn.kernels.compile import jit
 from tinycnn.kernels.im2col import gemm, panels_of
 from tinycnn.kernels.tasks import share, tasks
 
+Array = np.ndarray
+Maybe = np.ndarray | None
+
+
 CHUNKS = 32  # parts of the sum over the inputs, however many threads add them up
 BLOCK = 1024  # inputs whose two gradients a worker computes at a time
 
@@ -20,7 +24,7 @@ def _forward(worker, counter, x, panels, partial):
 
 
 @runtime.locked
-def dense_forward(x, kernel, bias, y):
+def dense_forward(x: Array, kernel: Array, bias: Maybe, y: Array) -> None:
     """``y = x @ kernel + bias``, the sum over the inputs in parts that are added in order.
 
     In float32 within 1e-6 of the exact result, relative to the largest; in float64 1e-14.
@@ -33,7 +37,8 @@ def dense_forward(x, kernel, bias, y):
 
 
 @jit
-def _backward(worker, counter, x, kernel, grad, grad_t, grad_x_t, grad_x, grad_kernel):
+def _backward(worker, counter, x, kernel, panels, grad_x_t, grad_x, grad_kernel):
+    grad, grad_t = panels
     inputs = x.shape[1]
     for task in tasks(counter, -(-inputs // BLOCK)):
         first, last = task * BLOCK, min((task + 1) * BLOCK, inputs)
@@ -47,12 +52,12 @@ def _backward(worker, counter, x, kernel, grad, grad_t, grad_x_t, grad_x, grad_k
 
 
 @runtime.locked
-def dense_backward(x, kernel, grad, grad_x, grad_kernel):
+def dense_backward(x: Array, kernel: Array, grad: Array, grad_x: Maybe, grad_kernel: Array) -> None:
     """``grad_kernel = x.T @ grad`` and, unless `grad_x` is None, ``grad_x.T = kernel @ grad.T``.
 
     Of the two ways to write grad_x this one has the large matrix, the kernel, on the left, where it is read as it lies.
     In float32 within 1e-6 of the exact results, relative to the largest; in float64 1e-14.
     """
     grad_x_t = np.empty((runtime.get_num_threads(), min(BLOCK, x.shape[1]), len(x)), x.dtype)
-    factors = (np.ascontiguousarray(panels_of(matrix)) for matrix in (grad, grad.T))
-    runtime.run(_backward, runtime.task_counter(), x, kernel, *factors, grad_x_t, grad_x, grad_kernel)
+    panels = tuple(np.ascontiguousarray(panels_of(matrix)) for matrix in (grad, grad.T))
+    runtime.run(_backward, runtime.task_counter(), x, kernel, panels, grad_x_t, grad_x, grad_kernel)

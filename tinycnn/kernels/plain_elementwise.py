@@ -11,6 +11,9 @@ from tinycnn.kernels import runtime
 from tinycnn.kernels.compile import jit
 from tinycnn.kernels.tasks import share, tasks
 
+Array = np.ndarray
+
+
 CHUNKS = 64
 
 
@@ -35,7 +38,18 @@ def _adam(worker, counter, p, g, m, v, numbers):
 
 
 @runtime.locked
-def adam_update(param, grad, m, v, lr_t, beta_1, beta_2, epsilon, decay=0.0, grad_scale=1.0):
+def adam_update(
+    param: Array,
+    grad: Array,
+    m: Array,
+    v: Array,
+    lr_t: float,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+    decay: float = 0.0,
+    grad_scale: float = 1.0,
+) -> None:
     """One Adam step in place; see `tinycnn.kernels.sets.Kernels`."""
     numbers = tuple(param.dtype.type(s) for s in (lr_t, 1 - beta_1, 1 - beta_2, epsilon, decay, grad_scale))
     _run(_adam, (param, grad, m, v), numbers)
@@ -53,7 +67,16 @@ def _sgd(worker, counter, p, g, velocity, numbers, nesterov):
 
 
 @runtime.locked
-def sgd_update(param, grad, velocity, lr, momentum, nesterov, decay=0.0, grad_scale=1.0):
+def sgd_update(
+    param: Array,
+    grad: Array,
+    velocity: Array,
+    lr: float,
+    momentum: float,
+    nesterov: bool,
+    decay: float = 0.0,
+    grad_scale: float = 1.0,
+) -> None:
     """One step of gradient descent in place, with Keras's momentum; see `tinycnn.kernels.sets.Kernels`."""
     numbers = tuple(param.dtype.type(s) for s in (lr, momentum, decay, grad_scale))
     _run(_sgd, (param, grad, velocity), numbers, bool(nesterov))
@@ -68,7 +91,7 @@ def _squares(worker, counter, a, partial):
 
 
 @runtime.locked
-def sum_of_squares(a):
+def sum_of_squares(a: Array) -> float:
     """Sum of ``a**2`` as a float, accumulated in float64 in a fixed order."""
     partial = np.zeros(CHUNKS)
     _run(_squares, (a,), partial)
@@ -84,7 +107,7 @@ def _scale_u8(worker, counter, images, out, scale):
 
 
 @runtime.locked
-def scale_u8(images, out, scale):
+def scale_u8(images: Array, out: Array, scale: float) -> None:
     """``out[...] = images * scale`` for 8-bit images and a float array of the same size."""
     _run(_scale_u8, (images, out), out.dtype.type(scale))
 
@@ -108,7 +131,7 @@ def _dropout(worker, counter, x, out, key, threshold, keep_scale):
 
 
 @runtime.locked
-def dropout_mask_apply(x, out, key, rate):
+def dropout_mask_apply(x: Array, out: Array, key: int, rate: float) -> None:
     """``out = x / (1 - rate)`` where element i is kept, 0 where it is dropped; see `tinycnn.kernels.sets.Kernels`."""
     threshold = np.uint64(round(rate * 2**32))
     _run(_dropout, (x, out), np.uint64(key), threshold, x.dtype.type(1 / (1 - rate)))
@@ -123,6 +146,6 @@ def _relu_backward(worker, counter, grad, y, out):
 
 
 @runtime.locked
-def relu_backward(grad, y, out):
+def relu_backward(grad: Array, y: Array, out: Array) -> None:
     """``out = grad`` where the ReLU's output `y` is positive, 0 elsewhere."""
     _run(_relu_backward, (grad, y, out))

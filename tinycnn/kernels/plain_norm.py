@@ -10,6 +10,9 @@ from tinycnn.kernels import runtime
 from tinycnn.kernels.compile import jit
 from tinycnn.kernels.tasks import share, tasks
 
+Array = np.ndarray
+
+
 CHUNKS = 64
 
 
@@ -25,7 +28,7 @@ def _sums(worker, counter, x, centre, power, partial):
 
 
 @runtime.locked
-def moments(x):
+def moments(x: Array) -> tuple[Array, Array]:
     """Mean and biased variance of each column, in float64: ``sum(x) / N`` and ``sum((x - mean)**2) / N``.
 
     In two passes: the short cut ``sum(x**2) / N - mean**2`` loses all digits where the mean is large.
@@ -51,7 +54,7 @@ def _normalize(worker, counter, x, mean, scale, beta, y):
 
 
 @runtime.locked
-def normalize(x, mean, scale, beta, y):
+def normalize(x: Array, mean: Array, scale: Array, beta: Array, y: Array) -> None:
     """``y = (x - mean) * scale + beta``, column by column."""
     runtime.run(_normalize, runtime.task_counter(), x, mean, scale, beta, y)
 
@@ -68,7 +71,7 @@ def _gradient_sums(worker, counter, x, grad_y, mean, centred, plain):
 
 
 @runtime.locked
-def gradient_sums(x, grad_y, mean, inverse_std):
+def gradient_sums(x: Array, grad_y: Array, mean: Array, inverse_std: Array) -> tuple[Array, Array]:
     """``grad_gamma = sum of grad_y * (x - mean) * inverse_std`` and ``grad_beta = sum of grad_y``, in float64."""
     centred, plain = np.zeros((2, CHUNKS, x.shape[1]))
     runtime.run(_gradient_sums, runtime.task_counter(), x, grad_y, mean, centred, plain)
@@ -88,7 +91,16 @@ def _input_gradient(worker, counter, x, grad_y, per_channel, grad_x):
 
 
 @runtime.locked
-def norm_input_gradient(x, grad_y, mean, inverse_std, gamma, mean_grad, mean_grad_xhat, grad_x):
+def norm_input_gradient(
+    x: Array,
+    grad_y: Array,
+    mean: Array,
+    inverse_std: Array,
+    gamma: Array,
+    mean_grad: Array,
+    mean_grad_xhat: Array,
+    grad_x: Array,
+) -> None:
     """``grad_x = gamma * inverse_std * (grad_y - mean_grad - xhat * mean_grad_xhat)``; see `tinycnn.kernels.sets`."""
     per_channel = mean, inverse_std, gamma, mean_grad, mean_grad_xhat
     runtime.run(_input_gradient, runtime.task_counter(), x, grad_y, per_channel, grad_x)

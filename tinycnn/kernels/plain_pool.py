@@ -4,9 +4,13 @@
 that lies inside the image.  `geometry` is ``(window rows, window columns, stride_y, stride_x, top, left)``.
 """
 
+import numpy as np
+
 from tinycnn.kernels import runtime
 from tinycnn.kernels.compile import jit
 from tinycnn.kernels.tasks import tasks
+
+Array = np.ndarray
 
 
 @jit
@@ -38,7 +42,7 @@ def _max_forward(worker, counter, x, geometry, y, codes):
 
 
 @runtime.locked
-def maxpool_forward(x, geometry, y, codes):
+def maxpool_forward(x: Array, geometry: tuple[int, ...], y: Array, codes: Array) -> None:
     """Fill `y` with each window's maximum, and `codes` with where it was; see `tinycnn.kernels.sets.Kernels`."""
     runtime.run(_max_forward, runtime.task_counter(), x, geometry, y, codes)
 
@@ -63,7 +67,7 @@ def _max_backward(worker, counter, grad, codes, geometry, grad_x):
 
 
 @runtime.locked
-def maxpool_backward(grad, codes, geometry, grad_x):
+def maxpool_backward(grad: Array, codes: Array, geometry: tuple[int, ...], grad_x: Array) -> None:
     """Fill `grad_x`: each output's gradient goes to the cell that won; see `tinycnn.kernels.sets.Kernels`."""
     runtime.run(_max_backward, runtime.task_counter(), grad, codes, geometry, grad_x)
 
@@ -87,7 +91,7 @@ def _average_forward(worker, counter, x, geometry, y):
 
 
 @runtime.locked
-def avgpool_forward(x, geometry, y):
+def avgpool_forward(x: Array, geometry: tuple[int, ...], y: Array) -> None:
     """Fill `y` with the mean of each window's cells inside the image; see `tinycnn.kernels.sets.Kernels`."""
     runtime.run(_average_forward, runtime.task_counter(), x, geometry, y)
 
@@ -111,6 +115,6 @@ def _average_backward(worker, counter, grad, geometry, grad_x):
 
 
 @runtime.locked
-def avgpool_backward(grad, geometry, grad_x):
+def avgpool_backward(grad: Array, geometry: tuple[int, ...], grad_x: Array) -> None:
     """Fill `grad_x`: equal shares for the cells of each window; see `tinycnn.kernels.sets.Kernels`."""
     runtime.run(_average_backward, runtime.task_counter(), grad, geometry, grad_x)

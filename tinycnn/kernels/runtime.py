@@ -28,7 +28,7 @@ MAX_THREADS = 1024  # a typing error beyond it would cost memory for each thread
 
 _LOCK = threading.RLock()  # one kernel at a time: the scratch memory is shared, and two would only share the cores
 _arena = np.empty(0, np.uint8)
-_helpers: list[SimpleQueue] = []  # one queue of work per helper thread; the caller is thread 0
+_helpers: list[SimpleQueue] = []  # what wakes each helper thread; the caller is thread 0
 _running = None  # the `_Call` whose helpers may still be at work
 _num_threads = min(config.NUMBA_NUM_THREADS, MAX_THREADS)
 _shortage_said = False
@@ -63,15 +63,16 @@ class _Call:
     an answer that was taken but not yet kept would be waited for for ever.
     """
 
-    def __init__(self, kernel, args):
-        self.kernel, self.args = kernel, args
-        self.takers = {}  # worker -> whether a helper took the part (True) or the caller gave it up (False)
+    def __init__(self, kernel, args, helpers):
+        self.kernel, self.args, self.helpers = kernel, args, helpers
+        self.takers = {}  # worker -> who has its part: an object of the helper's own, or None if the caller gave it up
         self.results = []  # None or an error from every helper that has finished
         self.news: SimpleQueue = SimpleQueue()  # gets something after each new result; Ctrl-C may lose it again
 
     def take(self, worker):
-        """By a helper: run its part, unless the caller no longer waits for it."""
-        if self.takers.setdefault(worker, True):  # one step that no other thread can come between
+        """By a helper: run its part, unless that is done, or the caller no longer waits for it."""
+        me = object()
+        if worker <= self.helpers and self.takers.setdefault(worker, me) is me:  # one step, nobody can come between
             try:
                 self.kernel(worker, *self.args)
                 result = None
@@ -80,17 +81,19 @@ class _Call:
             self.results.append(result)
             self.news.put(None)
 
-    def wait(self, helpers):
+    def wait(self):
         """Until every helper that has begun has finished; those still asleep need not begin."""
-        begun = [worker for worker in range(1, helpers + 1) if self.takers.setdefault(worker, False)]
+        begun = [w for w in range(1, self.helpers + 1) if self.takers.setdefault(w, None) is not None]
         while len(self.results) < len(begun):
             self.news.get()
 
 
-def _help(queue):
+def _help(wake, worker):
     while True:
-        call, worker = queue.get()
-        call.take(worker)
+        wake.get()
+        call = _running  # not sent along: calls that a busy machine keeps a helper from would pile up with their arrays
+        if call is not None:
+            call.take(worker)
         call = None  # a thread that waits for work must not keep the last arrays alive
 
 
@@ -98,9 +101,10 @@ def _start_helpers(count):
     """See that there are `count` helpers, or as many as the system allows; how many there are."""
     global _num_threads, _shortage_said
     while len(_helpers) < count:
-        queue: SimpleQueue = SimpleQueue()
+        wake: SimpleQueue = SimpleQueue()
+        worker = len(_helpers) + 1
         try:
-            threading.Thread(target=_help, args=(queue,), daemon=True, name=f"tinycnn-{len(_helpers) + 1}").start()
+            threading.Thread(target=_help, args=(wake, worker), daemon=True, name=f"tinycnn-{worker}").start()
         except (RuntimeError, MemoryError) as error:
             _num_threads = len(_helpers) + 1
             if not _shortage_said:
@@ -108,7 +112,7 @@ def _start_helpers(count):
                 reason = f"the system started no more ({error})"
                 print(f"tinycnn: {_num_threads} threads instead of {count + 1}: {reason}", file=sys.stderr)
             return len(_helpers)
-        _helpers.append(queue)
+        _helpers.append(wake)
     return count
 
 
@@ -124,10 +128,11 @@ def run(kernel: Callable[..., None], *args: object) -> None:
         _run_in_python(kernel, args)
         return
     helpers = _start_helpers(_num_threads - 1)
-    call = _running = _Call(kernel, args)
+    call = _running = _Call(kernel, args, helpers)
     try:
-        for worker in range(1, helpers + 1):
-            _helpers[worker - 1].put((call, worker))
+        for wake in _helpers[:helpers]:
+            if wake.empty():
+                wake.put(None)
         kernel(0, *args)
     finally:
         _settle()
@@ -157,7 +162,7 @@ def _settle():
     interrupt = None
     while _running is not None:
         try:
-            _running.wait(len(_helpers))
+            _running.wait()
             _running = None
         except KeyboardInterrupt as error:
             interrupt = error

@@ -43,7 +43,7 @@ def _register_tile():
 LANES, MR, NR = _register_tile()
 
 
-def second_level_cache(file="/sys/devices/system/cpu/cpu0/cache/index2/size"):
+def second_level_cache(file: str = "/sys/devices/system/cpu/cpu0/cache/index2/size") -> int:
     """Bytes of a core's second-level cache as Linux tells, from 256 KB to 2 MB; elsewhere 512 KB."""
     try:
         size = int(Path(file).read_text().strip().removesuffix("K")) * 1024
@@ -58,17 +58,17 @@ L2 = second_level_cache()
 class Vector(types.Type):
     """numba's name for ``<LANES x float>`` or ``<LANES x double>``."""
 
-    def __init__(self, scalar):
+    def __init__(self, scalar: types.Type) -> None:
         self.scalar = scalar
         super().__init__(name=f"Vector({scalar})")
 
 
-def llvm_scalar(scalar):
+def llvm_scalar(scalar: types.Float) -> ir.Type:
     """LLVM's type for numba's float32 or float64."""
     return ir.FloatType() if scalar == types.float32 else ir.DoubleType()
 
 
-def llvm_vector(scalar):
+def llvm_vector(scalar: types.Float) -> ir.Type:
     """LLVM's type for `LANES` of them."""
     return ir.VectorType(llvm_scalar(scalar), LANES)
 
@@ -100,7 +100,7 @@ class _VectorRoot(AbstractTemplate):
             return signature(args[0], args[0])
 
 
-def broadcast(builder, value, vector):
+def broadcast(builder: Any, value: Any, vector: ir.Type) -> Any:
     """A vector of type `vector` with `value` in every lane."""
     zero = ir.Constant(vector, None)
     one = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
@@ -136,22 +136,22 @@ def _lower_root(context, builder, sig, args):
     return builder.call(root, args)
 
 
-def pointer_to(context, builder, array_type, array, index):
+def pointer_to(context: Any, builder: Any, array_type: types.Type, array: Any, index: Any) -> Any:
     """Pointer to ``array[index]``."""
     return builder.gep(context.make_array(array_type)(context, builder, array).data, [index])
 
 
-def itemsize(array_type):
+def itemsize(array_type: types.Array) -> int:
     """Bytes of one number."""
-    return array_type.dtype.bitwidth // 8
+    return array_type.dtype.bitwidth // 8  # type: ignore[attr-defined]  # of a Float
 
 
-def read(builder, pointer, vector, align):
+def read(builder: Any, pointer: Any, vector: ir.Type, align: int) -> Any:
     """The vector of type `vector` at `pointer`, which is a multiple of `align` bytes."""
     return builder.load(builder.bitcast(pointer, vector.as_pointer()), align=align)
 
 
-def write(builder, value, pointer, align):
+def write(builder: Any, value: Any, pointer: Any, align: int) -> Any:
     """The way back; the store instruction."""
     return builder.store(value, builder.bitcast(pointer, value.type.as_pointer()), align=align)
 

@@ -37,7 +37,8 @@ class Rooms(NamedTuple):
 
 @jit
 def _weight_gradient(worker, x, grad, walk, rooms, counter):
-    P, D, block = rooms.source[worker], rooms.grad[worker], rooms.lines.size
+    P, D, lines, offsets = rooms.source[worker], rooms.grad[worker], rooms.lines, walk.offsets
+    block = lines.size
     blocks, width, filters = -(-grad.height // block), grad.width, grad.channels
     columns = filters // walk.groups
     chunks = rooms.kernels.shape[0]
@@ -58,12 +59,12 @@ def _weight_gradient(worker, x, grad, walk, rooms, counter):
             for g in range(walk.groups):
                 for panel in range(0, columns, NR):
                     f = g * columns + panel
-                    for t in range(walk.offsets.size):
-                        a = walk.offsets[t] + g * (x.channels // walk.groups)
+                    for t in range(offsets.size):
+                        a = offsets[t] + g * (x.channels // walk.groups)
                         for i in range(0, walk.length, MR):
                             gemm_tile(
                                 Left(at(P, a + i), row=1, step=walk.step_x),
-                                Runs(at(rooms.lines, 0), rows, width),
+                                Runs(at(lines, 0), rows, width),
                                 Right(at(D, f), row=filters),
                                 Out(at(W, (t * walk.length + i) * filters + f), row=filters),
                                 min(MR, walk.length - i),

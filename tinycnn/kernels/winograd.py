@@ -250,25 +250,16 @@ def _add_kernel_gradient(V, D, count, channels, filters, grad_U):
                 )
 
 
-class Sums(NamedTuple):
-    """What each chunk of images adds up on its own."""
-
-    kernels: np.ndarray
-    """``(chunks, points * filters * channels)``: gradients of the transformed kernel."""
-    biases: np.ndarray
-    """float64 ``(chunks, filters)``: a float32 sum over millions of pixels loses digits."""
-
-
 @jit
 def _backward(worker, x, grad, packed, grad_x, tiling, scratch, counter):
-    rooms, sums = scratch
+    rooms, kernels, biases = scratch
     V, D, M = rooms.inputs[worker], rooms.grads[worker], rooms.products[worker]
     Q, T = rooms.patch[worker], rooms.half[worker]
     channels, filters, block = x.channels, grad.channels, tiling.block
-    chunks = sums.kernels.shape[0]
+    chunks = kernels.shape[0]
     for chunk in tasks(counter, chunks):
         start, stop = share(x.number, chunk, chunks)
-        grad_U, b_sum = sums.kernels[chunk], sums.biases[chunk]
+        grad_U, b_sum = kernels[chunk], biases[chunk]
         zero(grad_U, 0, grad_U.size)
         zero(b_sum, 0, filters)
         for n in range(start, stop):
@@ -338,9 +329,9 @@ def backward(x: Images, kernel: np.ndarray, grad: Images, corner: tuple, into: t
     rooms, U, kernels = _rooms(dtype, tiling, channels, filters, max(channels, LANES), size, chunks * size)
     if grad_x is not None:
         transform_kernel(kernel, tile, U, transposed=True)
-    sums = Sums(kernels.reshape(chunks, -1), np.empty((chunks, filters)))
+    kernels, biases = kernels.reshape(chunks, -1), np.empty((chunks, filters))  # float64, for sums over many pixels
     target = x._replace(data=x.data[:0], number=0) if grad_x is None else as_images(grad_x)
-    runtime.run(_backward, x, grad, U, target, tiling, (rooms, sums), runtime.task_counter())
-    gather_kernel_gradient(sums.kernels, tile, grad_kernel)
+    runtime.run(_backward, x, grad, U, target, tiling, (rooms, kernels, biases), runtime.task_counter())
+    gather_kernel_gradient(kernels, tile, grad_kernel)
     if grad_bias is not None:
-        sum_chunks(sums.biases, grad_bias)
+        sum_chunks(biases, grad_bias)

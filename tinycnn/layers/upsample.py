@@ -49,7 +49,9 @@ class UpSample2D(Layer):
 
     reads_output = False
 
-    def __init__(self, size=2, interpolation="nearest", name=None):
+    def __init__(
+        self, size: int | tuple[int, int] = 2, interpolation: str = "nearest", name: str | None = None
+    ) -> None:
         super().__init__(name)
         self.size = pair(size, "UpSample2D: size")
         if interpolation not in ("nearest", "bilinear"):

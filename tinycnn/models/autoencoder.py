@@ -273,7 +273,7 @@ def copy_encoder(autoencoder: Sequential, classifier: Sequential) -> list[str]:
             break
         for key, array in ours.params.items():
             layer.params[key][...] = array
-        names.append(layer.name)
+        names.append(str(layer.name))
     if not names:
         shapes = [layers[0].params["kernel"].shape if layers else None for layers in (encoder, theirs)]
         raise ValueError(f"no weights to copy: the first kernels are {shapes[0]} and {shapes[1]}")

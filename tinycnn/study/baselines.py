@@ -44,7 +44,7 @@ class LogisticRegression:
     array([0, 1])
     """
 
-    def __init__(self, penalty: float = 1.0, steps: int = 50):
+    def __init__(self, penalty: float = 1.0, steps: int = 50) -> None:
         if not penalty >= 0:
             raise ValueError(f"LogisticRegression: penalty must be 0 or more, got {penalty}")
         self.penalty, self.steps = penalty, steps
