@@ -1,4 +1,4 @@
-"""Rooms: who may import whom, read from the code; and tests that mirror it file for file."""
+"""Who may import whom, read from the code; and tests that mirror it file for file."""
 
 import ast
 import sys
@@ -9,20 +9,27 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "tinycnn"
 
-# A room, and the rooms that its files may import besides itself.  "engine" is what lies flat in tinycnn/.
-ALLOWED = {
-    "reference": set(),
-    "kernels": {"reference"},
-    "layers": {"engine", "kernels"},
-    "engine": {"kernels", "layers", "data", "training"},
-    "models": {"engine", "layers", "data", "training"},
-    "training": {"engine", "kernels", "layers", "data"},
-    "data": {"engine", "kernels"},
-    "scores": {"engine"},
-    "inside": {"engine", "kernels", "layers", "data", "training"},
-    "study": {"engine", "kernels", "layers", "models", "training", "data", "scores", "inside"},
-}
-PACKAGES = {"numpy", "numba", "llvmlite", "PIL", "matplotlib", "tinycnn"}
+# The house, from the ground up: rooms, and files that lie flat in tinycnn/.  Each may import what stands on its own
+# floor or below.  So study -> inside, models -> model -> training -> layers -> kernels, and never back.
+FLOORS = [
+    ["arguments", "files", "gradcheck_result", "lazy", "summary"]
+    + ["reference", "reference_loops", "reference_training", "reference_winograd"],
+    ["kernels"],
+    ["data", "initializers", "losses", "memory", "optimizers", "schedules"],
+    ["layers"],
+    ["gradcheck", "serialization", "walk"],
+    ["training"],
+    ["model"],
+    ["callbacks", "ensemble", "models"],
+    ["inside", "scores"],
+    ["study"],
+]
+FLOOR = {name: height for height, floor in enumerate(FLOORS) for name in floor}
+BESIDE_THE_ENGINE = {"study", "scores", "inside"}
+PACKAGES = {"numpy", "numba", "llvmlite", "PIL", "matplotlib"}  # besides the standard library
+# What can be imported under a name that is only known when the program runs.
+BY_NAME = {"lazy", "layers/registry", "study/command_line"}
+
 # Tests of no one file: the examples, other libraries, the whole.
 OF_THE_WHOLE = {
     "test_benchmarks",
@@ -38,71 +45,96 @@ OF_THE_WHOLE = {
     "test_types",
     "kernels/test_tiles",
 }
-# Lists of names; and receptive fields, which tests/inside/test_anatomy.py holds against gradients.
-WITHOUT_TESTS = {"callbacks", "inside/field", "study/notices"}
+# Nothing in it but names of other files' and sentences; receptive fields are held against gradients in test_anatomy.
+WITHOUT_CODE = {"callbacks", "inside/field", "study/notices"}
 
 
-def files():
-    return sorted(PACKAGE.rglob("*.py"))
+def modules():
+    """``layers/conv`` and its like: every file of the package, `__init__` among them."""
+    return sorted(path.relative_to(PACKAGE).with_suffix("").as_posix() for path in PACKAGE.rglob("*.py"))
 
 
-def room_of(module):
-    parts = module.split(".")
-    if len(parts) > 1 and parts[1].startswith("reference"):
-        return "reference"
-    return parts[1] if len(parts) > 1 and parts[1] in ALLOWED else "engine"
+def room(module):
+    """What stands on a floor: the first part of a path in the package."""
+    return module.split("/")[0]
 
 
-def imports(path):
-    """Modules that a file imports anywhere, for types alone left out."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+def imports(module):
+    """Names of what a file imports anywhere, functions included, but not what it imports for types alone.
+
+    Of tinycnn's files as paths in the package, with a "/" in front; of others their package's name.
+    """
+    tree = ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             node.body.clear()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
-            for alias in node.names:
-                inner = PACKAGE.parent.joinpath(*node.module.split("."), alias.name)
-                is_module = inner.is_dir() or inner.with_suffix(".py").exists()
-                yield f"{node.module}.{alias.name}" if is_module else node.module
+            assert node.level == 0, f"{module}: a relative import"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            top, *rest = name.split(".")
+            while rest and not is_module(rest):  # the last part may be a name within the file
+                rest.pop()
+            yield "/" + "/".join(rest) if top == "tinycnn" else top
 
 
-@pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_run_one_way(path):
-    module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
-    room = room_of(module)
-    for name in imports(path):
-        top = name.split(".")[0]
-        assert top in PACKAGES or top in sys.stdlib_module_names, f"{module} imports {name}"
-        if top == "tinycnn" and name != "tinycnn":
-            assert room_of(name) in ALLOWED[room] | {room}, f"{module}, in {room}, imports {name}"
+def is_module(parts):
+    path = PACKAGE.joinpath(*parts)
+    return path.is_dir() or path.with_suffix(".py").is_file()
 
 
-def test_the_engine_imports_neither_study_nor_scores_nor_inside():
-    upper = {"study", "scores", "inside"}
-    for room, allowed in ALLOWED.items():
-        if room not in upper:
-            assert not allowed & upper
-    checked = [path for path in files() if not upper & set(path.relative_to(PACKAGE).parts)]
-    assert len(checked) > 50
-    for path in checked:
-        assert not {room_of(name) for name in imports(path) if name.startswith("tinycnn.")} & upper, path
+def test_every_file_stands_on_one_floor():
+    assert len(FLOOR) == sum(map(len, FLOORS))
+    assert {room(module) for module in modules()} - {"__init__"} == set(FLOOR)
+
+
+@pytest.mark.parametrize("module", modules())
+def test_imports_run_one_way(module):
+    for name in imports(module):
+        if not name.startswith("/"):
+            assert name in PACKAGES or name in sys.stdlib_module_names, f"{module} imports {name}"
+        elif name == "/":  # from there, everything could be reached
+            assert room(module) == "study", f"{module} imports tinycnn as a whole"
+        elif module != "__init__":
+            here, there = room(module), room(name[1:])
+            assert FLOOR[there] <= FLOOR[here], f"{module} imports {name[1:]}, which stands above {here}"
+
+
+@pytest.mark.parametrize("module", modules())
+def test_the_engine_imports_neither_study_nor_scores_nor_inside(module):
+    if room(module) not in BESIDE_THE_ENGINE:
+        assert not {room(name[1:]) for name in imports(module) if name.startswith("/")} & BESIDE_THE_ENGINE
 
 
 def test_scores_know_files_alone():
-    for path in (PACKAGE / "scores").glob("*.py"):
-        ours = {name for name in imports(path) if name.startswith("tinycnn.")}
-        assert all(name == "tinycnn.files" or room_of(name) == "scores" for name in ours), (path, ours)
+    for module in modules():
+        if room(module) == "scores":
+            known = {room(name[1:]) for name in imports(module) if name.startswith("/")}
+            packages = {name for name in imports(module) if name in PACKAGES}
+            assert known <= {"files", "scores"} and packages <= {"numpy", "matplotlib"}, module
+
+
+def test_files_that_import_by_name_are_known():
+    """What they import cannot be read from the code."""
+    found = {
+        module for module in modules() if "import_module" in (PACKAGE / f"{module}.py").read_text(encoding="utf-8")
+    }
+    assert found == BY_NAME
 
 
 def test_tests_mirror_the_package_file_for_file():
-    ours = {str(path.relative_to(PACKAGE).with_suffix("")) for path in files() if path.stem not in ("__init__",)}
-    tests = {
-        str(path.relative_to(ROOT / "tests").with_suffix("")) for path in (ROOT / "tests").rglob("test_*.py")
-    } - OF_THE_WHOLE
-    named = {str(Path(name).with_name(Path(name).name.removeprefix("test_"))) for name in tests}
-    assert named - ours == set(), "tests of no file"
-    assert ours - named == WITHOUT_TESTS, "files without a test, or tested ones in WITHOUT_TESTS"
+    tests = {path.relative_to(ROOT / "tests").with_suffix("") for path in (ROOT / "tests").rglob("test_*.py")}
+    assert {test.as_posix() for test in tests} >= OF_THE_WHOLE
+    named = {
+        test.with_name(test.name.removeprefix("test_")).as_posix()
+        for test in tests
+        if test.as_posix() not in OF_THE_WHOLE
+    }
+    files = {module for module in modules() if not module.endswith("__init__")}
+    assert named - files == set(), "tests of no file"
+    assert files - named == WITHOUT_CODE, "files without a test, or tested ones in WITHOUT_CODE"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tinycnn.gradcheck import gradcheck
-from tinycnn.losses import BinaryCrossEntropy, CrossEntropy, MeanSquaredError
+from tinycnn.losses import BinaryCrossEntropy, CrossEntropy, MeanSquaredError, get
 
 N, CLASSES = 7, 4
 WEIGHTS = [0.5, 2.0, 1.25, 3.0]
@@ -183,6 +183,7 @@ def test_config_makes_the_loss_again(logits, labels, class_weight):
 def test_a_non_finite_logit_gives_a_non_finite_loss(labels, logits):
     logits[2, 1] = np.nan
     assert math.isnan(CrossEntropy().forward(logits, labels))
+    assert math.isnan(MeanSquaredError().forward(logits, np.zeros_like(logits)))
 
 
 @pytest.mark.parametrize(
@@ -194,11 +195,16 @@ def test_a_non_finite_logit_gives_a_non_finite_loss(labels, logits):
         (CrossEntropy(), (2, 2), [[0, 1], [1, 0]], "one-hot"),
         (CrossEntropy(), (4,), [0, 1, 0, 1], r"logits \(4,\)"),
         (CrossEntropy(), (2, 2), [0.0, 1.0], "labels must be integers, got float64"),
+        (CrossEntropy(), (2, 2), ["cat", "dog"], "got <U3; number the classes from 0"),
         (CrossEntropy(), (0, 2), np.zeros(0, int), "empty"),
         (CrossEntropy([1, 2, 3]), (2, 2), [0, 1], "3 class weights for logits of 2 classes"),
         (CrossEntropy({5: 2}), (2, 2), [0, 1], "names class 5, logits have 2"),
         (BinaryCrossEntropy(), (3, 2), [0, 1, 1], r"labels of shape \(3,\) do not fit logits of shape \(3, 2\)"),
         (BinaryCrossEntropy(), (3,), [0, 1, 2], r"label 2.0 at index \(2,\)"),
+        (BinaryCrossEntropy(), (3,), [0, np.nan, 1], r"label nan at index \(1,\) is not in \[0, 1\]"),
+        (BinaryCrossEntropy(), (2,), ["yes", "no"], "BinaryCrossEntropy: labels must be numbers, got <U3"),
+        (MeanSquaredError(), (2, 1), [["a"], ["b"]], "MeanSquaredError: labels must be numbers, got <U1"),
+        (MeanSquaredError(), (2, 2), [[0, 1], [np.nan, 1]], r"target nan at index \(1, 0\) is not a finite number"),
         (MeanSquaredError(), (3, 2), [0, 1], r"targets of shape \(2,\) must have the outputs' shape \(3, 2\)"),
     ],
 )
@@ -215,6 +221,8 @@ def test_clear_errors(loss, shape, target, message):
         ({"class_weight": {0: float("nan")}}, "finite"),
         ({"class_weight": {"normal": 1.0}}, "class numbers from 0, got 'normal'"),
         ({"class_weight": [[1, 2]]}, r"shape \(1, 2\)"),
+        ({"class_weight": "balanced"}, r"got 'balanced' of shape \(\); balanced_class_weights\(labels\) gives"),
+        ({"class_weight": {1: "much"}}, r"class_weight\[1\] must be finite and not negative, got 'much'"),
     ],
 )
 def test_bad_arguments(kwargs, message):
@@ -228,3 +236,30 @@ def test_order_and_types(loss):
         loss().backward()
     with pytest.raises(ValueError, match="float32 or float64, got int64"):
         loss().forward(np.zeros((2, 2), np.int64), [0, 1])
+
+
+def test_losses_by_name():
+    for name, kind in (
+        ("categorical_crossentropy", CrossEntropy),
+        ("sparse_categorical_crossentropy", CrossEntropy),
+        ("binary_crossentropy", BinaryCrossEntropy),
+        ("mean_squared_error", MeanSquaredError),
+        ("mse", MeanSquaredError),
+        (None, CrossEntropy),
+    ):
+        assert type(get(name)) is kind and get(name) is not get(name)
+    mine = MeanSquaredError()
+    assert get(mine) is mine
+
+
+@pytest.mark.parametrize(
+    "wrong, message",
+    [
+        (CrossEntropy, r"loss must be an object, not a class: write loss=CrossEntropy\(\)"),
+        ("hinge", r"class Loss, an object such as CrossEntropy\(\), or one of .*mse; got 'hinge'"),
+        (3, "got 3"),
+    ],
+)
+def test_what_is_no_loss(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        get(wrong)

@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
-from tinycnn.optimizers import SGD, Adam
+from tinycnn.optimizers import SGD, Adam, Optimizer, get
 from tinycnn.schedules import ExponentialDecay
 
 SHAPES = {"a/kernel": (3, 3, 5, 7), "a/bias": (7,), "b/kernel": (129, 3), "b/gamma": (1,)}
@@ -239,6 +239,9 @@ def test_parameters_that_do_not_fit(parameters, message):
         (lambda: Adam(weight_decay=-0.1), "weight_decay"),
         (lambda: SGD(global_clipnorm=0), "global_clipnorm must be positive"),
         (lambda: SGD(nesterov=True), "no effect without momentum"),
+        (lambda: SGD("fast"), "SGD: learning_rate must be finite and not negative, got 'fast'"),
+        (lambda: SGD(momentum="0.9x"), r"SGD: momentum must be in \[0, 1\), got '0.9x'"),
+        (lambda: Adam(ExponentialDecay), "learning_rate must be an object, not the class ExponentialDecay"),
     ],
 )
 def test_clear_errors(make, message):
@@ -257,3 +260,64 @@ def test_one_optimizer_is_not_passed_from_model_to_model():
         resumed.load_state_dict(optimizer.state_dict())
         resumed.step([("dense/bias", second, np.ones(3, np.float32))])
         assert resumed.iterations == 2
+
+
+class RMSprop(Optimizer):
+    """As a user would add it: a name for what is kept, the arguments, one equation."""
+
+    slots = ("mean_square",)
+
+    def __init__(self, learning_rate=1e-3, rho=0.875, epsilon=1e-7):
+        super().__init__(learning_rate, weight_decay=0.0, global_clipnorm=None, decay_vectors=True)
+        self.rho, self.epsilon = rho, epsilon
+
+    def update(self, param, grad, kept, rate, decay, scale):
+        (v,) = kept
+        v += (1 - self.rho) * (grad * grad - v)
+        param -= rate * grad / (np.sqrt(v) + self.epsilon)
+
+
+def test_a_new_optimizer_is_one_equation():
+    expected = by_torch(lambda optim: lambda params: optim.RMSprop(params, lr=RATE, alpha=0.875, eps=1e-7))
+    optimizer = RMSprop(RATE)
+    assert_equal(ours(optimizer), expected)
+    again = RMSprop()
+    again.load_state_dict(optimizer.state_dict())
+    assert (again.iterations, again.learning_rate) == (STEPS, RATE)
+    assert {key for key in again.state_dict() if "/" in key} == {f"{key}/mean_square" for key in SHAPES}
+    assert optimizer.config()["rho"] == 0.875 and "rho=0.875" in repr(optimizer)
+
+
+@pytest.mark.parametrize("optimizer", [SGD(0.5, 0.25, True, 0.1, 2.0, False), Adam(0.5, 0.5, 0.75, 0.25, 0.1)])
+def test_config_makes_the_optimizer_again(optimizer):
+    optimizer.step([("p", np.ones(2), np.ones(2))])
+    again = type(optimizer)(**optimizer.config())
+    assert again.config() == optimizer.config() and repr(again) == repr(optimizer)
+    assert again.iterations == 0
+
+
+def test_a_refused_step_changes_no_parameter():
+    a, b = np.ones(2), np.ones(2)
+    with pytest.raises(ValueError, match="gradient of 'b'"):
+        SGD(0.5).step([("a", a, np.ones(2)), ("b", b, np.ones(3))])
+    assert a.tolist() == [1, 1]
+
+
+def test_optimizers_by_name():
+    assert [type(get(name)) for name in ("adam", "sgd", None)] == [Adam, SGD, Adam]
+    assert get("adam").config() == Adam().config()
+    mine = SGD(0.5)
+    assert get(mine) is mine
+
+
+@pytest.mark.parametrize(
+    "wrong, message",
+    [
+        (Adam, r"optimizer must be an object, not a class: write optimizer=Adam\(\)"),
+        ("adamw", r"class Optimizer, an object such as Adam\(\), or one of adam, sgd; got 'adamw'"),
+        (0.001, "got 0.001"),
+    ],
+)
+def test_what_is_no_optimizer(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        get(wrong)

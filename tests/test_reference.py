@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 
 from tinycnn import reference
+from tinycnn.layers import UpSample2D
 from tinycnn.reference import col2im, conv2d_backward, conv2d_forward, conv2d_im2col, im2col, output_size, same_padding
+from tinycnn.reference_training import numerical_gradient
 
 # window, strides, padding, dilation, groups
 GEOMETRIES = [
@@ -30,9 +32,6 @@ def torch_padded(torch, x, padding, value=0.0):
     return torch.nn.functional.pad(x, (*padding[1], *padding[0]), value=value)
 
 
-# -- sizes ---------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("size", range(1, 9))
 @pytest.mark.parametrize(
     "window, stride, dilation", [(1, 1, 1), (2, 1, 1), (2, 2, 1), (3, 2, 1), (3, 1, 2), (1, 3, 1), (5, 4, 1)]
@@ -41,9 +40,6 @@ def test_same_padding_gives_a_cell_per_stride(size, window, stride, dilation):
     before, after = same_padding(size, window, stride, dilation)
     assert 0 <= before <= after <= before + 1
     assert output_size(size, window, stride, (before, after), dilation) == -(-size // stride)
-
-
-# -- convolution ---------------------------------------------------------------------------------------------------
 
 
 def test_convolution_by_hand():
@@ -113,10 +109,9 @@ def test_dtypes_are_kept(dtype):
     results = [y, conv2d_im2col(x, kernel, bias), *conv2d_backward(x, kernel, y)]
     results += [reference.avgpool_forward(x, (2, 2), (2, 2)), reference.maxpool_forward(x, (2, 2), (2, 2))[0]]
     results += [reference.dropout(x, 3, 0.3), *reference.batchnorm_forward(x, x[0, 0, 0], x[0, 0, 1], 1e-3)]
+    results += [reference.upsample_forward(x, (2, 3)), reference.upsample_backward(x, (2, 1), "bilinear")]
     assert {result.dtype for result in results} == {np.dtype(dtype)}
 
-
-# -- pooling -------------------------------------------------------------------------------------------------------
 
 POOLS = [((2, 2), (2, 2), ((0, 0), (0, 0))), ((3, 2), (1, 2), ((1, 1), (0, 1))), ((2, 3), (3, 1), ((0, 0), (1, 1)))]
 
@@ -168,9 +163,6 @@ def test_average_pool_against_torch(window, strides, padding):
     )
 
 
-# -- the rest ------------------------------------------------------------------------------------------------------
-
-
 def test_dense_by_hand():
     x, kernel, bias = np.array([[1.0, 2]]), np.array([[10.0, 20, 30], [1, 2, 3]]), np.array([0.5, 0, 0])
     assert reference.dense_forward(x, kernel, bias).tolist() == [[12.5, 24, 36]]
@@ -186,59 +178,52 @@ def test_relu_by_hand():
     assert reference.relu_backward(np.array([5.0, 6, 7]), y[:3]).tolist() == [0, 0, 7]
 
 
-def test_dropout_keeps_its_share_and_its_mean():
-    y = reference.dropout(np.ones(100_000), key=2**63 + 5, rate=0.3)
-    assert (y == 0).mean() == pytest.approx(0.3, abs=0.01)
-    assert y.mean() == pytest.approx(1, abs=0.02)
-    assert np.array_equal(reference.dropout(np.ones((2, 3)), 1, 0.0), np.ones((2, 3)))
+UPSAMPLINGS = [(factors, how) for factors in ((2, 2), (3, 1), (1, 4)) for how in ("nearest", "bilinear")]
 
 
-def test_batchnorm_against_torch():
+@pytest.mark.parametrize("factors, how", UPSAMPLINGS)
+def test_upsampling_against_torch(factors, how):
     torch = pytest.importorskip("torch")
-    x, gamma, beta, grad_y = normal(3, 4, 5, 2), normal(2, seed=1), normal(2, seed=2), normal(3, 4, 5, 2, seed=3)
-    x_, gamma_, beta_ = (
-        to_torch(torch, x),
-        torch.tensor(gamma, requires_grad=True),
-        torch.tensor(beta, requires_grad=True),
-    )
-    y_ = torch.nn.functional.batch_norm(x_, None, None, gamma_, beta_, training=True, eps=1e-3)
+    x = normal(2, 3, 4, 5)
+    y = reference.upsample_forward(x, factors, how)
+    grad_y = normal(*y.shape, seed=1)
+    x_ = to_torch(torch, x)
+    y_ = torch.nn.Upsample(scale_factor=factors, mode=how)(x_)
     y_.backward(to_torch(torch, grad_y).detach())
-    y, mean, variance = reference.batchnorm_forward(x, gamma, beta, 1e-3)
-    assert np.allclose(y, from_torch(y_), atol=1e-12)
-    assert np.allclose(mean, x.reshape(-1, 2).mean(axis=0)) and np.allclose(variance, x.reshape(-1, 2).var(axis=0))
-    for ours, theirs in zip(
-        reference.batchnorm_backward(x, gamma, grad_y, 1e-3),
-        (from_torch(x_.grad), gamma_.grad, beta_.grad),
-        strict=True,
-    ):
-        assert np.allclose(ours, theirs, atol=1e-12)
+    assert np.allclose(y, from_torch(y_), atol=1e-14)
+    assert np.allclose(reference.upsample_backward(grad_y, factors, how), from_torch(x_.grad), atol=1e-14)
 
 
-def test_adam_against_torch():
-    torch = pytest.importorskip("torch")
-    param, m, v = normal(7), np.zeros(7), np.zeros(7)
-    param_ = torch.tensor(param.copy(), requires_grad=True)
-    optimizer = torch.optim.AdamW([param_], lr=0.1, betas=(0.8, 0.95), eps=1e-12, weight_decay=0.5)
-    for t in range(1, 5):
-        grad = normal(7, seed=t)
-        param_.grad = torch.tensor(grad)
-        optimizer.step()
-        lr_t = 0.1 * np.sqrt(1 - 0.95**t) / (1 - 0.8**t)
-        param, m, v = reference.adam_update(param, 4 * grad, m, v, lr_t, 0.8, 0.95, 1e-12, decay=0.05, grad_scale=0.25)
-        assert np.allclose(param, param_.detach().numpy(), rtol=1e-9)
+@pytest.mark.parametrize("factors, how", UPSAMPLINGS)
+def test_the_layer_upsamples_alike(factors, how):
+    x = normal(2, 3, 4, 5)
+    layer = UpSample2D(factors, how)
+    y = layer.forward(x)
+    assert np.allclose(y, reference.upsample_forward(x, factors, how), atol=1e-14)
+    assert np.allclose(layer.backward(y), reference.upsample_backward(y, factors, how), atol=1e-14)
 
 
-@pytest.mark.parametrize("nesterov", [False, True])
-def test_sgd_against_torch(nesterov):
-    torch = pytest.importorskip("torch")
-    param, velocity = normal(7), np.zeros(7)
-    param_ = torch.tensor(param.copy(), requires_grad=True)
-    optimizer = torch.optim.SGD([param_], lr=0.1, momentum=0.75, nesterov=nesterov)
-    for t in range(4):
-        grad = normal(7, seed=t)
-        param_.grad = torch.tensor(grad)
-        optimizer.step()
-        param, velocity = reference.sgd_update(param, 2 * grad, velocity, 0.1, 0.75, nesterov, grad_scale=0.5)
-        assert np.allclose(param, param_.detach().numpy(), rtol=1e-12)
-    kept, _ = reference.sgd_update(param, 0 * param, 0 * param, 0.1, decay=0.25)
-    assert np.allclose(kept, 0.75 * param)
+@pytest.mark.parametrize("window, strides, padding, dilation, groups", GEOMETRIES)
+def test_convolution_gradients_against_differences(window, strides, padding, dilation, groups):
+    geometry = strides, padding, dilation, groups
+    x, kernel, bias = normal(2, 4, 5, 3), normal(*window, 3 // groups, 3, seed=1), normal(3, seed=2)
+    grad_y = normal(*conv2d_forward(x, kernel, bias, *geometry).shape, seed=3)
+    gradients = conv2d_backward(x, kernel, grad_y, *geometry)
+    arguments = [x, kernel, bias]
+    for k, gradient in enumerate(gradients):
+
+        def f(moved, k=k):
+            return float(np.sum(grad_y * conv2d_forward(*arguments[:k], moved, *arguments[k + 1 :], *geometry)))
+
+        assert np.allclose(gradient, numerical_gradient(f, arguments[k]), atol=1e-8)
+
+
+@pytest.mark.parametrize("window, strides, padding", POOLS)
+def test_pooling_gradients_against_differences(window, strides, padding):
+    x = np.random.default_rng(0).permutation(70).reshape(1, 5, 7, 2) / 10.0  # apart by more than the step: no ties
+    y, codes = reference.maxpool_forward(x, window, strides, padding)
+    grad_y, geometry = normal(*y.shape, seed=1), (window, strides, padding)
+    expected = numerical_gradient(lambda x: float(np.sum(grad_y * reference.maxpool_forward(x, *geometry)[0])), x)
+    assert np.allclose(reference.maxpool_backward(grad_y, codes, x.shape, *geometry), expected, atol=1e-8)
+    expected = numerical_gradient(lambda x: float(np.sum(grad_y * reference.avgpool_forward(x, *geometry))), x)
+    assert np.allclose(reference.avgpool_backward(grad_y, x.shape, *geometry), expected, atol=1e-8)

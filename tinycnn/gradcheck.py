@@ -1,6 +1,6 @@
 """Compare the gradients that a layer, a loss or a model computes with finite differences."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 
@@ -9,7 +9,6 @@ from numpy.typing import ArrayLike
 
 from tinycnn.gradcheck_result import GradcheckResult, TensorCheck
 from tinycnn.layers.base import Layer
-from tinycnn.layers.naming import name_layers
 
 STEP_SHRINK = 8  # a mismatch is looked at again with a step this many times smaller
 DRAWS = 5  # random directions per tensor in random mode
@@ -126,17 +125,17 @@ def gradcheck(
     rng = np.random.default_rng(seed)
     if not is_loss and target.output_shape is None:
         target.build(x.shape[1:], dtype=np.float64)
-    layers = [] if is_loss else _named_layers(target)
-    for _, layer, _ in layers:
+    layers = [] if is_loss else list(_layers([target] if isinstance(target, Layer) else target.layers))
+    for layer, _ in layers:
         if layer.dtype is not None and layer.dtype != np.float64:
             raise ValueError(
                 f"gradcheck: {layer.where()} was built in {layer.dtype}; finite differences need float64: pass an "
                 "unbuilt layer or build it with dtype=np.float64"
             )
     result = GradcheckResult(f"gradcheck of {type(target).__name__}, {mode} mode, training={training}")
-    with _undisturbed([layer for _, layer, _ in layers], rng) as restore_states:
-        tolerance = _Tolerance(mode == "exact", epsilon, rtol, atol, max_skipped)
-        check = _Check(target, x, labels, layers, training, restore_states, result)
+    check = _Check(target, x, labels, layers, training, result.problems)
+    tolerance = _Tolerance(mode == "exact", epsilon, rtol, atol, max_skipped)
+    with _undisturbed([layer for layer, _ in layers], rng) as check.restore_states:
         for name, tensor, gradient in check.prepare(rng):
             moves = _elements(tensor, gradient) if mode == "exact" else _directions(tensor, gradient, rng)
             result.table.append(_compare(check, name, tensor, gradient, moves, tolerance))
@@ -148,43 +147,40 @@ def gradcheck(
 
 
 class _Check:
-    """Calls of one target: forward as a flat vector, and the analytic gradients with their wiring."""
+    """One target: its outputs at the present values, and the analytic gradients with their wiring."""
 
-    def __init__(self, target, x, labels, layers, training, restore_states, result):
+    restore_states: Callable[[], None]
+
+    def __init__(self, target, x, labels, layers, training, problems):
         self.target, self.x, self.labels, self.layers, self.training = target, x, labels, layers, training
-        self.restore_states, self.problems = restore_states, result.problems
-        self.is_loss = labels is not None
-
-    def forward(self):
-        self.restore_states()
-        if self.is_loss:
-            return np.array([self.target.forward(self.x, self.labels)], dtype=np.float64)
-        return self.target.forward(self.x, training=self.training)
+        self.problems = problems
 
     def outputs(self):
-        """Forward at the present values as a fresh flat vector (a model reuses its output buffers)."""
-        return self.forward().flatten()
+        """Forward at the present values, as a fresh array (a model reuses its output buffers)."""
+        self.restore_states()
+        if self.labels is not None:
+            return np.array(self.target.forward(self.x, self.labels), dtype=np.float64)
+        return np.array(self.target.forward(self.x, training=self.training))
 
     def prepare(self, rng):
         """Check the wiring; list (name, tensor, analytic gradient), empty if finite differences make no sense."""
         before = self.x.copy()
-        y = self.forward()
+        y = self.outputs()
         if not np.array_equal(before, self.x):
             self.problems.append("forward changed its input x in place")
         if y.dtype != np.float64:
             self.problems.append(f"forward of a float64 input returned {y.dtype}")
         if not np.all(np.isfinite(y)):
             self.problems.append("forward returned NaN or infinite values")
-        for _, layer, _ in self.layers:
+        for layer, _ in self.layers:
             if hasattr(layer, "frozen"):
                 layer.frozen = True
-        self.upstream = np.ones(1) if self.is_loss else rng.normal(size=y.size)
-        shape = y.shape
+        self.upstream = np.ones(()) if self.labels is not None else rng.normal(size=y.shape)
         self.y = self.outputs()
         if not np.array_equal(self.y, self.outputs(), equal_nan=True):
             self.problems.append("two forward passes on the same input differ: random numbers without a 'frozen' flag")
-        first = [] if self.problems else self.gradients(shape)
-        second = [] if self.problems else self.gradients(shape)
+        first = [] if self.problems else self.gradients()
+        second = [] if self.problems else self.gradients()
         if self.problems:
             return []
         for (name, _, one), (_, _, two) in zip(first, second, strict=True):
@@ -199,35 +195,23 @@ class _Check:
                     self.problems.append(f"{name}: parameters() leaves it out, so no optimizer would train it")
         return first
 
-    def gradients(self, shape):
+    def gradients(self):
         """List of (name, tensor, copy of its gradient) from one forward and backward."""
-        for _, layer, _ in self.layers:
+        for layer, _ in self.layers:
             for gradient in layer.grads.values():
                 gradient[...] = np.nan  # what backward does not overwrite stays NaN
         self.outputs()
-        grad_x = self.target.backward() if self.is_loss else self.target.backward(self.upstream.reshape(shape).copy())
+        grad_x = self.target.backward() if self.labels is not None else self.target.backward(self.upstream.copy())
         found = [("input", self.x, grad_x)]
-        for prefix, layer, trainable in self.layers:
+        own = f"{self.target.name or ''}/" if isinstance(self.target, Layer) else ""  # left out of names
+        for layer, trainable in self.layers:
             if trainable:
                 if set(layer.params) != set(layer.grads):
                     self.problems.append(f"{layer.where()}: params {sorted(layer.params)}, grads {sorted(layer.grads)}")
-                found += [(prefix + key, layer.params[key], layer.grads.get(key)) for key in layer.params]
-        for name, tensor, gradient in found:
-            problem = None
-            if not isinstance(gradient, np.ndarray):
-                problem = f"backward gave {gradient!r} instead of an array"
-            elif gradient.shape != tensor.shape:
-                problem = f"gradient of shape {gradient.shape} for a tensor of shape {tensor.shape}"
-            elif gradient.dtype != np.float64:
-                problem = f"gradient in {gradient.dtype} for a float64 tensor"
-            elif not np.all(np.isfinite(gradient)):
-                index = tuple(int(i) for i in np.argwhere(~np.isfinite(gradient))[0])
-                problem = (
-                    f"the gradient is {gradient[index]} at {index}. It was filled with NaN beforehand: backward left "
-                    "it unwritten, added to it instead of overwriting it, or computed it so"
-                )
-            if problem:
-                self.problems.append(f"{name}: {problem}")
+                for key, param in layer.params.items():
+                    found.append((f"{layer.name or ''}/{key}".removeprefix(own), param, layer.grads.get(key)))
+        faults = [(name, _fault(tensor, gradient)) for name, tensor, gradient in found]
+        self.problems += [f"{name}: {fault}" for name, fault in faults if fault]
         return [] if self.problems else [(name, tensor, gradient.copy()) for name, tensor, gradient in found]
 
     def difference(self, move, step):
@@ -237,9 +221,26 @@ class _Check:
         taken -= move(-step)
         behind = self.outputs()
         move(0.0)
-        central = self.upstream @ (ahead - behind) / taken
-        gap = self.upstream @ (ahead - 2 * self.y + behind) / (taken / 2)
-        return central, gap
+        central = np.vdot(self.upstream, ahead - behind) / taken
+        gap = np.vdot(self.upstream, ahead - 2 * self.y + behind) / (taken / 2)
+        return float(central), float(gap)
+
+
+def _fault(tensor, gradient):
+    """What keeps `gradient` from being one of `tensor` at all, in words, or None."""
+    if not isinstance(gradient, np.ndarray):
+        return f"backward gave {gradient!r} instead of an array"
+    if gradient.shape != tensor.shape:
+        return f"gradient of shape {gradient.shape} for a tensor of shape {tensor.shape}"
+    if gradient.dtype != np.float64:
+        return f"gradient in {gradient.dtype} for a float64 tensor"
+    if (bad := np.argwhere(~np.isfinite(gradient))).size:
+        index = tuple(bad[0].tolist())
+        return (
+            f"the gradient is {gradient[index]} at {index}. It was filled with NaN beforehand: backward left it "
+            "unwritten, added to it instead of overwriting it, or computed it so"
+        )
+    return None
 
 
 class _Tolerance(NamedTuple):
@@ -252,63 +253,83 @@ class _Tolerance(NamedTuple):
     max_skipped: float
 
 
+class _Pair(NamedTuple):
+    """Both gradients of one element or direction."""
+
+    excess: float  # their difference as a multiple of the allowed one
+    place: tuple[int, ...] | None
+    analytic: float
+    numeric: float
+
+
 def _compare(check, name, tensor, gradient, moves, tolerance):
     """Compare one tensor's gradient with finite differences along `moves`."""
     exact, epsilon, rtol, atol, max_skipped = tolerance
-    scale = np.abs(gradient).max(initial=0.0) if exact else np.linalg.norm(gradient) / np.sqrt(max(gradient.size, 1))
+    largest = float(np.abs(gradient).max(initial=0.0))
+    scale = largest if exact else float(np.linalg.norm(gradient)) / max(gradient.size, 1) ** 0.5
     noise = 8 * np.finfo(np.float64).eps * np.linalg.norm(check.upstream * check.y)
-    pairs: list[tuple[float, Any, float, float]] = []  # by how much too far off, where, analytic, numeric
+
+    def pair(place, analytic, numeric, step):
+        allowed = atol + rtol * max(scale, abs(numeric)) + noise / step
+        return _Pair(abs(analytic - numeric) / allowed, place, analytic, numeric)
+
+    pairs: list[_Pair] = []
     skipped = 0
     for place, move, analytic in moves:
         if not exact and len(pairs) == DRAWS:
             break
         numeric, gap = check.difference(move, epsilon)
-        step = epsilon
-
-        def excess(value, step, analytic=analytic):
-            return abs(analytic - value) / (atol + rtol * max(scale, abs(value)) + noise / step)
-
-        if excess(numeric, step) > 1:
+        found = pair(place, analytic, numeric, epsilon)
+        if found.excess > 1:
             closer, gap_closer = check.difference(move, epsilon / STEP_SHRINK)
+            found = pair(place, analytic, closer, epsilon / STEP_SHRINK)
             moved = abs(gap_closer - gap / STEP_SHRINK) + 2 * abs(numeric - closer)
-            if excess(closer, epsilon / STEP_SHRINK) > 1 and moved > 0.25 * abs(analytic - closer):
+            if found.excess > 1 and moved > 0.25 * abs(analytic - closer):
                 skipped += 1
                 continue
-            numeric, step = closer, epsilon / STEP_SHRINK
-        pairs.append((excess(numeric, step), place, float(analytic), float(numeric)))
+        pairs.append(found)
 
-    scale = max(scale, max((abs(numeric) for *_, numeric in pairs), default=0.0), atol / max(rtol, 1e-12), 1e-300)
-    exceeds, place, analytic, numeric = max(pairs, key=lambda p: p[0], default=(0.0, None, 0.0, 0.0))
-    largest = float(np.abs(gradient).max(initial=0.0))
-    ok = exceeds <= 1
-    if not ok:
-        where = f"index {place}" if exact else "a random direction"
+    worst = max(pairs, key=lambda p: p.excess, default=_Pair(0.0, None, 0.0, 0.0))
+    wrong = sum(p.excess > 1 for p in pairs)
+    if wrong:
+        where = f"index {worst.place}" if exact else "a random direction"
         check.problems.append(
-            f"{name}: wrong at {where}: backward gives {analytic:.9g}, finite differences {numeric:.9g} "
-            f"(largest gradient of the tensor {largest:.3g}; {sum(p[0] > 1 for p in pairs)} of {len(pairs)} wrong)"
+            f"{name}: wrong at {where}: backward gives {worst.analytic:.9g}, finite differences {worst.numeric:.9g} "
+            f"(largest gradient of the tensor {largest:.3g}; {wrong} of {len(pairs)} wrong)"
         )
-    if skipped > max_skipped * tensor.size if exact else len(pairs) < DRAWS:
-        ok = False
+    on_kinks = skipped > max_skipped * tensor.size if exact else len(pairs) < DRAWS
+    if on_kinks:
         check.problems.append(
             f"{name}: {skipped} of {skipped + len(pairs)} {'elements' if exact else 'directions'} lie on a kink (ReLU "
             "at 0, tie in a max), which proves nothing: use random x, not integers or zeros, or a smaller epsilon"
         )
-    worst_error = max((abs(analytic - numeric) for *_, analytic, numeric in pairs), default=0.0)
+    error = max((abs(p.analytic - p.numeric) for p in pairs), default=0.0)
+    scale = max([scale, atol / max(rtol, 1e-12), 1e-300, *(abs(p.numeric) for p in pairs)])
     return TensorCheck(
-        name, tensor.shape, len(pairs), skipped, worst_error, worst_error / scale, place, analytic, numeric, largest, ok
+        name,
+        tensor.shape,
+        checked=len(pairs),
+        skipped=skipped,
+        max_abs_error=error,
+        max_rel_error=error / scale,
+        worst_index=worst.place,
+        analytic=worst.analytic,
+        numeric=worst.numeric,
+        largest_gradient=largest,
+        ok=not wrong and not on_kinks,
     )
 
 
 def _elements(tensor, gradient):
     """For each element: its index, a function that moves it by a step, its analytic gradient."""
-    for flat, index in enumerate(np.ndindex(tensor.shape)):
-        kept = tensor.flat[flat]
+    for index in np.ndindex(tensor.shape):
+        kept = tensor[index]
 
-        def move(step, flat=flat, kept=kept):
-            tensor.flat[flat] = kept + step
-            return tensor.flat[flat] - kept  # the step that was really taken, after rounding
+        def move(step, index=index, kept=kept):
+            tensor[index] = kept + step
+            return tensor[index] - kept  # the step that was really taken, after rounding
 
-        yield index, move, gradient.flat[flat]
+        yield index, move, float(gradient[index])
 
 
 def _directions(tensor, gradient, rng):
@@ -322,24 +343,14 @@ def _directions(tensor, gradient, rng):
             tensor[...] = kept + step * direction
             return step
 
-        yield None, move, np.vdot(gradient, direction)
+        yield None, move, float(np.vdot(gradient, direction))
 
 
-def _named_layers(target: Any) -> list[tuple[str, Layer, bool]]:
-    """Every layer of `target`, depth first: (prefix of its parameters' names, layer, whether it is trained)."""
-    found: list[tuple[str, Layer, bool]] = []
-
-    def descend(layers: Sequence[Layer], trainable: bool) -> None:
-        if layers != [target]:
-            name_layers([layer for layer in layers if not layer.name])
-        for layer in layers:
-            path = "" if layer is target else f"{str(layer.name).removeprefix(prefix)}/"
-            found.append((path, layer, trainable and layer.trainable))
-            descend(layer.sublayers(), trainable and layer.trainable)
-
-    prefix = f"{target.name}/" if isinstance(target, Layer) and target.name else ""
-    descend([target] if isinstance(target, Layer) else target.layers, True)
-    return found
+def _layers(layers: Iterable[Layer], trainable: bool = True) -> Iterator[tuple[Layer, bool]]:
+    """Every layer and everything inside it, depth first, and whether it is trained: it and all that it lies in."""
+    for layer in layers:
+        yield layer, trainable and layer.trainable
+        yield from _layers(layer.sublayers(), trainable and layer.trainable)
 
 
 @contextmanager
@@ -348,29 +359,30 @@ def _undisturbed(layers, rng):
 
     Yields a function that puts running statistics back to where they were after the disturbance.
     """
-    params = [(array, array.copy()) for layer in layers for array in layer.params.values()]
-    states = [(layer.state, key, array.copy()) for layer in layers for key, array in layer.state.items()]
+    params, states = _copies(layer.params for layer in layers), _copies(layer.state for layer in layers)
     frozen = [(layer, layer.frozen) for layer in layers if hasattr(layer, "frozen")]
     generators = [(layer.rng, layer.rng.bit_generator.state) for layer in layers if layer.rng is not None]
-    for array, _ in params:
-        if array.size and np.ptp(array) == 0:
-            array += 0.2 * rng.normal(size=array.shape)
-    for state, key, _ in states:
-        if state[key].dtype.kind == "f":  # upwards only: a variance must stay positive
-            state[key] += 0.2 * np.abs(rng.normal(size=state[key].shape))
-    disturbed = [(state, key, state[key].copy()) for state, key, _ in states]
-
-    def restore(saved):
-        for state, key, value in saved:
-            state[key][...] = value
-
+    for arrays, key, value in params:
+        if value.size and np.ptp(value) == 0:
+            arrays[key] += 0.2 * rng.normal(size=value.shape)
+    for arrays, key, value in states:
+        if value.dtype.kind == "f":  # upwards only: a variance must stay positive
+            arrays[key] += 0.2 * np.abs(rng.normal(size=value.shape))
+    disturbed = _copies(layer.state for layer in layers)
     try:
-        yield lambda: restore(disturbed)
+        yield lambda: _put_back(disturbed)
     finally:
-        for array, value in params:
-            array[...] = value
-        restore(states)
+        _put_back(params + states)
         for layer, flag in frozen:
             layer.frozen = flag
         for generator, state in generators:
             generator.bit_generator.state = state
+
+
+def _copies(dicts):
+    return [(arrays, key, array.copy()) for arrays in dicts for key, array in arrays.items()]
+
+
+def _put_back(copies):
+    for arrays, key, value in copies:
+        arrays[key][...] = value

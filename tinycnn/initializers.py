@@ -18,12 +18,11 @@ _BLOCK = 1 << 18
 # Standard deviation of a unit normal cut at two standard deviations.
 _CUT_STD = 0.87962566103423978
 
-
 Shape = tuple[int, ...]
 Initializer = Callable[..., np.ndarray]  # (shape, rng, dtype) -> array
 
 
-def fans(shape: Shape) -> tuple[float, float]:
+def fans(shape: Shape) -> tuple[int, int]:
     """Number of inputs and outputs that one weight array connects, ``(fan_in, fan_out)``.
 
     A dense kernel is ``(in, out)``; a convolution kernel HWIO, ``(kh, kw, in, out)``, has the ``kh * kw``

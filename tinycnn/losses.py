@@ -1,10 +1,13 @@
 """Losses: what training minimises.  Each gives a scalar and its gradient with respect to the model's output."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+
+from tinycnn.arguments import chosen, number, shown
 
 
 class Loss:
@@ -27,7 +30,7 @@ class Loss:
         return {}
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{key}={value!r}' for key, value in self.config().items())})"
+        return shown(self)
 
     def _floats(self, logits: ArrayLike) -> np.ndarray:
         logits = np.asarray(logits)
@@ -36,6 +39,12 @@ class Loss:
         if logits.size == 0:
             raise ValueError(f"{type(self).__name__}: logits of shape {logits.shape} are empty")
         return logits
+
+    def _numbers(self, labels: ArrayLike) -> np.ndarray:
+        labels = np.asarray(labels)
+        if labels.dtype.kind not in "biuf":
+            raise ValueError(f"{type(self).__name__}: labels must be numbers, got {labels.dtype}")
+        return labels
 
 
 class CrossEntropy(Loss):
@@ -82,21 +91,18 @@ class CrossEntropy(Loss):
         class_weight: Mapping[int, float] | Sequence[float] | np.ndarray | None = None,
         label_smoothing: float = 0.0,
     ) -> None:
-        if not 0 <= label_smoothing < 1:
-            raise ValueError(f"CrossEntropy: label_smoothing must be in [0, 1), got {label_smoothing}")
-        if class_weight is not None:
-            if isinstance(class_weight, dict):
-                class_weight = {_class_index(key): float(value) for key, value in class_weight.items()}
-                values = np.array(list(class_weight.values()))
-            else:
-                values = np.asarray(class_weight, dtype=np.float64)
-                if values.ndim != 1:
-                    raise ValueError(f"CrossEntropy: class_weight must be one row of weights, got shape {values.shape}")
-                class_weight = values.tolist()
-            if not np.all(np.isfinite(values) & (values >= 0)):
-                raise ValueError(f"CrossEntropy: class weights must be finite and not negative, got {class_weight}")
-        self.class_weight: dict[int, float] | list[float] | None = class_weight  # type: ignore[assignment]
-        self.label_smoothing = float(label_smoothing)
+        weight: Any = class_weight
+        if isinstance(weight, Mapping):
+            weight = {_class_index(key): number(w, f"CrossEntropy: class_weight[{key!r}]") for key, w in weight.items()}
+        elif weight is not None:
+            if np.ndim(weight) != 1:
+                raise ValueError(
+                    f"CrossEntropy: class_weight must be one row of weights or {{class: weight}}, got {weight!r} of "
+                    f"shape {np.shape(weight)}; balanced_class_weights(labels) gives the balanced ones"
+                )
+            weight = [number(w, "CrossEntropy: class_weight") for w in weight]
+        self.class_weight: dict[int, float] | list[float] | None = weight
+        self.label_smoothing = number(label_smoothing, "CrossEntropy: label_smoothing", below=1)
 
     def config(self) -> dict[str, Any]:
         weight = self.class_weight
@@ -140,7 +146,7 @@ class CrossEntropy(Loss):
                 f"labels {labels.shape}" + ("; turn one-hot rows into integers" if labels.ndim == 2 else "")
             )
         if labels.dtype.kind not in "iu":
-            raise ValueError(f"CrossEntropy: labels must be integers, got {labels.dtype}")
+            raise ValueError(f"CrossEntropy: labels must be integers, got {labels.dtype}; number the classes from 0")
         n, classes = logits.shape
         outside = np.flatnonzero((labels < 0) | (labels >= classes))
         if outside.size:
@@ -209,7 +215,7 @@ class BinaryCrossEntropy(Loss):
             If shapes differ or a label lies outside [0, 1].
         """
         logits = self._floats(logits)
-        labels = np.asarray(labels)
+        labels = self._numbers(labels)
         if labels.shape != logits.shape and (*labels.shape, 1) != logits.shape:
             raise ValueError(
                 f"BinaryCrossEntropy: labels of shape {labels.shape} do not fit logits of shape {logits.shape}; "
@@ -218,7 +224,7 @@ class BinaryCrossEntropy(Loss):
         t = labels.reshape(logits.shape).astype(np.float64)
         outside = np.argwhere(~((t >= 0) & (t <= 1)))
         if outside.size:
-            index = tuple(int(i) for i in outside[0])
+            index = tuple(outside[0].tolist())
             raise ValueError(f"BinaryCrossEntropy: label {t[index]} at index {index} is not in [0, 1]")
         z = logits.astype(np.float64)
         small = np.exp(-np.abs(z))
@@ -261,17 +267,21 @@ class MeanSquaredError(Loss):
         Raises
         ------
         ValueError
-            If shapes differ; nothing is broadcast.
+            If shapes differ (nothing is broadcast), or a target is not a finite number.
         """
         outputs = self._floats(logits)
-        targets = np.asarray(labels)
+        targets = self._numbers(labels)
         if targets.shape != outputs.shape:
             raise ValueError(
                 f"MeanSquaredError: targets of shape {targets.shape} must have the outputs' shape {outputs.shape}"
             )
         difference = outputs - targets.astype(outputs.dtype)
         self._grad = difference * outputs.dtype.type(2 / difference.size)
-        return float(np.mean(np.square(difference), dtype=np.float64))
+        loss = float(np.mean(np.square(difference), dtype=np.float64))
+        if not math.isfinite(loss) and (outside := np.argwhere(~np.isfinite(targets))).size:
+            index = tuple(outside[0].tolist())
+            raise ValueError(f"MeanSquaredError: target {targets[index]} at index {index} is not a finite number")
+        return loss
 
 
 def _class_index(key: Any) -> int:
@@ -322,6 +332,7 @@ def balanced_class_weights(labels: ArrayLike) -> np.ndarray:
 
 
 BY_NAME = {
+    "categorical_crossentropy": CrossEntropy,
     "sparse_categorical_crossentropy": CrossEntropy,
     "binary_crossentropy": BinaryCrossEntropy,
     "mean_squared_error": MeanSquaredError,
@@ -335,22 +346,17 @@ def get(loss: Loss | str | None) -> Loss:
     Parameters
     ----------
     loss : Loss, str or None
-        Keras's names; None is `CrossEntropy`.
+        Keras's names, of which "categorical_crossentropy" and "sparse_categorical_crossentropy" are one here: labels
+        are integers, not one-hot rows.  None is `CrossEntropy`.
 
     Raises
     ------
     ValueError
         For anything else, such as a class in place of an object.
 
+    Examples
+    --------
     >>> get("mse"), get(None)
     (MeanSquaredError(), CrossEntropy(class_weight=None, label_smoothing=0.0))
     """
-    if loss is None:
-        return CrossEntropy()
-    if isinstance(loss, str) and loss in BY_NAME:
-        return BY_NAME[loss]()
-    if isinstance(loss, type) and issubclass(loss, Loss):
-        raise ValueError(f"loss must be an object, not a class: write loss={loss.__name__}()")
-    if not isinstance(loss, Loss):
-        raise ValueError(f"loss must be an object such as CrossEntropy(), or one of {', '.join(BY_NAME)}; got {loss!r}")
-    return loss
+    return chosen("categorical_crossentropy" if loss is None else loss, "loss", Loss, BY_NAME)

@@ -7,14 +7,19 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from tinycnn.arguments import chosen, number, shown
 from tinycnn.kernels.aligned import aligned_zeros_like
 from tinycnn.kernels.sets import active
 
+Array = np.ndarray
 Rate = float | Callable[[int], float]  # a learning rate, or a schedule of them
 
 
 class Optimizer:
-    """What `SGD` and `Adam` share: learning rate, clipping, decay, and moments kept per parameter.
+    """What `SGD` and `Adam` share: learning rate, clipping, decay, and arrays kept per parameter.
+
+    A subclass names the arrays in `slots`, keeps its constructor's arguments as attributes of the same names, and
+    writes its equation in `update`.
 
     Attributes
     ----------
@@ -23,34 +28,47 @@ class Optimizer:
         assigned to between steps.
     iterations : int
         Updates done so far.
+    slots : tuple of str
+        Of a class: names of the arrays kept for each parameter.
     """
 
-    slots: ClassVar[tuple[str, ...]] = ()  # names of the arrays kept for each parameter
+    slots: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self, learning_rate: Rate, weight_decay: float, global_clipnorm: float | None, decay_vectors: bool
     ) -> None:
         name = type(self).__name__
+        if isinstance(learning_rate, type):
+            raise ValueError(f"{name}: learning_rate must be an object, not the class {learning_rate.__name__}")
         if not callable(learning_rate):
-            learning_rate = _number(learning_rate, f"{name}: learning_rate")
-        if global_clipnorm is not None and not _number(global_clipnorm, f"{name}: global_clipnorm") > 0:
-            raise ValueError(f"{name}: global_clipnorm must be positive, or None for no clipping")
-        self.learning_rate: Rate = learning_rate
-        self.weight_decay = _number(weight_decay, f"{name}: weight_decay")
+            learning_rate = number(learning_rate, f"{name}: learning_rate")
+        if global_clipnorm is not None:
+            global_clipnorm = number(global_clipnorm, f"{name}: global_clipnorm")
+            if global_clipnorm == 0:
+                raise ValueError(f"{name}: global_clipnorm must be positive, or None for no clipping")
+        self.learning_rate = learning_rate
+        self.weight_decay = number(weight_decay, f"{name}: weight_decay")
+        self.global_clipnorm = global_clipnorm
         self.decay_vectors = bool(decay_vectors)
-        self.global_clipnorm = None if global_clipnorm is None else float(global_clipnorm)
         self.iterations = 0
-        self._kept: dict[
-            str, list[np.ndarray]
-        ] = {}  # parameter key -> one array per slot, zero before the first update
-        self._owners: dict[
-            str, weakref.ref[np.ndarray]
-        ] = {}  # key -> the array they belong to: two models' keys are often the same
+        self._kept: dict[str, list[Array]] = {}  # by parameter: one array per slot, zero before the first update
+        self._owners: dict[str, weakref.ref[Array]] = {}  # by parameter: itself, as two models' keys are often the same
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_owners": {}}  # a copy updates copies
+    def update(self, param: Array, grad: Array, kept: list[Array], rate: float, decay: float, scale: float) -> None:
+        """Move one parameter, in place: the optimizer's equation.
 
-    def step(self, parameters: Iterable[tuple[str, np.ndarray, np.ndarray]]) -> None:
+        Parameters
+        ----------
+        param, grad : ndarray
+            Of one shape and dtype.
+        kept : list of ndarray
+            As `param`, one for each of `slots`, zero before the first update; changed in place.
+        rate, decay, scale : float
+            Learning rate; share of the parameter to take off; factor of the gradient, below 1 when it is clipped.
+        """
+        raise NotImplementedError
+
+    def step(self, parameters: Iterable[tuple[str, Array, Array]]) -> None:
         """Update every parameter in place, once.
 
         Parameters
@@ -64,37 +82,39 @@ class Optimizer:
         ValueError
             If a gradient does not fit its parameter, a key comes twice, or a key now names another array.
         """
-        parameters = list(parameters)
-        keys = set()
+        found = {}
         for key, param, grad in parameters:
-            if key in keys:
+            if key in found:
                 raise ValueError(f"{type(self).__name__}: parameter '{key}' came twice in one step")
-            keys.add(key)
-            if grad.shape != param.shape or grad.dtype != param.dtype:
-                raise ValueError(
-                    f"{type(self).__name__}: the gradient of '{key}' is {grad.shape} {grad.dtype}, "
-                    f"the parameter {param.shape} {param.dtype}"
-                )
-            if key not in self._kept:
-                self._kept[key] = [aligned_zeros_like(param) for _ in self.slots]
-            for slot, kept in zip(self.slots, self._kept[key], strict=True):
-                if kept.shape != param.shape or kept.dtype != param.dtype:
-                    raise ValueError(
-                        f"{type(self).__name__}: '{key}' is now {param.shape} {param.dtype}, but its {slot} is "
-                        f"{kept.shape} {kept.dtype}; use a new optimizer for another model"
-                    )
-            owner = self._owners.setdefault(key, weakref.ref(param))
-            if owner() is not param:
-                raise ValueError(
-                    f"{type(self).__name__}: '{key}' is another model's, or its model was built again; the "
-                    f"{' and '.join(self.slots)} kept here belong to the first: use a new optimizer"
-                )
-        learning_rate = self.current_learning_rate
-        scale = self._clip_scale(grad for _, _, grad in parameters)
-        for key, param, grad in parameters:
-            decay = learning_rate * self.weight_decay if self.decay_vectors or param.ndim > 1 else 0.0
-            self._update(param, grad, self._kept[key], learning_rate, decay, scale)
+            found[key] = param, grad
+            self._check(key, param, grad)
+        rate, scale = self.current_learning_rate, 1.0
+        if self.global_clipnorm is not None:
+            norm = math.sqrt(sum(active().sum_of_squares(grad) for _, grad in found.values()))
+            scale = self.global_clipnorm / max(self.global_clipnorm, norm)
+        for key, (param, grad) in found.items():
+            decay = rate * self.weight_decay if self.decay_vectors or param.ndim > 1 else 0.0
+            self.update(param, grad, self._kept[key], rate, decay, scale)
         self.iterations += 1
+
+    def _check(self, key: str, param: Array, grad: Array) -> None:
+        """Refuse what does not fit; make what is kept for a parameter that is new."""
+        name, now = type(self).__name__, f"{param.shape} {param.dtype}"
+        if (grad.shape, grad.dtype) != (param.shape, param.dtype):
+            raise ValueError(f"{name}: the gradient of '{key}' is {grad.shape} {grad.dtype}, the parameter {now}")
+        if key not in self._kept:
+            self._kept[key] = [aligned_zeros_like(param) for _ in self.slots]
+        for slot, array in zip(self.slots, self._kept[key], strict=True):
+            if (array.shape, array.dtype) != (param.shape, param.dtype):
+                raise ValueError(
+                    f"{name}: '{key}' is now {now}, but its {slot} is {array.shape} {array.dtype}; use a new "
+                    "optimizer for another model"
+                )
+        if self._owners.setdefault(key, weakref.ref(param))() is not param:
+            raise ValueError(
+                f"{name}: '{key}' is another model's, or its model was built again; the {' and '.join(self.slots)} "
+                "kept here belong to the first: use a new optimizer"
+            )
 
     @property
     def current_learning_rate(self) -> float:
@@ -102,34 +122,15 @@ class Optimizer:
         rate = self.learning_rate
         return float(rate(self.iterations) if callable(rate) else rate)
 
-    def _clip_scale(self, gradients: Iterable[np.ndarray]) -> float:
-        if self.global_clipnorm is None:
-            return 1.0
-        norm = math.sqrt(sum(active().sum_of_squares(grad) for grad in gradients))
-        return self.global_clipnorm / norm if norm > self.global_clipnorm else 1.0
-
-    def _update(
-        self,
-        param: np.ndarray,
-        grad: np.ndarray,
-        kept: list[np.ndarray],
-        learning_rate: float,
-        decay: float,
-        scale: float,
-    ) -> None:
-        raise NotImplementedError
-
     def config(self) -> dict[str, Any]:
         """Constructor arguments as a dict; JSON-able unless `learning_rate` is a callable."""
-        return {
-            "learning_rate": self.learning_rate,
-            "weight_decay": self.weight_decay,
-            "global_clipnorm": self.global_clipnorm,
-            "decay_vectors": self.decay_vectors,
-        }
+        return {key: value for key, value in vars(self).items() if key != "iterations" and not key.startswith("_")}
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{key}={value!r}' for key, value in self.config().items())})"
+        return shown(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_owners": {}}  # a copy updates copies
 
     def state_dict(self) -> dict[str, Any]:
         """A copy of all that a resumed run needs: ``iterations`` and, for example, ``conv2d/kernel/momentum``.
@@ -153,26 +154,24 @@ class Optimizer:
         ValueError
             If `state` is of another kind of optimizer, or incomplete; nothing is changed then.
         """
-        name = type(self).__name__
-        if "iterations" not in state:
+        name, arrays = type(self).__name__, dict(state)
+        iterations, rate = arrays.pop("iterations", None), arrays.pop("learning_rate", self.learning_rate)
+        if iterations is None:
             raise ValueError(f"{name}: no 'iterations' in this state; it is not from an optimizer's state_dict")
-        if "learning_rate" in state and callable(self.learning_rate):
+        if callable(self.learning_rate) and not callable(rate):
             raise ValueError(f"{name}: the state is from a run with a plain learning rate, this one has a schedule")
-        found: dict[str, dict[str, np.ndarray]] = {}
-        for entry, value in state.items():
-            if entry in ("iterations", "learning_rate"):
-                continue
+        found: dict[str, dict[str, Array]] = {}
+        for entry, value in arrays.items():
             key, _, slot = entry.rpartition("/")
             if slot not in self.slots:
                 raise ValueError(f"{name} keeps {list(self.slots)} for each parameter, but the state has '{entry}'")
             found.setdefault(key, {})[slot] = np.array(value, order="C")
-        for key, arrays in found.items():
-            if len(arrays) < len(self.slots):
-                raise ValueError(f"{name}: of '{key}' the state has only {sorted(arrays)}, not {list(self.slots)}")
-        self.iterations = int(state["iterations"])
-        if "learning_rate" in state:
-            self.learning_rate = float(state["learning_rate"])
-        self._kept = {key: [arrays[slot] for slot in self.slots] for key, arrays in found.items()}
+        for key, kept in found.items():
+            if len(kept) < len(self.slots):
+                raise ValueError(f"{name}: of '{key}' the state has only {sorted(kept)}, not {list(self.slots)}")
+        self.iterations = int(iterations)
+        self.learning_rate = rate if callable(rate) else float(rate)
+        self._kept = {key: [kept[slot] for slot in self.slots] for key, kept in found.items()}
         self._owners = {}
 
 
@@ -232,24 +231,13 @@ class SGD(Optimizer):
         decay_vectors: bool = True,
     ) -> None:
         super().__init__(learning_rate, weight_decay, global_clipnorm, decay_vectors)
-        self.momentum = _share(momentum, "SGD: momentum")
+        self.momentum = number(momentum, "SGD: momentum", below=1)
         self.nesterov = bool(nesterov)
         if self.nesterov and not self.momentum:
             raise ValueError("SGD: nesterov=True has no effect without momentum; give momentum=0.9, for example")
 
-    def config(self) -> dict[str, Any]:
-        return {**super().config(), "momentum": self.momentum, "nesterov": self.nesterov}
-
-    def _update(
-        self,
-        param: np.ndarray,
-        grad: np.ndarray,
-        kept: list[np.ndarray],
-        learning_rate: float,
-        decay: float,
-        scale: float,
-    ) -> None:
-        active().sgd_update(param, grad, kept[0], learning_rate, self.momentum, self.nesterov, decay, scale)
+    def update(self, param: Array, grad: Array, kept: list[Array], rate: float, decay: float, scale: float) -> None:
+        active().sgd_update(param, grad, kept[0], rate, self.momentum, self.nesterov, decay, scale)
 
 
 class Adam(Optimizer):
@@ -310,39 +298,14 @@ class Adam(Optimizer):
         decay_vectors: bool = True,
     ) -> None:
         super().__init__(learning_rate, weight_decay, global_clipnorm, decay_vectors)
-        self.beta_1 = _share(beta_1, "Adam: beta_1")
-        self.beta_2 = _share(beta_2, "Adam: beta_2")
-        self.epsilon = _number(epsilon, "Adam: epsilon")
+        self.beta_1 = number(beta_1, "Adam: beta_1", below=1)
+        self.beta_2 = number(beta_2, "Adam: beta_2", below=1)
+        self.epsilon = number(epsilon, "Adam: epsilon")
 
-    def config(self) -> dict[str, Any]:
-        return {**super().config(), "beta_1": self.beta_1, "beta_2": self.beta_2, "epsilon": self.epsilon}
-
-    def _update(
-        self,
-        param: np.ndarray,
-        grad: np.ndarray,
-        kept: list[np.ndarray],
-        learning_rate: float,
-        decay: float,
-        scale: float,
-    ) -> None:
-        t = self.iterations + 1
-        corrected = learning_rate * math.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
-        m, v = kept
+    def update(self, param: Array, grad: Array, kept: list[Array], rate: float, decay: float, scale: float) -> None:
+        t, (m, v) = self.iterations + 1, kept
+        corrected = rate * math.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
         active().adam_update(param, grad, m, v, corrected, self.beta_1, self.beta_2, self.epsilon, decay, scale)
-
-
-def _number(value: Any, what: str) -> float:
-    value = float(value)
-    if not (math.isfinite(value) and value >= 0):
-        raise ValueError(f"{what} must be finite and not negative, got {value}")
-    return value
-
-
-def _share(value: float, what: str) -> float:
-    if not 0 <= value < 1:
-        raise ValueError(f"{what} must be in [0, 1), got {value}")
-    return float(value)
 
 
 BY_NAME = {"adam": Adam, "sgd": SGD}
@@ -354,24 +317,16 @@ def get(optimizer: Optimizer | str | None) -> Optimizer:
     Parameters
     ----------
     optimizer : Optimizer, str or None
-        "adam" or "sgd", with the default learning rate; None is `Adam`.
+        "adam" or "sgd", with the default learning rate, as in Keras; None is `Adam`.
 
     Raises
     ------
     ValueError
         For anything else, such as a class in place of an object.
 
+    Examples
+    --------
     >>> get("sgd").learning_rate, type(get(None)).__name__
     (0.01, 'Adam')
     """
-    if optimizer is None:
-        return Adam()
-    if isinstance(optimizer, str) and optimizer in BY_NAME:
-        return BY_NAME[optimizer]()
-    if isinstance(optimizer, type) and issubclass(optimizer, Optimizer):
-        raise ValueError(f"optimizer must be an object, not a class: write optimizer={optimizer.__name__}()")
-    if not isinstance(optimizer, Optimizer):
-        raise ValueError(
-            f"optimizer must be an object such as Adam(1e-3), or one of {', '.join(BY_NAME)}; got {optimizer!r}"
-        )
-    return optimizer
+    return chosen("adam" if optimizer is None else optimizer, "optimizer", Optimizer, BY_NAME)

@@ -5,22 +5,35 @@ Plain NumPy, loops where loops show the idea.  Nothing here is used in training.
 
     im2col, col2im, conv2d_im2col            convolution as one matrix product
     conv2d_forward, conv2d_backward          convolution as loops over output pixels
-    maxpool_*, avgpool_*, dense_*, relu_*    the other layers
+    maxpool_*, avgpool_*, upsample_*         smaller and larger images
+    dense_*, relu_*                          the other layers
     dropout, batchnorm_*                     a mask from a hash; normalisation over a batch
     adam_update, sgd_update                  the optimizers' steps
+
+the last two rows from `tinycnn.reference_training`, where the loss and finite differences are too.
 
 Shapes: images are NHWC ``(n, h, w, c)``, kernels HWIO ``(kh, kw, c // groups, filters)``, outputs
 ``(n, oh, ow, filters)``.  Pairs are ``(vertical, horizontal)``; padding is ``((top, bottom), (left, right))``.
 Convolution means cross-correlation here as everywhere in deep learning: the kernel is not flipped.
 """
 
+import math
+from typing import Literal
+
 import numpy as np
+
+from tinycnn.reference_training import adam_update as adam_update
+from tinycnn.reference_training import batchnorm_backward as batchnorm_backward
+from tinycnn.reference_training import batchnorm_forward as batchnorm_forward
+from tinycnn.reference_training import dropout as dropout
+from tinycnn.reference_training import sgd_update as sgd_update
 
 Array = np.ndarray
 Pair = tuple[int, int]
 Padding = tuple[Pair, Pair]
 Shape = tuple[int, ...]
 Bias = Array | None
+Interpolation = Literal["nearest", "bilinear"]
 ONE = (1, 1)
 NONE: Padding = ((0, 0), (0, 0))
 
@@ -112,7 +125,12 @@ def col2im(
 def conv2d_im2col(
     x: Array, kernel: Array, bias: Bias = None, strides: Pair = ONE, padding: Padding = NONE, dilation: Pair = ONE
 ) -> Array:
-    """`conv2d_forward` for one group as a matrix product: ``y = im2col(x) @ kernel + bias``."""
+    """`conv2d_forward` for one group as a matrix product: ``y = im2col(x) @ kernel + bias``.
+
+    >>> conv2d_im2col(np.arange(9.0).reshape(1, 3, 3, 1), np.ones((2, 2, 1, 1)))[0, :, :, 0]
+    array([[ 8., 12.],
+           [20., 24.]])
+    """
     kh, kw, c, filters = kernel.shape
     oh, ow = _output_shape(x.shape, (kh, kw), strides, padding, dilation)
     y = im2col(x, (kh, kw), strides, padding, dilation) @ kernel.reshape(kh * kw * c, filters)
@@ -174,9 +192,17 @@ def conv2d_backward(
         grad_kernel[r, s, c, f]   += sum over n of  grad_y[n, i, j, f] * patch[n, r, s, c]
         grad_bias[f]              += sum over n of  grad_y[n, i, j, f]
 
+    ``grad_x`` is also the forward pass of a transposed convolution, with its input for `grad_y`.
+
     Returns
     -------
     grad_x, grad_kernel, grad_bias : ndarray
+
+    Examples
+    --------
+    >>> x, kernel, grad_y = (np.array(row).reshape(1, -1, 1, 1) for row in ([1, 2, 3], [10, 20], [1, 7]))
+    >>> [gradient.ravel().tolist() for gradient in conv2d_backward(x, kernel.reshape(2, 1, 1, 1), grad_y)]
+    [[10, 90, 140], [15, 23], [8]]
     """
     kh, kw, _, filters = kernel.shape
     padded = _pad(x, padding)
@@ -265,7 +291,11 @@ def avgpool_forward(x: Array, window: Pair, strides: Pair, padding: Padding = NO
 
 
 def avgpool_backward(grad_y: Array, x_shape: Shape, window: Pair, strides: Pair, padding: Padding = NONE) -> Array:
-    """Each output's gradient is shared out equally among the cells that it averaged."""
+    """Each output's gradient is shared out equally among the cells that it averaged: ``grad_y / cells`` to each.
+
+    >>> avgpool_backward(np.array([6.0, 1.0]).reshape(1, 1, 2, 1), (1, 1, 3, 1), (1, 2), (1, 1)).ravel()
+    array([3. , 3.5, 0.5])
+    """
     inside = _pad(np.ones(x_shape, grad_y.dtype), padding)
     grad_padded = np.zeros_like(inside)
     for i in range(grad_y.shape[1]):
@@ -276,122 +306,79 @@ def avgpool_backward(grad_y: Array, x_shape: Shape, window: Pair, strides: Pair,
     return _unpad(grad_padded, padding)
 
 
+def upsample_matrix(size: int, factor: int, interpolation: Interpolation = "nearest") -> Array:
+    """Enlarging one axis is a matrix ``(size * factor, size)``: each row says how much of which pixels makes an output.
+
+    Pixels are areas, so the centre of output o lies at ``(o + 1/2) / factor - 1/2`` on the axis of the input.
+    "bilinear" takes the two neighbours of that place by their distance; beyond the edge the last pixel counts.
+
+    >>> upsample_matrix(2, 2, "nearest").tolist()
+    [[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]
+    >>> upsample_matrix(2, 2, "bilinear").tolist()
+    [[1.0, 0.0], [0.75, 0.25], [0.25, 0.75], [0.0, 1.0]]
+    """
+    matrix = np.zeros((size * factor, size))
+    for o in range(size * factor):
+        place = (o + 0.5) / factor - 0.5 if interpolation == "bilinear" else o // factor
+        first = math.floor(place)
+        matrix[o, max(first, 0)] += 1 - (place - first)
+        matrix[o, min(first + 1, size - 1)] += place - first
+    return matrix
+
+
+def upsample_forward(x: Array, factors: Pair, interpolation: Interpolation = "nearest") -> Array:
+    """Rows and columns enlarged: ``y[n, o, p, c] = sum over i, j of rows[o, i] columns[p, j] x[n, i, j, c]``.
+
+    >>> upsample_forward(np.array([0.0, 4.0]).reshape(1, 1, 2, 1), (1, 2), "bilinear").ravel()
+    array([0., 1., 3., 4.])
+    """
+    rows, columns = (upsample_matrix(x.shape[1 + a], factors[a], interpolation).astype(x.dtype) for a in (0, 1))
+    return np.einsum("oi,pj,nijc->nopc", rows, columns, x)
+
+
+def upsample_backward(grad_y: Array, factors: Pair, interpolation: Interpolation = "nearest") -> Array:
+    """The matrices transposed: ``grad_x[n, i, j, c] = sum over o, p of rows[o, i] columns[p, j] grad_y[n, o, p, c]``.
+
+    >>> upsample_backward(np.arange(4.0).reshape(1, 1, 4, 1), (1, 2)).ravel()
+    array([1., 5.])
+    """
+    sizes = [grad_y.shape[1 + a] // factors[a] for a in (0, 1)]
+    rows, columns = (upsample_matrix(sizes[a], factors[a], interpolation).astype(grad_y.dtype) for a in (0, 1))
+    return np.einsum("oi,pj,nopc->nijc", rows, columns, grad_y)
+
+
 def dense_forward(x: Array, kernel: Array, bias: Bias = None) -> Array:
-    """``y = x @ kernel + bias`` for x ``(n, inputs)``, kernel ``(inputs, units)``."""
+    """``y = x @ kernel + bias`` for x ``(n, inputs)``, kernel ``(inputs, units)``.
+
+    >>> dense_forward(np.array([[1, 2]]), np.array([[10, 20], [1, 2]]), np.array([100, 0]))
+    array([[112,  24]])
+    """
     return x @ kernel if bias is None else x @ kernel + bias
 
 
 def dense_backward(x: Array, kernel: Array, grad_y: Array) -> tuple[Array, Array, Array]:
-    """``(grad_x, grad_kernel, grad_bias) = (grad_y @ kernel.T, x.T @ grad_y, sum of grad_y's rows)``."""
+    """``(grad_x, grad_kernel, grad_bias) = (grad_y @ kernel.T, x.T @ grad_y, sum of grad_y's rows)``.
+
+    >>> x, kernel, grad_y = np.array([[1, 2]]), np.array([[10, 20], [1, 2]]), np.array([[1, -1]])
+    >>> [gradient.tolist() for gradient in dense_backward(x, kernel, grad_y)]
+    [[[-10, -1]], [[1, -1], [2, -2]], [1, -1]]
+    """
     return grad_y @ kernel.T, x.T @ grad_y, grad_y.sum(axis=0)
 
 
 def relu_forward(x: Array) -> Array:
-    """``y = max(x, 0)``; NaN stays NaN."""
+    """``y = max(x, 0)``, of any shape; NaN stays NaN.
+
+    >>> relu_forward(np.array([-1.0, 2.0]))
+    array([0., 2.])
+    """
     return np.maximum(x, 0)
 
 
 def relu_backward(grad_y: Array, y: Array) -> Array:
-    """``grad_y`` where the output was positive, else 0."""
+    """``grad_x = grad_y`` where the output `y` was positive, else 0.
+
+    >>> relu_backward(np.array([5.0, 6.0]), y=np.array([0.0, 2.0]))
+    array([0., 6.])
+    """
     return np.where(y > 0, grad_y, 0).astype(grad_y.dtype)
-
-
-def dropout(x: Array, key: int, rate: float) -> Array:
-    """Inverted dropout: ``x / (1 - rate)`` where an element is kept, 0 where it is dropped.
-
-    Element i is dropped if the upper 32 bits of a hash of `key` and i, read as a number in [0, 1), are below
-    `rate`.  The hash is SplitMix64 (Steele, Lea and Flood 2014).  The same call on the output gradient is the
-    backward pass.
-
-    >>> dropout(np.ones(6), key=7, rate=0.5)
-    array([0., 0., 2., 2., 0., 0.])
-    """
-    z = np.uint64(key) + np.arange(1, x.size + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)  # wraps at 2**64
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    z = z ^ (z >> np.uint64(31))
-    kept = (z >> np.uint64(32)) >= np.uint64(round(rate * 2**32))
-    return np.where(kept.reshape(x.shape), x * x.dtype.type(1 / (1 - rate)), x * x.dtype.type(0))
-
-
-def batchnorm_forward(x: Array, gamma: Array, beta: Array, epsilon: float) -> tuple[Array, Array, Array]:
-    """``y = gamma * xhat + beta`` with ``xhat = (x - mean) / sqrt(variance + epsilon)``, channel by channel.
-
-    Mean and variance are taken over images, rows and columns.
-
-    Returns
-    -------
-    y, mean, variance : ndarray
-        The variance is the biased one, divided by the number of values (Ioffe and Szegedy 2015).
-    """
-    axes = tuple(range(x.ndim - 1))
-    mean, variance = x.mean(axis=axes), x.var(axis=axes)
-    return gamma * (x - mean) / np.sqrt(variance + epsilon) + beta, mean, variance
-
-
-def batchnorm_backward(x: Array, gamma: Array, grad_y: Array, epsilon: float) -> tuple[Array, Array, Array]:
-    """Gradients of `batchnorm_forward`; mean and variance depend on x too, hence the two subtracted means.
-
-    ``grad_x = gamma / sqrt(variance + epsilon) * (grad_y - mean(grad_y) - xhat * mean(grad_y * xhat))``
-
-    Returns
-    -------
-    grad_x, grad_gamma, grad_beta : ndarray
-    """
-    axes = tuple(range(x.ndim - 1))
-    inverse_std = 1 / np.sqrt(x.var(axis=axes) + epsilon)
-    xhat = (x - x.mean(axis=axes)) * inverse_std
-    mean_grad, mean_grad_xhat = grad_y.mean(axis=axes), (grad_y * xhat).mean(axis=axes)
-    grad_x = gamma * inverse_std * (grad_y - mean_grad - xhat * mean_grad_xhat)
-    return grad_x, (grad_y * xhat).sum(axis=axes), grad_y.sum(axis=axes)
-
-
-def adam_update(
-    param: Array,
-    grad: Array,
-    m: Array,
-    v: Array,
-    lr_t: float,
-    beta_1: float,
-    beta_2: float,
-    epsilon: float,
-    *,
-    decay: float = 0.0,
-    grad_scale: float = 1.0,
-) -> tuple[Array, Array, Array]:
-    """One Adam step (Kingma and Ba 2015); returns the new ``(param, m, v)``.
-
-    `m` and `v` are running means of the gradient and of its square; `lr_t` is the rate with their bias correction,
-    ``learning_rate * sqrt(1 - beta_2**t) / (1 - beta_1**t)`` at step t = 1, 2, ...
-
-    >>> param, m, v = adam_update(1.0, 0.5, 0.0, 0.0, lr_t=0.125, beta_1=0.5, beta_2=0.75, epsilon=0.0)
-    >>> float(param), m, v  # 1 - 0.125 * 0.25 / sqrt(0.0625)
-    (0.875, 0.25, 0.0625)
-    """
-    grad = grad_scale * grad
-    m = m + (1 - beta_1) * (grad - m)
-    v = v + (1 - beta_2) * (grad * grad - v)
-    return param - lr_t * m / (np.sqrt(v) + epsilon) - decay * param, m, v
-
-
-def sgd_update(
-    param: Array,
-    grad: Array,
-    velocity: Array,
-    lr: float,
-    momentum: float = 0.0,
-    nesterov: bool = False,
-    decay: float = 0.0,
-    grad_scale: float = 1.0,
-) -> tuple[Array, Array]:
-    """One step of gradient descent with momentum, in Keras's form; returns the new ``(param, velocity)``.
-
-    >>> sgd_update(1.0, 0.5, 0.25, lr=0.5, momentum=0.5)
-    (0.875, -0.125)
-    >>> sgd_update(1.0, 0.5, 0.25, lr=0.5, momentum=0.5, nesterov=True)
-    (0.6875, -0.125)
-    """
-    grad = grad_scale * grad
-    velocity = momentum * velocity - lr * grad
-    step = momentum * velocity - lr * grad if nesterov else velocity
-    return param + step - decay * param, velocity

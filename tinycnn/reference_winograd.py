@@ -1,4 +1,4 @@
-"""Winograd's convolution for 3x3 kernels, stride 1, "same" padding: fewer multiplications for the same result.
+r"""Winograd's convolution for 3x3 kernels, stride 1, "same" padding: fewer multiplications for the same result.
 
 A tile of m x m outputs needs (m + 2) x (m + 2) inputs.  Computed directly, the one-dimensional F(m, 3) takes 3 m
 multiplications; Winograd (1980) does with m + 2, if inputs and kernel are first recombined:
@@ -11,44 +11,114 @@ positions is one matrix product of tiles x channels by channels x filters.  F(2x
 multiplications per tile and pair of channels, F(4x4) 36 instead of 144; F(4x4) rounds worse, because its
 matrices have larger entries.  After Lavin and Gray, Fast algorithms for convolutional neural networks (2016).
 
+Where A, G and B come from (`cook_toom` computes them):
+
+1.  Multiply two polynomials, ``g(x) = g0 + g1 x + g2 x^2`` and ``h(x)`` with m coefficients.  Term by term that takes
+    3 m multiplications.  But the product ``s(x)`` has only ``n = m + 2`` coefficients: its values at n points fix it,
+    and the value at a point a is one multiplication, ``s(a) = g(a) h(a)`` (Toom 1963, Cook 1966).  Evaluate, multiply,
+    interpolate:
+
+        s = V^-1 [ (E g) * (A h) ]           E, A and V have one row per point: 1, a, a^2, ... up to 3, m and n columns
+
+    E g are the values of g, A h those of h, and V^-1 leads from the values of s back to its coefficients.  Small
+    points make small powers: 0, 1, -1, 2, -2.  "Infinity" serves as one more: the value there is the highest
+    coefficient, its rows are 0, ..., 0, 1, and highest coefficients multiply like values do.
+
+2.  For a fixed g, s is a matrix T times h: ``T = V^-1 diag(E g) A``, and T[i + k, i] = g[k], since h[i] x^i times
+    g[k] x^k adds to s[i + k].  Its transpose does ``y[i] = sum over k of g[k] d[i + k]``: the convolution of a network!
+    Transposing turns the order around and costs no multiplication (Winograd 1980):
+
+        y = T^T d = A^T diag(E g) V^-T d     hence  G = E  and  B^T = V^-T
+
+3.  Row a of V^-T holds the coefficients of Lagrange's polynomial, which is 1 at a and 0 at the other points:
+    ``product of (x - b) / product of (a - b)``, over the points b other than a and infinity.  The row of infinity is
+    ``product of (x - b)`` over all of them: 0 at each, its highest coefficient 1.
+
+4.  Product number j reaches y as (column j of A^T) (row j of G) (row j of B^T).  Multiply one of the three by a number
+    and divide another by it, and y stays the same: the scale of each point is free.  So the denominators go where they
+    cost least: into G, which meets each kernel once, while B^T and A^T, which meet every tile, keep whole numbers.
+    The sign is free too.  As Lavin and Gray have it, the rows of B^T of 0 and of infinity begin with a positive number.
+
+References: Toom, The complexity of a scheme of functional elements realizing the multiplication of integers (1963);
+Cook, On the minimum computation time of functions (1966); Winograd, Arithmetic complexity of computations (1980);
+Blahut, Fast algorithms for signal processing (2010), chapter 5.
+
 Shapes: x ``(n, h, w, c)``, kernel ``(3, 3, c, filters)``, y ``(n, h, w, filters)``; th x tw tiles cover an image.
 """
 
+from collections.abc import Sequence
+from fractions import Fraction
+from math import prod
+
 import numpy as np
 
-B_T = {
-    2: np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]], float),
-    4: np.array(
-        [
-            [4, 0, -5, 0, 1, 0],
-            [0, -4, -4, 1, 1, 0],
-            [0, 4, -4, -1, 1, 0],
-            [0, -2, -1, 2, 1, 0],
-            [0, 2, -1, -2, 1, 0],
-            [0, 4, 0, -5, 0, 1],
-        ],
-        float,
-    ),
-}
 
-G = {
-    2: np.array([[1, 0, 0], [1 / 2, 1 / 2, 1 / 2], [1 / 2, -1 / 2, 1 / 2], [0, 0, 1]]),
-    4: np.array(
-        [
-            [1 / 4, 0, 0],
-            [-1 / 6, -1 / 6, -1 / 6],
-            [-1 / 6, 1 / 6, -1 / 6],
-            [1 / 24, 1 / 12, 1 / 6],
-            [1 / 24, -1 / 12, 1 / 6],
-            [0, 0, 1],
-        ]
-    ),
-}
+def cook_toom(points: Sequence[int | Fraction], taps: int = 3) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A^T, G and B^T for a kernel of `taps` numbers, exact.
 
-A_T = {
-    2: np.array([[1, 1, 1, 0], [0, 1, -1, -1]], float),
-    4: np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]], float),
-}
+    Parameters
+    ----------
+    points : sequence of int or Fraction, n - 1
+        Where polynomials are evaluated; infinity comes last by itself.
+    taps : int
+        At most n, so that there are ``m = n - taps + 1`` outputs.
+
+    Returns
+    -------
+    A^T (m, n), G (n, taps), B^T (n, n) : ndarray of Fraction
+        Whole numbers in A^T and B^T if the points are whole.
+
+    Raises
+    ------
+    ValueError
+        If a point comes twice, or there are too few for the kernel.
+
+    Examples
+    --------
+    >>> A_T, G, B_T = cook_toom([0, 1, -1])  # F(2, 3)
+    >>> print(B_T.astype(int))
+    [[ 1  0 -1  0]
+     [ 0  1  1  0]
+     [ 0 -1  1  0]
+     [ 0  1  0 -1]]
+    >>> print(A_T @ (G @ [5, 0, 1] * (B_T @ [1, 2, 3, 4])))  # 5 * 1 + 1 * 3 and 5 * 2 + 1 * 4
+    [Fraction(8, 1) Fraction(14, 1)]
+    """
+    n = len(points) + 1
+    if len(set(points)) < n - 1:
+        raise ValueError(f"cook_toom: points must differ, got {points}")
+    if not 1 <= taps <= n:
+        raise ValueError(f"cook_toom: {len(points)} points and infinity are too few for a kernel of {taps} numbers")
+    A, G, B_T = _powers(points, n - taps + 1), _powers(points, taps), np.full((n, n), Fraction(0))
+    for j, a in enumerate(points):
+        others = [b for b in points if b != a]
+        B_T[j, :-1] = _coefficients(others)  # Lagrange's polynomial without its denominator, which goes into G
+        G[j] /= prod((a - b for b in others), start=Fraction(1))
+        if a == 0 and B_T[j, 0] < 0:
+            B_T[j], G[j] = -B_T[j], -G[j]
+    B_T[-1] = _coefficients(points)  # infinity
+    if B_T[-1][B_T[-1] != 0][0] < 0:
+        B_T[-1], A[-1] = -B_T[-1], -A[-1]
+    return A.T, G, B_T
+
+
+def _powers(points: Sequence[int | Fraction], count: int) -> np.ndarray:
+    """Row by row ``1, a, a^2, ...`` of every point, and ``0, ..., 0, 1`` of infinity."""
+    return np.array(
+        [[Fraction(a) ** k for k in range(count)] for a in points] + [[Fraction(0)] * (count - 1) + [Fraction(1)]]
+    )
+
+
+def _coefficients(roots: Sequence[int | Fraction]) -> np.ndarray:
+    """Of the product of ``x - b`` over all roots b, lowest power first."""
+    c = np.array([Fraction(1)])
+    for b in roots:
+        c = np.append([0], c) - b * np.append(c, [0])  # x c(x) - b c(x)
+    return c
+
+
+EXACT = {2: cook_toom([0, 1, -1]), 4: cook_toom([0, 1, -1, 2, -2])}
+A_T, G, B_T = ({m: EXACT[m][i].astype(float, order="C") for m in EXACT} for i in range(3))
 
 
 def sandwich(M: np.ndarray, tiles: np.ndarray) -> np.ndarray:

@@ -8,6 +8,8 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any
 
+from tinycnn.arguments import number, shown, whole_number
+
 
 class Schedule:
     """A learning rate as a function of the step; two with the same `config` are equal."""
@@ -23,10 +25,8 @@ class Schedule:
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and self.config() == other.config()
 
-    __hash__ = None  # type: ignore[assignment]
-
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{key}={value!r}' for key, value in self.config().items())})"
+        return shown(self)
 
 
 class ExponentialDecay(Schedule):
@@ -52,9 +52,9 @@ class ExponentialDecay(Schedule):
     def __init__(
         self, initial_learning_rate: float, decay_steps: int, decay_rate: float, staircase: bool = False
     ) -> None:
-        self.initial_learning_rate = _rate(initial_learning_rate, "ExponentialDecay: initial_learning_rate")
-        self.decay_steps = _positive(decay_steps, "ExponentialDecay: decay_steps")
-        self.decay_rate = _rate(decay_rate, "ExponentialDecay: decay_rate")
+        self.initial_learning_rate = number(initial_learning_rate, "ExponentialDecay: initial_learning_rate")
+        self.decay_steps = whole_number(decay_steps, "ExponentialDecay: decay_steps")
+        self.decay_rate = number(decay_rate, "ExponentialDecay: decay_rate")
         self.staircase = bool(staircase)
 
     def __call__(self, step: int) -> float:
@@ -81,7 +81,7 @@ class PiecewiseConstantDecay(Schedule):
 
     def __init__(self, boundaries: Sequence[int], values: Sequence[float]) -> None:
         self.boundaries = [int(b) for b in boundaries]
-        self.values = [_rate(value, "PiecewiseConstantDecay: values") for value in values]
+        self.values = [number(value, "PiecewiseConstantDecay: values") for value in values]
         if len(self.values) != len(self.boundaries) + 1:
             raise ValueError(
                 f"PiecewiseConstantDecay: {len(self.boundaries)} boundaries need {len(self.boundaries) + 1} values, "
@@ -138,11 +138,11 @@ class CosineDecay(Schedule):
             raise ValueError(
                 f"CosineDecay: a warm-up needs both, got warmup_target={warmup_target} and warmup_steps={warmup_steps}"
             )
-        self.initial_learning_rate = _rate(initial_learning_rate, "CosineDecay: initial_learning_rate")
-        self.decay_steps = _positive(decay_steps, "CosineDecay: decay_steps")
-        self.alpha = _rate(alpha, "CosineDecay: alpha")
-        self.warmup_target = None if warmup_target is None else _rate(warmup_target, "CosineDecay: warmup_target")
-        self.warmup_steps = _positive(warmup_steps, "CosineDecay: warmup_steps") if warmup_steps else 0
+        self.initial_learning_rate = number(initial_learning_rate, "CosineDecay: initial_learning_rate")
+        self.decay_steps = whole_number(decay_steps, "CosineDecay: decay_steps")
+        self.alpha = number(alpha, "CosineDecay: alpha")
+        self.warmup_target = None if warmup_target is None else number(warmup_target, "CosineDecay: warmup_target")
+        self.warmup_steps = whole_number(warmup_steps, "CosineDecay: warmup_steps") if warmup_steps else 0
 
     def __call__(self, step: int) -> float:
         top = self.initial_learning_rate
@@ -152,16 +152,3 @@ class CosineDecay(Schedule):
             top = self.warmup_target
         done = min(step - self.warmup_steps, self.decay_steps) / self.decay_steps
         return top * ((1 - self.alpha) * 0.5 * (1 + math.cos(math.pi * done)) + self.alpha)
-
-
-def _rate(value: Any, what: str) -> float:
-    value = float(value)
-    if not (math.isfinite(value) and value >= 0):
-        raise ValueError(f"{what} must be finite and not negative, got {value}")
-    return value
-
-
-def _positive(value: Any, what: str) -> int:
-    if int(value) != value or value < 1:
-        raise ValueError(f"{what} must be a positive whole number, got {value}")
-    return int(value)

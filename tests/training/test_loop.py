@@ -217,7 +217,7 @@ NAN[7, 0, 0, 0] = np.nan
         ((IMAGES, LABELS), {"validation": (IMAGES, LABELS + 1)}, "validation: label 3"),
         ((IMAGES, LABELS), {"epochs": 0}, "epochs must be a positive int, got 0"),
         ((IMAGES, LABELS), {"batch_size": 1.5}, "batch_size must be a positive int, got 1.5"),
-        ((IMAGES, LABELS), {"optimizer": "adamw"}, r"an object such as Adam\(1e-3\), or one of adam, sgd; got 'adamw'"),
+        ((IMAGES, LABELS), {"optimizer": "adamw"}, r"an object such as Adam\(\), or one of adam, sgd; got 'adamw'"),
         ((IMAGES, LABELS), {"optimizer": Adam}, r"an object, not a class: write optimizer=Adam\(\)"),
         ((IMAGES, LABELS), {"loss": "hinge"}, r"an object such as CrossEntropy\(\), or one of .*; got 'hinge'"),
         ((IMAGES, LABELS), {"loss": CrossEntropy}, r"an object, not a class: write loss=CrossEntropy\(\)"),

@@ -7,7 +7,7 @@ seconds on typing and inlining the same lines.
 With the interpolation points 0, 1, -1, 2, -2, infinity (4 outputs) or 0, 1, -1, infinity (2 outputs), Lavin and Gray
 (arXiv:1509.09308) give B^T (`input_1d`), A^T (`output_1d`) and G (`kernel_1d`); the adjoints are their transposes.  The
 constants cost accuracy in float32: about one digit for 4 outputs (4, 5, 8 and 1/24), next to nothing for 2.
-`tinycnn.reference_winograd` writes the same matrices out.
+`tinycnn.reference_winograd` derives the same matrices.
 """
 
 from llvmlite import ir
