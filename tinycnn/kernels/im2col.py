@@ -164,6 +164,7 @@ def _band(task, rows, band):
 
 @jit
 def _forward(worker, plan, x, panels, bias, relu, y):
+    plan = Plan(*plan)
     images, pixels, filters = y.shape
     groups, columns = len(panels), plan.columns[worker]
     band, out_columns = columns.shape[:2]
@@ -209,6 +210,7 @@ def _pack(matrix, panels):
 
 @jit
 def _kernel_gradient(worker, plan, x, grad, packed, partial, sums):
+    plan = Plan(*plan)
     images, pixels, filters = grad.shape
     chunks, groups, _, per_group = partial.shape
     columns, packed = plan.columns[worker], packed[worker]
@@ -253,6 +255,7 @@ def conv_kernel_gradient(
 
 @jit
 def _input_gradient(worker, plan, grad, panels, bias, grad_x):
+    plan = Plan(*plan)
     images, pixels, filters = grad.shape
     groups, columns = len(panels), plan.columns[worker]
     band, out_columns = columns.shape[:2]
