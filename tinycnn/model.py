@@ -136,12 +136,15 @@ class Sequential:
         self._memory, self._ran, self._scaled = Memory(), [], np.empty(0, dtype)
         for layer in self.layers:
             layer.attach(self._memory)
-        self._plan()
+        self._planned_for = None
+        self.replan()
         return self.output_shape
 
-    def _plan(self) -> None:
-        self._planned_for = active()
-        self.steps, self.head = plan(self.layers)
+    def replan(self) -> None:
+        """Bring `steps` and `head` up to date if other kernels were chosen since: they fuse other layers."""
+        if self._planned_for is not active():
+            self._planned_for = active()
+            self.steps, self.head = plan(self.layers)
 
     @property
     def built(self) -> bool:
@@ -180,8 +183,7 @@ class Sequential:
         For code that holds the lock of `tinycnn.kernels.lock`, if other threads use the model too.
         """
         x = self.prepare(x)
-        if self._planned_for is not active():  # other kernels fuse other layers
-            self._plan()
+        self.replan()
         steps = self.steps if logits else [*self.steps, *self.head]
         self._ran = []
         with self._memory.forward([self._bytes(x, step.layers[-1].output_shape) for step in steps], keep):

@@ -11,6 +11,7 @@ import tinycnn
 from tinycnn import reference
 from tinycnn.inside.anatomy import anatomy
 from tinycnn.kernels.conv import set_winograd
+from tinycnn.kernels.sets import set_kernels
 from tinycnn.layers.activation import ReLU, Softmax
 from tinycnn.layers.conv import Conv2D, Conv2DTranspose
 from tinycnn.layers.dense import Dense
@@ -320,3 +321,16 @@ def test_layers_that_nobody_here_knows_have_what_can_be_known():
     assert rows["pair/affine"].parameters == 5 * 4 + 4 and rows["pair"].receptive_field is None
     with pytest.raises(ValueError, match="must be built before its anatomy is known"):
         anatomy(Sequential([Dense(2)]))
+
+
+@pytest.mark.parametrize("name", ["im2col", "reference"])
+def test_kernel_and_fusing_are_those_of_the_chosen_set(name):
+    model = Sequential([Conv2D(32, 3, padding="same", activation="relu"), MaxPool2D(), Conv2DTranspose(3, 2)])
+    model.build((8, 8, 3))
+    before = [(row.kernel, row.fused) for row in anatomy(model).rows]
+    assert "max_pooling2d" in before[0][1] and before[1][1] == "runs in conv2d"
+    with set_kernels(name):
+        rows = anatomy(model).rows
+        assert [row.kernel for row in rows] == [name, "", name]
+        assert [row.fused for row in rows] == ["ReLU", "", ""]
+    assert [(row.kernel, row.fused) for row in anatomy(model).rows] == before

@@ -9,6 +9,7 @@ from traced import batch, every_layer, expected
 
 import tinycnn
 from tinycnn.inside.trace import trace
+from tinycnn.kernels.sets import set_kernels
 from tinycnn.layers.activation import ReLU, Softmax
 from tinycnn.layers.base import Layer
 from tinycnn.layers.conv import Conv2D
@@ -280,3 +281,32 @@ def test_it_prints_as_a_table():
     assert repr(record).startswith("Record(input (3, 13, 8, 3), pre_activation (3, 13, 8, 16), ")
     assert "grads['kernel'] (3, 3, 3, 16)" in repr(record)
     assert tinycnn.trace is trace
+
+
+def test_every_set_of_kernels_gives_the_same_trace():
+    model = Sequential(
+        [
+            Conv2D(16, 3, padding="same", activation="relu"),
+            MaxPool2D(),
+            Conv2D(4, 3, strides=2, activation="tanh"),
+            BatchNorm(),
+            Flatten(),
+            Dense(3, activation="softmax"),
+        ]
+    )
+    model.build((9, 8, 2), dtype=np.float64)
+    images = np.random.default_rng(0).normal(size=(3, 9, 8, 2))
+    traces = {}
+    for name in ("fast", "im2col", "reference"):
+        with set_kernels(name):
+            traces[name] = trace(model, images, [0, 2, 1])
+    for name in ("im2col", "reference"):
+        for layer in model.all_layers():
+            ours, theirs = traces["fast"][layer.name], traces[name][layer.name]
+            for what in ("input", "pre_activation", "output", "grad_pre_activation", "grad_input"):
+                one, other = getattr(ours, what), getattr(theirs, what)
+                assert (one is None) == (other is None)
+                if one is not None:
+                    np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-12)
+            for key, grad in ours.grads.items():
+                np.testing.assert_allclose(grad, theirs.grads[key], rtol=1e-10, atol=1e-12)

@@ -10,7 +10,7 @@ import numpy as np
 
 from tinycnn.inside.field import View, view_of
 from tinycnn.inside.windows import window_axes
-from tinycnn.kernels.conv import winograd_tile
+from tinycnn.kernels.sets import get_kernels
 from tinycnn.layers.activation import LeakyReLU, Sigmoid, Softmax, Tanh
 from tinycnn.layers.base import Layer
 from tinycnn.layers.conv import Conv2D, Conv2DTranspose
@@ -213,6 +213,7 @@ def anatomy(model: Sequential) -> Anatomy:
         raise ValueError(f"model '{model.name}' must be built before its anatomy is known: call build(input_shape)")
     first = next((i for i, layer in enumerate(model.layers) if any(True for _ in trainable(layer))), len(model.layers))
     heads = [step.layers[0] for step in model.head]
+    model.replan()
     partners = {layer: step.layers for step in model.steps for layer in step.layers if len(step.layers) > 1}
     rows: list[LayerAnatomy] = []
     view = view_of(model.input_shape)
@@ -314,6 +315,10 @@ def _kept(layer: Layer, context: _Context) -> int:
 
 
 def _kernel(layer: Layer) -> str:
+    if get_kernels() != "fast":  # these have one way for every layer
+        return get_kernels() if isinstance(layer, (Conv2D, Conv2DTranspose)) else ""
+    from tinycnn.kernels.conv import winograd_tile  # brings numba along, which "reference" does without
+
     if isinstance(layer, Conv2DTranspose):
         return "direct"
     if not isinstance(layer, Conv2D):
