@@ -15,9 +15,10 @@ from tinycnn.layers.base import Layer, Shape
 from tinycnn.layers.naming import name_layers
 from tinycnn.layers.steps import Step, plan
 from tinycnn.memory import Memory
-from tinycnn.serialization import describe_model, load_model, read_npz, write_npz
+from tinycnn.npz import read_npz, write_npz
+from tinycnn.serialization import describe_model, load_model, load_weights
 from tinycnn.summary import summary_text
-from tinycnn.walk import NonFinite, copy_weights, first_nonfinite, trainable, walk, weights_of
+from tinycnn.walk import NonFinite, copy_weights, first_nonfinite, trainable, walk
 
 if TYPE_CHECKING:
     from tinycnn.losses import Loss
@@ -398,16 +399,23 @@ class Sequential:
         return header, {f"weights/{key}": array for key, array in self._weights().items()}
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> "Sequential":
+    def load(cls, path: str | os.PathLike[str], allow_nonfinite: bool = False) -> "Sequential":
         """The model saved at `path`, built and with its weights; a checkpoint's file serves too.
+
+        Parameters
+        ----------
+        path : path-like
+        allow_nonfinite : bool
+            Take weights that are NaN or infinite, to look into a training that exploded.
 
         Raises
         ------
         FileNotFoundError
         ValueError
-            If the file is damaged, not a model, or holds a layer class that is not imported.
+            If the file is damaged, not a model, or holds a layer class that is not imported or weights that are not
+            finite; with what is wrong.
         """
-        return load_model(cls, path)
+        return load_model(cls, path, allow_nonfinite)
 
     def load_weights(self, path: str | os.PathLike[str]) -> None:
         """Copy the weights saved at `path` into this model of the same layers.
@@ -418,7 +426,8 @@ class Sequential:
         ValueError
             If the file is damaged, or naming the first layer that differs and both shapes.
         """
-        self.set_weights(weights_of(read_npz(path)[1]), source=str(path))
+        self._need_build("it can load weights")
+        load_weights(self, read_npz(path)[1], path)
 
     def _need_build(self, until: str) -> None:
         if not self.built:

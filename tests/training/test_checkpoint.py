@@ -13,8 +13,8 @@ from toys import Affine, spots
 from toys_training import Stop, bits, network, run
 
 from tinycnn.model import Sequential
+from tinycnn.npz import read_npz
 from tinycnn.optimizers import SGD, Adam
-from tinycnn.serialization import read_npz
 from tinycnn.training import Callback, Checkpoint, fit
 
 
