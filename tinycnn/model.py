@@ -60,6 +60,8 @@ class Sequential:
         softmax at the end, if there is one. See `tinycnn.layers.steps`; a step may be replaced, to time it for example.
     loss : Loss or None
         That `fit` last trained with, class weights apart: `evaluate` takes it by default.
+    untrained : bool
+        Whether the weights are those drawn by `build`, as nobody has run backward, set or loaded any since.
     stop_training : bool
         Set it, from a callback, to end `fit` after the running epoch.
 
@@ -86,6 +88,7 @@ class Sequential:
         self.name = name
         self.metadata: dict[str, Any] = {}
         self.loss: Loss | None = None
+        self.untrained = True
         self.stop_training = False
         self.rng = np.random.default_rng(self.seed)
         self.input_shape: Shape = None  # type: ignore[assignment]  # these three until the model is built
@@ -122,12 +125,13 @@ class Sequential:
         ValueError
             From the first layer that its input does not fit, with its name and index.
         """
-        self.rng = np.random.default_rng(self.seed)
+        self.rng, self.untrained = np.random.default_rng(self.seed), True
         shape = tuple(int(n) for n in input_shape)
         self.input_shape = shape
         for layer in self.layers:
             if not self.built and layer.input_shape == shape and layer.dtype == dtype:
                 shape = layer.output_shape  # built in another model: its weights are why it is here
+                self.untrained = False
                 for part in walk(layer):
                     part.rng = self.rng
             else:
@@ -250,6 +254,7 @@ class Sequential:
                 "ran alone or in another model"
             )
         grad = steps[-1].layers[-1].check_gradient(grad)
+        self.untrained = False
         first = 0 if input_grad else _first_trainable(steps)
         through = (step.layers[0].input_shape for step in steps[first if input_grad else first + 1 :])
         largest = max((self._bytes(grad, shape) for shape in through), default=0)
@@ -336,6 +341,7 @@ class Sequential:
             Naming the layer and both shapes at the first misfit, or the keys missing or left over.
         """
         copy_weights(weights, self._weights(), source)
+        self.untrained = False
 
     def _weights(self) -> dict[str, np.ndarray]:
         self._need_build("its weights exist")

@@ -15,6 +15,12 @@ class NonFinite(NamedTuple):
     name: str
     what: str
 
+    def where(self) -> str:
+        """A half-sentence for errors."""
+        if self.index < 0:
+            return f"{self.what} are not finite"
+        return f"it is first seen in {self.what} of layer {self.index} '{self.name}'"
+
 
 def walk(layer: Layer) -> Iterator[Layer]:
     """Yield `layer` and everything inside it."""
