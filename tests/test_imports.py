@@ -34,6 +34,7 @@ BY_NAME = {"lazy", "layers/registry", "study/command_line"}
 OF_THE_WHOLE = {
     "test_benchmarks",
     "test_best_recipe",
+    "test_compare_explanations",
     "test_compare_networks",
     "test_examples",
     "test_imports",
