@@ -1,4 +1,4 @@
-"""A headless Chromium, driven by its DevTools protocol over a pipe: real clicks and keys, and everything it complains of."""
+"""A headless Chromium, driven by its DevTools protocol over a pipe: real clicks and keys, and its complaints."""
 
 import base64
 import json

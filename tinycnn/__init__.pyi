@@ -33,6 +33,7 @@ from tinycnn.inside import grad_cam as grad_cam
 from tinycnn.inside import mass_inside as mass_inside
 from tinycnn.inside import randomization_check as randomization_check
 from tinycnn.inside import trace as trace
+from tinycnn.inside.page import write_inside_page as write_inside_page
 from tinycnn.inside.passes import plot_pass as plot_pass
 from tinycnn.kernels.conv import set_winograd as set_winograd
 from tinycnn.kernels.runtime import get_num_threads as get_num_threads

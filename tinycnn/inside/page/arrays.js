@@ -9,10 +9,12 @@ const ready = []; // arrays by their number, once there
 async function unpack() {
   const blocks = [...document.querySelectorAll("script.array")];
   const packed = data.arrays.map((entry, number) => ({ entry, number })).filter(({ entry }) => !entry.rule);
-  await Promise.all(packed.map(async ({ entry, number }, i) => {
-    ready[number] = numbers(await inflate(bytesOf(blocks[i].textContent)), entry.type);
-    blocks[i].remove();
-  }));
+  await Promise.all(
+    packed.map(async ({ entry, number }, i) => {
+      ready[number] = numbers(await inflate(bytesOf(blocks[i].textContent)), entry.type);
+      blocks[i].remove();
+    }),
+  );
 }
 
 function bytesOf(base64) {

@@ -18,20 +18,38 @@ function weightShown() {
 function drawChange() {
   const section = document.getElementById("change");
   const place = weightShown();
-  if (place === null) return section.replaceChildren();
+  if (place === null) return fill(section);
   const layer = layers.get(state.layer);
   const weight = array(layer.form.kernel)[place];
   const at = unravel(place, layer.form.kernel_shape);
-  const name = layer.form.type === "dense" ? `from input ${at[0]} to unit ${at[1]}` : `row ${at[0]}, column ${at[1]}, from channel ${at[2]} to filter ${at[3]}`;
-  section.replaceChildren(h("h2", {}, `One weight: ${name}`), h("p", {}, "Its value is ", exact(weight), "."),
-    ...(layer.form.type === "dense" ? [gradientOfDense(layer, at)] : [gradientMap(layer, place)]), whatIf(layer, place, weight));
+  const name =
+    layer.form.type === "dense"
+      ? `from input ${at[0]} to unit ${at[1]}`
+      : `row ${at[0]}, column ${at[1]}, from channel ${at[2]} to filter ${at[3]}`;
+  fill(
+    section,
+    heading(`One weight: ${name}`),
+    h("p", {}, "Its value is ", exact(weight), "."),
+    ...(layer.form.type === "dense" ? [gradientOfDense(layer, at)] : [gradientMap(layer, place)]),
+    whatIf(layer, place, weight),
+  );
 }
 
 function gradientOfDense(layer, [position, unit]) {
   const grad = arrayOf(layer, "grad_before");
   if (!grad) return null;
   const x = arrayOf(layer, "input")[position];
-  return h("p", {}, "Its gradient is input times gradient to the unit: ", exact(x), " × ", exact(grad[unit]), " = ", h("strong", { id: "weight-sum" }, exact(x * grad[unit])), ".");
+  return h(
+    "p",
+    {},
+    "Its gradient is input times gradient to the unit: ",
+    exact(x),
+    " × ",
+    exact(grad[unit]),
+    " = ",
+    h("strong", { id: "weight-sum" }, exact(x * grad[unit])),
+    ".",
+  );
 }
 
 function gradientMap(layer, place) {
@@ -41,11 +59,33 @@ function gradientMap(layer, place) {
   const scale = scaleFor(found.products);
   const used = found.products.reduce((n, product) => n + (product !== 0), 0);
   const canvas = h("canvas", { role: "img", "aria-label": "input times gradient at each window position" });
-  paint(canvas, found.products, { height: found.height, width: found.width, channels: 1, size: found.products.length }, 0, scale);
-  return h("div", { className: "pair" },
-    h("figure", {}, h("figcaption", {}, "input × gradient, at each position"), h("div", { className: "map large" }, canvas), legend(scale)),
-    h("p", {}, `The weight is used at all ${count(found.products.length, "position")} of the window, so its gradient is a sum over them: input there times gradient there, which is not 0 at ${used.toLocaleString("en")}. They add up to `,
-      h("strong", { id: "weight-sum" }, exact(found.total)), "; the engine’s number is ", h("span", { id: "weight-engine" }, exact(engine)), "."));
+  paint(
+    canvas,
+    found.products,
+    { height: found.height, width: found.width, channels: 1, size: found.products.length },
+    0,
+    scale,
+  );
+  return h(
+    "div",
+    { className: "pair" },
+    h(
+      "figure",
+      {},
+      h("figcaption", {}, "input × gradient, at each position"),
+      h("div", { className: "map large" }, canvas),
+      legend(scale),
+    ),
+    h(
+      "p",
+      {},
+      `The weight is used at all ${count(found.products.length, "position")} of the window, so its gradient is a sum over them: input there times gradient there, which is not 0 at ${used.toLocaleString("en")}. They add up to `,
+      h("strong", { id: "weight-sum" }, exact(found.total)),
+      "; the engine’s number is ",
+      h("span", { id: "weight-engine" }, exact(engine)),
+      ".",
+    ),
+  );
 }
 
 function whatIf(layer, place, weight) {
@@ -56,18 +96,45 @@ function whatIf(layer, place, weight) {
   const show = (value) => {
     chosen.replaceChildren(text(value, 6));
     slider.setAttribute("aria-valuetext", text(value));
-    result.replaceChildren(...(layer.form.type === "dense" ? changedUnit(layer, place, value - weight) : changedMap(layer, place, value - weight)));
+    result.replaceChildren(
+      ...(layer.form.type === "dense"
+        ? changedUnit(layer, place, value - weight)
+        : changedMap(layer, place, value - weight)),
+    );
   };
   slider.oninput = () => show(Number(slider.value));
-  const reset = h("button", { type: "button", onclick: () => { slider.value = weight; show(weight); } }, "As it was");
+  const reset = h(
+    "button",
+    {
+      type: "button",
+      onclick: () => {
+        slider.value = weight;
+        show(weight);
+      },
+    },
+    "As it was",
+  );
   show(weight);
-  return h("div", {}, h("h3", {}, "What if it were another number?"),
-    h("p", { className: "slider" }, h("label", { htmlFor: "what-if" }, "weight "), slider, " ", chosen, " ", reset), result);
+  return h(
+    "div",
+    {},
+    h("h3", {}, "What if it were another number?"),
+    h("p", { className: "slider" }, h("label", { htmlFor: "what-if" }, "weight "), slider, " ", chosen, " ", reset),
+    result,
+  );
 }
 
 /** By how much the loss would change, going along the gradient. */
 function firstOrder(change, gradient) {
-  return gradient === null ? null : h("p", { className: "faint" }, "By its gradient the loss would change by about ", text(change * gradient), " (the straight line at this point: the further, the less true).");
+  return gradient === null
+    ? null
+    : h(
+        "p",
+        { className: "faint" },
+        "By its gradient the loss would change by about ",
+        text(change * gradient),
+        " (the straight line at this point: the further, the less true).",
+      );
 }
 
 function changedUnit(layer, place, change) {
@@ -75,13 +142,24 @@ function changedUnit(layer, place, change) {
   const z = arrayOf(layer, "before")[unit];
   const x = arrayOf(layer, "input")[position];
   const grad = arrayOf(layer, "grad_before");
-  return [compare(layer, z, z + change * x, `unit ${unit}`), firstOrder(change, grad && grad[unit] * x)].filter(Boolean);
+  return [compare(layer, z, z + change * x, `unit ${unit}`), firstOrder(change, grad && grad[unit] * x)].filter(
+    Boolean,
+  );
 }
 
 function compare(layer, before, now, name) {
   const [a, b] = [activated(layer, before), activated(layer, now)];
   const known = layer.activation && a !== null;
-  return h("p", {}, `${name}: `, exact(before), " becomes ", h("strong", { id: "what-if-sum" }, exact(now)), known ? [`; after ${layer.activation}: `, exact(a), " becomes ", exact(b)] : null, ".");
+  return h(
+    "p",
+    {},
+    `${name}: `,
+    exact(before),
+    " becomes ",
+    h("strong", { id: "what-if-sum" }, exact(now)),
+    known ? [`; after ${layer.activation}: `, exact(a), " becomes ", exact(b)] : null,
+    ".",
+  );
 }
 
 function changedMap(layer, place, change) {
@@ -101,9 +179,23 @@ function changedMap(layer, place, change) {
   };
   const at = state.back ? null : Math.floor(state.at / channels);
   const grad = layer.form.kernel_gradient === undefined ? null : array(layer.form.kernel_gradient)[place];
+  if (change === 0)
+    return [
+      h(
+        "p",
+        { className: "faint" },
+        `Move it, and channel ${channel} of the output is computed again, here in the page.`,
+      ),
+    ];
   return [
     at !== null && state.at % channels === channel ? compare(layer, old[at], z[at], "The output looked at") : null,
     firstOrder(change, grad),
-    h("div", { className: "threes" }, drawn(`channel ${channel} as it was`, was, scale), drawn("with the other weight", now, scale), drawn("the difference", difference, scaleFor(difference))),
+    h(
+      "div",
+      { className: "threes" },
+      drawn(`channel ${channel} as it was`, was, scale),
+      drawn("with the other weight", now, scale),
+      drawn("the difference", difference, scaleFor(difference)),
+    ),
   ].filter(Boolean);
 }

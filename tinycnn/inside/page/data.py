@@ -51,9 +51,7 @@ def page_data(
         for layer, sources in computed(model.layers, IMAGE)
     ]
     # Backwards: a gradient that the page is to work out from the one behind it must find that one there.
-    for layer, entry in reversed(
-        list(zip((layer for layer, _ in computed(model.layers, IMAGE)), found, strict=True))
-    ):
+    for layer, entry in reversed(list(zip((layer for layer, _ in computed(model.layers, IMAGE)), found, strict=True))):
         entry["arrays"] |= _gradients(layer, entry, seen[str(layer.name)], arrays)
     data = {
         "model": model.name,
@@ -86,10 +84,14 @@ def computed(layers: Sequence[Layer], source: str) -> Iterator[tuple[Layer, list
 def _layer(layer: Layer, sources: list[str], record: Record, row: LayerAnatomy, arrays: Arrays) -> dict[str, Any]:
     given, before, after = record.input[0], record.pre_activation[0], record.output[0]
     numbers = {"input": arrays.add(given)}
-    pools = {"rule": "pool", "layer": row.path} if isinstance(layer, MaxPool2D) and not np.isnan(given).any() else {}
+    pools: dict[str, Any] = {}
+    if isinstance(layer, MaxPool2D) and not np.isnan(given).any():
+        pools = {"rule": "pool", "layer": row.path}
     numbers["before"] = arrays.add(before, **pools)
-    relu = isinstance(layer.activation, ReLU) and np.array_equal(np.maximum(before, 0), after)
-    numbers["output"] = arrays.add(after, **({"rule": "relu", "of": numbers["before"]} if relu else {}))
+    relu: dict[str, Any] = {}
+    if isinstance(layer.activation, ReLU) and np.array_equal(np.maximum(before, 0), after):
+        relu = {"rule": "relu", "of": numbers["before"]}
+    numbers["output"] = arrays.add(after, **relu)
     return {
         "path": row.path,
         "kind": row.kind,
@@ -106,11 +108,12 @@ def _layer(layer: Layer, sources: list[str], record: Record, row: LayerAnatomy, 
 
 
 def _gradients(layer: Layer, entry: dict[str, Any], record: Record, arrays: Arrays) -> dict[str, int]:
-    numbers = {}
+    numbers: dict[str, int] = {}
+    rule: dict[str, Any] = {}
     if record.grad_output is not None:
         numbers["grad_output"] = arrays.add(record.grad_output[0])
     if record.grad_pre_activation is not None:
-        grad, rule = record.grad_pre_activation[0], {}
+        grad = record.grad_pre_activation[0]
         if isinstance(layer.activation, ReLU) and record.grad_output is not None:
             gated = np.where(record.pre_activation[0] > 0, record.grad_output[0], 0)
             if np.array_equal(gated, grad):

@@ -14,6 +14,16 @@ function h(tag, properties = {}, ...children) {
   return element;
 }
 
+/** Put children into a section, in place of what was there. */
+function fill(section, ...children) {
+  section.replaceChildren(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
+}
+
+/** A section's heading, to which the focus goes if what had it is no longer there. */
+function heading(...words) {
+  return h("h2", { tabIndex: -1 }, words);
+}
+
 /** An element of a drawing. */
 function svg(tag, attributes = {}, ...children) {
   const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
@@ -25,7 +35,7 @@ function svg(tag, attributes = {}, ...children) {
 /** A number in about `digits` digits: 0.01234, 1.235e−7. */
 function text(x, digits = 4) {
   if (!Number.isFinite(x)) return String(x);
-  if (x === 0) return "0";
+  if (Number.isInteger(x) && Math.abs(x) < 1e6) return String(x).replace("-", "−");
   const size = Math.abs(x);
   const plain = size < 1e-4 || size >= 1e6 ? x.toExponential(digits - 1) : x.toPrecision(digits);
   return plain.replaceAll("-", "−");
@@ -42,8 +52,17 @@ function count(n, word, words = `${word}s`) {
 
 // Dark below zero, light above, grey at zero: blue and yellow are told apart by all common kinds of colour blindness,
 // and the lightness alone, which is what a grey printer leaves, rises from end to end.
-const SIGNED = [[4, 32, 79], [47, 95, 158], [141, 146, 152], [232, 185, 60], [255, 246, 196]];
-const GREY = [[0, 0, 0], [255, 255, 255]];
+const SIGNED = [
+  [4, 32, 79],
+  [47, 95, 158],
+  [141, 146, 152],
+  [232, 185, 60],
+  [255, 246, 196],
+];
+const GREY = [
+  [0, 0, 0],
+  [255, 255, 255],
+];
 const STEPS = 255; // an odd number of colours, so that 0 has its own
 
 function table(stops) {
@@ -148,9 +167,16 @@ function paintImage(canvas, values, picture) {
 /** What the colours mean. */
 function legend({ end, kind }) {
   const ends = kind === "grey" ? ["0", text(end, 3)] : [text(-end, 3), "0", text(end, 3)];
-  return h("div", { className: "legend" },
+  return h(
+    "div",
+    { className: "legend" },
     h("div", { className: `bar ${kind}`, role: "img", "aria-label": `colours from ${ends[0]} to ${ends.at(-1)}` }),
-    h("div", { className: "ends" }, ends.map((end) => h("span", {}, end))));
+    h(
+      "div",
+      { className: "ends" },
+      ends.map((end) => h("span", {}, end)),
+    ),
+  );
 }
 
 /** A bar to the left or right of zero, for a number among others of at most size `most`. */

@@ -2,16 +2,31 @@
 // Unpack, draw, and listen.
 
 function draw() {
-  for (const card of document.querySelectorAll("#network .card")) {
-    card.toggleAttribute("aria-current", card.dataset.layer === state.layer);
-    if (card.dataset.layer === state.layer) card.setAttribute("aria-current", "true");
-  }
+  const focused = document.activeElement;
+  const holder = focused.closest("section");
+  markCard();
   drawLayer();
   drawNumber();
   drawChange();
   drawColumns();
   drawPath();
   say();
+  // What was clicked has been drawn anew: the focus stays where it was, or at the head of its section.
+  if (holder && !focused.isConnected) {
+    const id = focused.id === "far" ? "own" : focused.id;
+    ((id && document.getElementById(id)) || holder.querySelector("h2"))?.focus({ preventScroll: true });
+  }
+}
+
+function markCard() {
+  const row = document.getElementById("network");
+  for (const card of row.querySelectorAll(".card")) {
+    const own = card.dataset.layer === state.layer;
+    card.setAttribute("aria-current", String(own));
+    if (!own) continue;
+    const hidden = Math.max(0, card.offsetLeft + card.offsetWidth - row.offsetLeft - row.clientWidth - row.scrollLeft);
+    row.scrollLeft += hidden || Math.min(0, card.offsetLeft - row.offsetLeft - row.scrollLeft);
+  }
 }
 
 /** What a reader who cannot see the pictures hears after each step. */
@@ -25,14 +40,23 @@ function say() {
 }
 
 function about() {
-  const label = data.label === null ? [] : [" Its label is ", h("strong", {}, data.classes[data.label]), ", the loss ", text(data.loss), "."];
+  const label =
+    data.label === null
+      ? []
+      : [" Its label is ", h("strong", {}, data.classes[data.label]), ", the loss ", text(data.loss), "."];
   const called = data.softmax ? ["The network says ", h("strong", {}, answer()), "."] : [];
-  document.getElementById("about").replaceChildren(...called, ...label, " Click a layer, then a pixel: below stands what its number is made of, and where its gradient comes from.");
+  fill(
+    document.getElementById("about"),
+    called,
+    label,
+    " Click a layer, then a pixel: below stands what its number is made of, and where its gradient comes from.",
+  );
 }
 
 async function start() {
   if (typeof DecompressionStream === "undefined") {
-    document.getElementById("wait").textContent = "This browser is too old to unpack the numbers: a version from 2023 or later can.";
+    document.getElementById("wait").textContent =
+      "This browser is too old to unpack the numbers: a version from 2023 or later can.";
     return;
   }
   await unpack();

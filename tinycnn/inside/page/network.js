@@ -4,28 +4,59 @@
 function drawNetwork() {
   const first = data.layers[0];
   const cards = [
-    card("image", "the image", first.input_shape.join(" × "), "", (canvas) => paintImage(canvas, arrayOf(first, "input"), pictureOf(first.input_shape)),
-      () => look({ layer: first.path, back: "grad_input" in first.arrays, at: middle(first.input_shape) })),
+    card(
+      "image",
+      "the image",
+      first.input_shape.join(" × "),
+      "",
+      (canvas) => paintImage(canvas, arrayOf(first, "input"), pictureOf(first.input_shape)),
+      () => look({ layer: first.path, back: "grad_input" in first.arrays, at: middle(first.input_shape) }),
+    ),
     ...data.layers.map((layer) => {
       const facts = Object.fromEntries(layer.facts);
-      const cost = [facts.weights !== "0" && `${facts.weights} weights`, facts["multiplications forward"] !== "0" && `${short(facts["multiplications forward"])} multiplications`];
-      const thumb = (canvas) => paint(canvas, arrayOf(layer, "output"), pictureOf(layer.shape), layer.telling[0], scaleOf(layer.arrays.output));
-      return card(layer.path, `${layer.kind}${layer.activation ? ` + ${layer.activation}` : ""}`, layer.shape.join(" × "), cost.filter(Boolean).join(", "), thumb,
-        () => look({ layer: layer.path, back: false }));
+      const cost = [
+        facts.weights !== "0" && `${facts.weights} weights`,
+        facts["multiplications forward"] !== "0" && `${short(facts["multiplications forward"])} multiplications`,
+      ];
+      const thumb = (canvas) =>
+        paint(canvas, arrayOf(layer, "output"), pictureOf(layer.shape), layer.telling[0], scaleOf(layer.arrays.output));
+      return card(
+        layer.path,
+        `${layer.kind}${layer.activation ? ` + ${layer.activation}` : ""}`,
+        layer.shape.join(" × "),
+        cost.filter(Boolean).join(", "),
+        thumb,
+        () => look({ layer: layer.path, back: false }),
+      );
     }),
   ];
   if (data.loss !== null || data.softmax) {
-    cards.push(card("loss", data.loss === null ? "the classes" : "the loss", data.loss === null ? "" : text(data.loss), answer(), null, () => look({ layer: "loss" })));
+    cards.push(
+      card(
+        "loss",
+        data.loss === null ? "the classes" : "the loss",
+        data.loss === null ? "" : text(data.loss),
+        answer(),
+        null,
+        () => look({ layer: "loss" }),
+      ),
+    );
   }
-  document.getElementById("network").replaceChildren(...cards);
+  fill(document.getElementById("network"), cards);
 }
 
 function card(path, kind, shape, cost, thumb, onclick) {
   const canvas = thumb ? h("canvas", { "aria-hidden": "true" }) : null;
   if (thumb) thumb(canvas);
-  return h("button", { type: "button", className: "card", "data-layer": path, onclick },
+  return h(
+    "button",
+    { type: "button", className: "card", "data-layer": path, onclick },
     h("span", { className: "thumb" }, canvas ?? probabilityBars()),
-    h("strong", {}, path), h("span", {}, kind === path ? null : kind), h("span", {}, shape), h("span", { className: "faint" }, cost));
+    h("strong", {}, path),
+    h("span", {}, kind === path ? null : kind),
+    h("span", {}, shape),
+    h("span", { className: "faint" }, cost),
+  );
 }
 
 function short(number) {
@@ -51,7 +82,11 @@ function answer() {
 
 function probabilityBars() {
   if (!data.softmax) return h("span", { className: "sign" }, "L");
-  return h("span", { className: "shares" }, [...ending().shares].map((share) => h("span", { style: { width: `${100 * share}%` } })));
+  return h(
+    "span",
+    { className: "shares" },
+    [...ending().shares].map((share) => h("span", { style: { width: `${100 * share}%` } })),
+  );
 }
 
 /** The loss: from scores to probabilities to the gradient with which everything backwards starts. */
@@ -63,18 +98,70 @@ function drawLoss() {
   const powers = Array.from(scores, (z) => Math.exp(z - most));
   const whole = powers.reduce((a, b) => a + b, 0);
   const target = (k) => Number(k === data.label);
-  const rows = data.classes.map((name, k) => h("tr", { className: k === data.label ? "chosen" : "" },
-    h("th", { scope: "row" }, name), h("td", {}, text(scores[k], 6)), h("td", {}, text(powers[k], 6)),
-    h("td", {}, bar(powers[k] / whole, 1)), h("td", {}, exact(shares[k])),
-    data.label === null ? null : [h("td", {}, target(k)), h("td", {}, exact(gradients[k]))]));
-  const heads = ["class", "score z", "exp(z − largest)", "", `share of ${text(whole, 6)}`, ...(data.label === null ? [] : ["target", "gradient = share − target"])];
-  return h("div", {},
-    h("h2", {}, "loss: where the gradient starts"),
-    h("p", {}, "Softmax turns the scores of the last layer into shares that add up to 1. "),
-    h("div", { className: "wide" }, h("table", {}, h("thead", {}, h("tr", {}, heads.map((head) => h("th", { scope: "col" }, head)))), h("tbody", {}, rows))),
+  const rows = data.classes.map((name, k) =>
+    h(
+      "tr",
+      { className: k === data.label ? "chosen" : "" },
+      h("th", { scope: "row" }, name),
+      h("td", {}, text(scores[k], 6)),
+      h("td", {}, text(powers[k], 6)),
+      h("td", {}, h("span", { className: "share", style: { width: `${(6 * powers[k]) / whole}rem` } })),
+      h("td", {}, exact(shares[k])),
+      data.label === null ? null : [h("td", {}, target(k)), h("td", {}, exact(gradients[k]))],
+    ),
+  );
+  const heads = [
+    "class",
+    "score z",
+    "exp(z − largest)",
+    "",
+    `share of ${text(whole, 6)}`,
+    ...(data.label === null ? [] : ["target", "gradient = share − target"]),
+  ];
+  return h(
+    "div",
+    {},
+    heading("loss: where the gradient starts"),
+    h("p", {}, "Softmax turns the scores of the last layer into shares that add up to 1."),
+    h(
+      "div",
+      { className: "wide" },
+      h(
+        "table",
+        {},
+        h(
+          "thead",
+          {},
+          h(
+            "tr",
+            {},
+            heads.map((head) => h("th", { scope: "col" }, head)),
+          ),
+        ),
+        h("tbody", {}, rows),
+      ),
+    ),
     data.label === null
       ? h("p", {}, "No label was given, so there is no loss and no gradient.")
-      : h("p", {}, "Cross-entropy loss = −log(share of ", h("strong", {}, data.classes[data.label]), ") = ", exact(data.loss),
-        ". Its gradient to each score is share − target: it pushes the right class up and all others down, the more, the surer they are. From here it goes back, layer by layer."),
-    data.label === null ? null : h("p", {}, h("button", { type: "button", onclick: () => look({ layer: last.path, back: true }) }, `Go back into ${last.path}`)));
+      : h(
+          "p",
+          {},
+          "Cross-entropy loss = −log(share of ",
+          h("strong", {}, data.classes[data.label]),
+          ") = ",
+          exact(data.loss),
+          ". Its gradient to each score is share − target: to make the loss smaller, the score of the right class should grow and the others shrink, each by how far its share is from the target. From here the gradient goes back, layer by layer.",
+        ),
+    data.label === null
+      ? null
+      : h(
+          "p",
+          {},
+          h(
+            "button",
+            { type: "button", onclick: () => look({ layer: last.path, back: true }) },
+            `Go back into ${last.path}`,
+          ),
+        ),
+  );
 }

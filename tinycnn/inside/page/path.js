@@ -23,7 +23,9 @@ function takers(path) {
 
 function largestOf(products) {
   let best = 0;
-  products.forEach((product, i) => { if (Math.abs(product) > Math.abs(products[best])) best = i; });
+  products.forEach((product, i) => {
+    if (Math.abs(product) > Math.abs(products[best])) best = i;
+  });
   return best;
 }
 
@@ -49,11 +51,17 @@ function stepsAfter(path, index) {
   for (;;) {
     let best = null;
     for (const taker of path === "image" ? [data.layers[0], ...takers("image").slice(1)] : takers(path)) {
-      const through = taker.form.type === "sum" ? single(arrayOf(taker, "grad_before"), index, 1) : backOf(taker, index);
+      const through =
+        taker.form.type === "sum" ? single(arrayOf(taker, "grad_before"), index, 1) : backOf(taker, index);
       if (!through || !through.positions.length) continue;
       const i = largestOf(through.products);
       if (!best || Math.abs(through.products[i]) > Math.abs(best.product)) {
-        best = { path: taker.path, index: through.positions[i], weight: through.weights[i], product: through.products[i] };
+        best = {
+          path: taker.path,
+          index: through.positions[i],
+          weight: through.weights[i],
+          product: through.products[i],
+        };
       }
     }
     if (!best) return steps;
@@ -64,32 +72,93 @@ function stepsAfter(path, index) {
 
 function drawPath() {
   const section = document.getElementById("path");
-  if (state.layer === "loss") return section.replaceChildren();
+  if (state.layer === "loss") return fill(section);
   const layer = layers.get(state.layer);
   const here = state.back ? { path: layer.sources[0], index: state.at } : { path: layer.path, index: state.at };
   const before = stepsBefore(here.path, here.index);
   const after = data.loss === null ? [] : stepsAfter(here.path, here.index);
   const chain = [...before, { ...here, chosen: true }, ...after];
-  const heads = ["layer", "place", "value", "weight to the next", data.loss === null ? null : "gradient"].filter(Boolean);
+  const heads = [
+    "layer",
+    "row, column, channel",
+    "value",
+    "weight to the next",
+    data.loss === null ? null : "gradient",
+  ].filter(Boolean);
   const weights = [...before.map((step) => step.weight), ...after.map((step) => step.weight)];
   const rows = chain.map((step, i) => row(step, weights[i]));
-  if (data.loss !== null) {
-    rows.push(h("tr", {}, h("th", { scope: "row" }, h("button", { type: "button", className: "link", onclick: () => look({ layer: "loss" }) }, "loss")), h("td"), h("td", {}, text(data.loss, 6)), h("td"), h("td", {}, "1")));
+  const last = chain.at(-1).path === data.layers.at(-1).path;
+  if (data.loss !== null && !last) {
+    rows.push(
+      h(
+        "tr",
+        { className: "rest" },
+        h("th", { scope: "row" }, "no further"),
+        h("td", { colSpan: 4, className: "words" }, "nothing behind used this number, so its gradient is 0"),
+      ),
+    );
+  } else if (data.loss !== null) {
+    rows.push(
+      h(
+        "tr",
+        {},
+        h(
+          "th",
+          { scope: "row" },
+          h("button", { type: "button", className: "link", onclick: () => look({ layer: "loss" }) }, "loss"),
+        ),
+        h("td"),
+        h("td", {}, text(data.loss, 6)),
+        h("td"),
+        h("td", {}, "1"),
+      ),
+    );
   }
-  section.replaceChildren(
-    h("h2", {}, "One pixel’s way, from the image to the loss and back"),
-    h("p", {}, "Down: from the image to this number by the largest product each time, and on by the output that gives it most gradient. Up, in the last column: the gradient on its way back. ", before.length || after.length ? "Click a step to look at it." : ""),
-    h("div", { className: "wide" }, h("table", { className: "way" }, h("thead", {}, h("tr", {}, heads.map((head) => h("th", { scope: "col" }, head)))), h("tbody", {}, rows))));
+  fill(
+    section,
+    heading("One pixel’s way, from the image to the loss and back"),
+    h(
+      "p",
+      {},
+      "Down: from the image to this number by the largest product each time, and on by the output that gives it most gradient. Up, in the last column: the gradient on its way back. ",
+      before.length || after.length ? "Click a step to look at it." : "",
+    ),
+    h(
+      "div",
+      { className: "wide" },
+      h(
+        "table",
+        { className: "way" },
+        h(
+          "thead",
+          {},
+          h(
+            "tr",
+            {},
+            heads.map((head) => h("th", { scope: "col", className: head.startsWith("row") ? "words" : "" }, head)),
+          ),
+        ),
+        h("tbody", {}, rows),
+      ),
+    ),
+  );
 }
 
 function row({ path, index, chosen }, weight) {
   const layer = layers.get(path);
   const first = data.layers[0];
   const value = layer ? arrayOf(layer, "output")[index] : arrayOf(first, "input")[index];
-  const grad = layer ? arrayOf(layer, "grad_output") ?? arrayOf(layer, "grad_before") : arrayOf(first, "grad_input");
-  const go = layer ? { layer: path, back: false, at: index } : { layer: first.path, back: "grad_input" in first.arrays, at: index };
-  return h("tr", { className: chosen ? "chosen" : "" },
+  const grad = layer ? (arrayOf(layer, "grad_output") ?? arrayOf(layer, "grad_before")) : arrayOf(first, "grad_input");
+  const go = layer
+    ? { layer: path, back: false, at: index }
+    : { layer: first.path, back: "grad_input" in first.arrays, at: index };
+  return h(
+    "tr",
+    { className: chosen ? "chosen" : "" },
     h("th", { scope: "row" }, h("button", { type: "button", className: "link", onclick: () => look(go) }, path)),
-    h("td", {}, placeName(index, layer ? layer.shape : first.input_shape)), h("td", {}, text(value, 6)),
-    h("td", {}, weight === undefined ? "" : `× ${text(weight)}`), data.loss === null ? null : h("td", {}, grad ? text(grad[index]) : ""));
+    h("td", { className: "words" }, unravel(index, layer ? layer.shape : first.input_shape).join(", ")),
+    h("td", {}, text(value, 6)),
+    h("td", {}, weight === undefined ? "" : `× ${text(weight)}`),
+    data.loss === null ? null : h("td", {}, grad ? text(grad[index]) : ""),
+  );
 }

@@ -33,15 +33,23 @@ function sumShown() {
 function viewsOf(layer, back) {
   const of = layer.activation ? [`before ${layer.activation}`, `after ${layer.activation}`] : ["output", null];
   const views = back
-    ? [["grad_input", "gradient to the input"], ["input", "input"]]
-    : [["before", of[0]], ["output", of[1]], ["grad_before", `gradient ${of[1] ? of[0] : ""}`], ["grad_output", of[1] && `gradient ${of[1]}`]];
+    ? [
+        ["grad_input", "gradient to the input"],
+        ["input", "input"],
+      ]
+    : [
+        ["before", of[0]],
+        ["output", of[1]],
+        ["grad_before", `gradient ${of[1] ? of[0] : ""}`],
+        ["grad_output", of[1] && `gradient ${of[1]}`],
+      ];
   return views.filter(([key, name]) => name && key in layer.arrays);
 }
 
 /** The number with the most to tell: the largest of output times its gradient; backwards, of the gradient. */
 function strongest(layer, back) {
   const values = arrayOf(layer, back ? "grad_input" : "output") ?? arrayOf(layer, "input");
-  const grad = back ? null : arrayOf(layer, "grad_output") ?? arrayOf(layer, "grad_before");
+  const grad = back ? null : (arrayOf(layer, "grad_output") ?? arrayOf(layer, "grad_before"));
   let best = 0;
   let most = -1;
   for (let i = 0; i < values.length; i++) {
@@ -88,7 +96,8 @@ function wanted(hash) {
 
 function placeIn(given, shape) {
   const at = (given ?? "").split(",").map(Number);
-  const fits = given && at.length === shape.length && at.every((i, axis) => Number.isInteger(i) && i >= 0 && i < shape[axis]);
+  const fits =
+    given && at.length === shape.length && at.every((i, axis) => Number.isInteger(i) && i >= 0 && i < shape[axis]);
   return fits ? ravel(at, shape) : null;
 }
 

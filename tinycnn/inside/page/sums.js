@@ -152,7 +152,12 @@ function slopeOf(layer, index) {
   const x = arrayOf(layer, "input")[index];
   const y = arrayOf(layer, "output")[index];
   const { function: name, slope } = layer.form;
-  return { ReLU: () => Number(y > 0), LeakyReLU: () => (x > 0 ? 1 : slope), Sigmoid: () => y * (1 - y), Tanh: () => 1 - y * y }[name]();
+  return {
+    ReLU: () => Number(y > 0),
+    LeakyReLU: () => (x > 0 ? 1 : slope),
+    Sigmoid: () => y * (1 - y),
+    Tanh: () => 1 - y * y,
+  }[name]();
 }
 
 /** A list of one term. */
@@ -189,7 +194,8 @@ const FORMS = {
       const [row, column, channel] = unravel(index, layer.input_shape);
       const [, width, channels] = layer.shape;
       const over = outputsOver(layer.form.rows, row).flatMap(([r]) =>
-        outputsOver(layer.form.columns, column).map(([c]) => (r * width + c) * channels + channel));
+        outputsOver(layer.form.columns, column).map(([c]) => (r * width + c) * channels + channel),
+      );
       return among(layer, over, (at) => {
         const { positions, weights } = pooled(layer, at);
         return weights[positions.indexOf(index)];
@@ -203,14 +209,24 @@ const FORMS = {
       const kernel = arrayNumbered(layer.form.kernel);
       if (!kernel) return largest(layer.form.forward, unit, input(layer), bias, arrayOf(layer, "before")[unit]);
       const places = Array.from({ length: inputs }, (_, i) => i * units + unit);
-      return sum(places.map((_, i) => i), Float64Array.from(input(layer)), valuesAt(kernel, places), { bias, places });
+      return sum(
+        places.map((_, i) => i),
+        Float64Array.from(input(layer)),
+        valuesAt(kernel, places),
+        { bias, places },
+      );
     },
     back(layer, index) {
       const [, units] = layer.form.kernel_shape;
       const kernel = arrayNumbered(layer.form.kernel);
       if (!kernel) return largest(layer.form.backward, index, gradient(layer), 0, arrayOf(layer, "grad_input")[index]);
       const places = Array.from({ length: units }, (_, j) => index * units + j);
-      return sum(places.map((_, j) => j), Float64Array.from(gradient(layer)), valuesAt(kernel, places), { places });
+      return sum(
+        places.map((_, j) => j),
+        Float64Array.from(gradient(layer)),
+        valuesAt(kernel, places),
+        { places },
+      );
     },
   },
   mean: {
@@ -238,13 +254,15 @@ const FORMS = {
     back(layer, index) {
       const [row, column, channel] = unravel(index, layer.input_shape);
       const [, width, channels] = layer.shape;
-      const share = (table, from) => table.flatMap(([inputs, shares], at) => {
-        const i = inputs.indexOf(from);
-        return i < 0 ? [] : [[at, shares[i]]];
-      });
+      const share = (table, from) =>
+        table.flatMap(([inputs, shares], at) => {
+          const i = inputs.indexOf(from);
+          return i < 0 ? [] : [[at, shares[i]]];
+        });
       const weights = new Map();
       for (const [y, u] of share(layer.form.rows, row)) {
-        for (const [x, v] of share(layer.form.columns, column)) weights.set((y * width + x) * channels + channel, u * v);
+        for (const [x, v] of share(layer.form.columns, column))
+          weights.set((y * width + x) * channels + channel, u * v);
       }
       return among(layer, weights.keys(), (at) => weights.get(at));
     },
@@ -260,7 +278,12 @@ const FORMS = {
     terms(layer, index) {
       const slope = slopeOf(layer, index);
       const straight = ["ReLU", "LeakyReLU"].includes(layer.form.function);
-      return single(input(layer), index, slope, straight ? 0 : arrayOf(layer, "output")[index] - slope * input(layer)[index]);
+      return single(
+        input(layer),
+        index,
+        slope,
+        straight ? 0 : arrayOf(layer, "output")[index] - slope * input(layer)[index],
+      );
     },
     back: (layer, index) => single(gradient(layer), index, slopeOf(layer, index)),
   },
@@ -281,7 +304,9 @@ const FORMS = {
       return sum([index, index], Float64Array.from(values), Float64Array.of(1, 1), { names: layer.sources });
     },
     back(layer, index) {
-      const grads = layer.form.first.map((path) => (path ? arrayOf(layers.get(path), "grad_input") : gradient(layer))[index]);
+      const grads = layer.form.first.map(
+        (path) => (path ? arrayOf(layers.get(path), "grad_input") : gradient(layer))[index],
+      );
       const names = layer.form.first.map((path) => path ?? "shortcut");
       return sum([index, index], Float64Array.from(grads), Float64Array.of(1, 1), { names });
     },

@@ -18,7 +18,21 @@ from tinycnn.inside.page.data import page_data
 from tinycnn.inside.trace import trace
 from tinycnn.model import Sequential
 
-SCRIPTS = ("arrays", "sums", "weights", "draw", "state", "network", "maps", "terms", "columns", "change", "path", "main")
+STYLES = ("style", "numbers")
+SCRIPTS = (
+    "arrays",
+    "sums",
+    "weights",
+    "draw",
+    "state",
+    "network",
+    "maps",
+    "terms",
+    "columns",
+    "change",
+    "path",
+    "main",
+)
 
 
 def write_inside_page(
@@ -95,7 +109,7 @@ def _names(model: Sequential, class_names: Sequence[str] | None) -> list[str]:
 def _page(data: dict[str, Any], packed: Sequence[str]) -> str:
     """``page.html`` with style, script, data and arrays; its policy allows this style and this script alone."""
     script = "\n".join(_part(f"{name}.js") for name in SCRIPTS)
-    style = _part("style.css")
+    style = "\n".join(_part(f"{name}.css") for name in STYLES)
     content = {
         "title": escape(f"Inside {data['model']}: one image, every number"),
         "style": style,
