@@ -62,7 +62,7 @@ def write_html_report(
         notices.append(
             "Synthetic images. The network saw drawings, not patients; the numbers say nothing about radiology."
         )
-    known = {section.heading: [_block(block) for block in section.blocks] for section in sections(report)}
+    known = {section.heading: [block_html(block) for block in section.blocks] for section in sections(report)}
     parts = {heading: known.pop(heading) for heading in list(known) if heading.startswith("Results")}
     parts["Results"].insert(0, _cards(report["results"]))
     class_names = list(next(iter(report["results"].values()))["classes"])
@@ -103,7 +103,12 @@ def _cards(results: Mapping[str, Mapping[str, Any]]) -> str:
     return f'<div class="cards">{"".join(cards)}</div>'
 
 
-def _block(block: str | list[str] | Table | LongTable) -> str:
+def block_html(block: str | list[str] | Table | LongTable) -> str:
+    """A sentence, a list of them, or a table, as `sections` hands them out.
+
+    >>> block_html("a < b")
+    '<p>a &lt; b</p>'
+    """
     if isinstance(block, str):
         return f"<p>{escaped(block)}</p>"
     if isinstance(block, list):
