@@ -32,6 +32,7 @@ BY_NAME = {"lazy", "layers/registry", "study/command_line"}
 
 # Tests of no one file: the examples, other libraries, the whole.
 OF_THE_WHOLE = {
+    "test_benchmark_scripts",
     "test_benchmarks",
     "test_best_recipe",
     "test_compare_networks",
