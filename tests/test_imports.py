@@ -38,6 +38,7 @@ OF_THE_WHOLE = {
     "test_compare_networks",
     "test_examples",
     "test_imports",
+    "test_kernel_sets",
     "test_ladder",
     "test_peers",
     "test_reproduce",
