@@ -7,6 +7,8 @@ from toys_gradcheck import Chain, Linear, Network, Rectifier
 from tinycnn.gradcheck import GradientError, gradcheck
 from tinycnn.layers.base import Layer
 
+pytestmark = pytest.mark.usefixtures("kernels")
+
 
 @pytest.fixture
 def x():

@@ -33,12 +33,14 @@ BY_NAME = {"__main__", "lazy", "layers/registry", "study/command_line"}
 
 # Tests of no one file: the examples, other libraries, the whole.
 OF_THE_WHOLE = {
+    "test_benchmark_scripts",
     "test_benchmarks",
     "test_best_recipe",
     "test_compare_explanations",
     "test_compare_networks",
     "test_examples",
     "test_imports",
+    "test_kernel_sets",
     "test_ladder",
     "test_peers",
     "test_reproduce",

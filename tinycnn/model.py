@@ -260,7 +260,7 @@ class Sequential:
         largest = max((self._bytes(grad, shape) for shape in through), default=0)
         if not input_grad:
             self._ran = []
-        with self._memory.backward(largest, overwrite=not input_grad):
+        with self._memory.backward(largest, overwrite=not input_grad and active().reuses_outputs):
             for i in range(len(steps) - 1, first - 1, -1):
                 self._memory.enter(i, steps[i].reads_output)
                 wanted = {} if input_grad or i > first else {"input_grad": False}
