@@ -1,5 +1,7 @@
 """Saved models with bits turned over, with nonsense in their description, and with other arrays."""
 
+import json
+
 import numpy as np
 from campaign_tools import bits_turned, peak_bytes, spoiled, spoiled_arrays
 
@@ -42,7 +44,5 @@ def attack(subject, rng):
 
 def write(path, header, arrays):
     """Like `write_npz`, but anything goes."""
-    import json
-
     with open(path, "wb") as file:
         np.savez(file, tinycnn=np.array(json.dumps(header)), **arrays)
