@@ -136,7 +136,7 @@ def test_run_all_runs_each_and_leaves_its_picture(tmp_path, monkeypatch, capsys)
     spec.loader.exec_module(run_all)
     for name in ("01_one", "02_two"):
         (tmp_path / f"{name}.py").write_text(
-            f"import pictures\nfigure, axes = pictures.panels(1, 1, 6, 3)\npictures.save(figure, '{name}', 'of a test')\n"
+            f"import pictures\nfigure, _ = pictures.panels(1, 1, 6, 3)\npictures.save(figure, '{name}', 'a test')\n"
         )
     monkeypatch.setattr(run_all, "LESSONS", tmp_path)
     assert run_all.main(["--out", str(tmp_path / "all"), "--thumbnails", str(tmp_path / "small")]) == 0

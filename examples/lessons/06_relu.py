@@ -74,10 +74,11 @@ for rate in rates:
 #     >    4         0.61      0.83         0.14      0.72
 #     >    8         1.00      0.33         0.25      0.73
 #
-# With a small rate hardly a unit dies, and with rate 8 all do: the network calls everything the same class. A large step throws a unit's weights and bias so far that it is negative on all
-# points, and then nothing brings it back: its own gradient is 0. The more units are dead, the less is left to learn
-# with. A *leaky* ReLU has a slope of 0.1 on the negative side (Maas, Hannun and Ng 2013). Units can be negative
-# everywhere there too, but they still get a gradient, and still learn.
+# With a small rate hardly a unit dies, and with rate 8 all do: the network calls everything one class. A large step
+# throws a unit's weights and bias so far that it is negative on all points, and then nothing brings it back: its own
+# gradient is 0. The more units are dead, the less is left to learn with. A *leaky* ReLU has a slope of 0.1 on the
+# negative side (Maas, Hannun and Ng 2013). Units can be negative everywhere there too, but they still get a gradient,
+# and still learn.
 #
 # Is the gradient of a dead unit really 0? Ask the engine, with `trace`, which keeps every number of a pass:
 

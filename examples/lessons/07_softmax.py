@@ -75,9 +75,8 @@ with np.errstate(over="ignore", invalid="ignore"):
 # %%
 counts = np.array([8, 4, 2])
 everyone = np.repeat(np.arange(3), counts)
-balanced = balanced_class_weights(everyone)
-w = np.array([balanced[k] for k in range(3)])  # images / (classes * images of the class)
-assert np.allclose(w, counts.sum() / (3 * counts))
+w = balanced_class_weights(everyone)
+assert np.allclose(w, counts.sum() / (3 * counts))  # images / (classes * images of the class)
 print("weights", *w.round(3), "- the mean over all images is", f"{w[everyone].mean():.1f}")
 weighted = CrossEntropy(class_weight=w)
 weighted.forward(z, labels)
@@ -117,7 +116,7 @@ pictures.save(figure, "07_softmax", "What the loss says to each logit: raise the
 # ## What you saw
 #
 # The gradient of softmax with cross-entropy is p - y: bounded, large where the network is wrong, and close to 0 where
-# it is right. A class weight belongs to an image, a row. (Bishop, *Pattern Recognition and Machine Learning*, 2006, 4.3.)
+# it is right. A class weight belongs to an image, a row (Bishop, *Pattern Recognition and Machine Learning*, 2006).
 #
 # ## Try
 #

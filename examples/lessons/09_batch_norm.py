@@ -67,9 +67,8 @@ for c in range(3):
     assert np.allclose(y[..., c], forward(images[..., c]))
     assert np.allclose(grad[..., c], backward(images[..., c], upstream[..., c]))
     before, after = images[..., c], y[..., c]
-    print(
-        f"channel {c}: mean {before.mean():6.2f} -> {abs(after.mean()):.2f}, deviation {before.std():.2f} -> {after.std():.2f}"
-    )
+    print(f"channel {c}: mean {before.mean():6.2f} -> {abs(after.mean()):.2f}", end=", ")
+    print(f"deviation {before.std():.2f} -> {after.std():.2f}")
 
 # %% [markdown]
 # Three channels of quite different size come out alike. (The third has so small a variance that eps counts.)
@@ -93,8 +92,8 @@ print(f"without the means they would be {gx.sum():.3f} and {(gx * xhat).sum():.3
 #     > without the means they would be -2.133 and -0.585
 #
 # **At inference** there may be one image alone, whose own mean would be all there is. The layer then uses running means
-# of mu and var that it has kept in training, and these *are* constants, so the backward pass loses its two means. Forget
-# `training=True` and the network learns with statistics that are not those of its batch:
+# of mu and var that it has kept in training, and these *are* constants, so the backward pass loses its two means. How
+# soon are the running means right?
 
 # %%
 for name in ("moving_mean", "moving_variance"):

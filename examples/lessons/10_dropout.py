@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 10. Dropout
 #
-# **Question.** Dropout sets random numbers to 0 in training and nothing at all at inference (Srivastava and others 2014).
+# **Question.** Dropout sets random numbers to 0 in training and nothing at all at inference (Srivastava et al. 2014).
 # How can a network work that is trained one way and used another?
 #
 #     y = x * m / (1 - p)        m = 0 with probability p, else 1, drawn anew for each number

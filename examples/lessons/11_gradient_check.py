@@ -1,15 +1,13 @@
 # %% [markdown]
 # # 11. Checking gradients: random upstream, kinks, float64
 #
-# **Question.** A wrong backward pass rarely crashes. The network trains, only worse. How can one be sure of it?
-#
-# Compare it with *central differences*, which know nothing of the backward pass:
+# **Question.** A wrong backward pass rarely crashes. The network trains, only worse. How can one be sure of it? Compare
+# it with *central differences*, which know nothing of the backward pass:
 #
 #     dL/dx[j]  ~  ( L(x + h e_j) - L(x - h e_j) ) / 2h        off by about h^2, and by rounding / h
 #
 # with L = sum(u * y), y the layer's output and u what is handed to `backward`. Three things decide whether the check is
-# worth anything: which u, which h in which precision, and where x lies. (Goodfellow, Bengio and Courville, *Deep
-# Learning*, 2016, 11.5.5.)
+# worth anything: u, the step h and its precision, and x (Goodfellow et al., *Deep Learning*, 2016, section 11.5.5).
 #
 # **First: a random u.** A gradient of ones looks natural, and hides mistakes. Here are three layers whose backward pass
 # is wrong, each in a common way:
@@ -72,8 +70,8 @@ for layer, x in ((ReversedDense(4), flat), (FrozenNorm(), flat), (UnturnedConv(3
 #     > FrozenNorm                      1.88       0.55
 #     > UnturnedConv                    0.66       3.15
 #
-# Ones pass the first: a sum does not care for the order of what it adds. The other two are caught by either, but the
-# convolution with ones at the edge of the image only: inside, all weights are added up whichever way they stand.
+# Ones pass the first: a sum does not care for the order of what it adds. They catch the convolution, but at the edge of
+# the image only: inside, all weights are added up whichever way they stand.
 #
 # **Second: float64.** The smaller h, the smaller the error of the formula, and the larger that of rounding. In float32
 # not even the best h leaves enough digits to tell a small mistake from rounding:
@@ -116,14 +114,13 @@ for value in (0.5, 0.000001, 0.0):
 
 # %%
 x = rng.standard_normal((2, 5, 5, 2))
-good = tinycnn.gradcheck(Conv2D(3, 3, padding="same", activation="relu"), x)
-bad = tinycnn.gradcheck(UnturnedConv(3, 3, padding="same", activation="relu"), x, raise_on_error=False)
-print("Conv2D:", good.ok, "- UnturnedConv:", bad.ok)
-print(*(f"{row.name}: {'ok' if row.ok else 'WRONG'}" for row in bad.table), sep=", ")
+for layer in (Conv2D(3, 3, padding="same", activation="relu"), UnturnedConv(3, 3, padding="same", activation="relu")):
+    table = tinycnn.gradcheck(layer, x, raise_on_error=False).table
+    print(f"{type(layer).__name__}:", {row.name: row.ok for row in table})
 
 # %% [markdown]
-#     > Conv2D: True - UnturnedConv: False
-#     > input: WRONG, kernel: ok, bias: ok
+#     > Conv2D: {'input': True, 'kernel': True, 'bias': True}
+#     > UnturnedConv: {'input': False, 'kernel': True, 'bias': True}
 
 # %%
 figure, axes = pictures.panels(1, 2, 12, 3.7)
@@ -132,7 +129,7 @@ for number, (dtype, found) in enumerate(errors.items()):
 axes[0, 0].set(xscale="log", yscale="log")
 axes[0, 0].legend(fontsize=9)
 pictures.tidy(axes[0, 0], "a central difference of sin at 1.3", "step h", "relative error")
-u, handed_back = np.pad(np.ones((1, 1, 1, 1)), ((0, 0), (3, 3), (3, 3), (0, 0))), []  # a single 1 in the middle
+u, handed_back = np.pad([[[[1.0]]]], ((0, 0), (3, 3), (3, 3), (0, 0))), []  # a single 1 in the middle
 for kind in (Conv2D, UnturnedConv):
     layer = kind(1, 3, padding="same", use_bias=False)
     layer.forward(u)
@@ -140,17 +137,15 @@ for kind in (Conv2D, UnturnedConv):
     handed_back.append(layer.backward(u)[0, :, :, 0])
 both = np.concatenate(handed_back, axis=1)
 pictures.show(axes[0, 1], both, "what one output hands back: right (left half), and unturned", ".0f")
-pictures.save(
-    figure, "11_gradient_check", "Rounding on the left of each V, the formula's error on the right; and a bug to catch"
-)
+pictures.save(figure, "11_gradient_check", "Left of each valley rounding errs, right of it the formula")
 
 # %% [markdown]
 # ## What you saw
 #
 # A check is as good as its inputs: random upstream gradients, float64, and points away from kinks. It takes two forward
-# passes per number, so check small layers; the backward pass that is right on 5x5 pixels is right on 256x256.
+# passes per number, so check small layers.
 #
 # ## Try
 #
 # 1. Write a layer `y = x * x` with a backward pass of `x * grad_y` (the 2 is missing) and check it.
-# 2. Check MaxPool2D on `np.arange(16.0)`, then on `np.zeros`. What does the table say of kinks?
+# 2. Check MaxPool2D on random numbers, then on zeros. What does the table say of kinks?
