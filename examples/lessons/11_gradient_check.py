@@ -73,17 +73,16 @@ for layer, x in ((ReversedDense(4), flat), (FrozenNorm(), flat), (UnturnedConv(3
 # Ones pass the first: a sum does not care for the order of what it adds. They catch the convolution, but at the edge of
 # the image only: inside, all weights are added up whichever way they stand.
 #
-# **Second: float64.** The smaller h, the smaller the error of the formula, and the larger that of rounding. In float32
-# not even the best h leaves enough digits to tell a small mistake from rounding:
+# **Second: float64.** The smaller h, the smaller the formula's error, and the larger that of rounding. In float32 even
+# the best h leaves too few digits to tell a small mistake from rounding:
 
 # %%
 steps = 10.0 ** np.arange(-11, 0.1, 0.5)
 errors = {}
 for dtype in (np.float32, np.float64):
-    x, errors[dtype] = dtype(1.3), []
-    for h in steps.astype(dtype):
-        difference = (np.sin(x + h) - np.sin(x - h)) / (2 * h)
-        errors[dtype].append(max(abs(float(difference) - np.cos(1.3)) / np.cos(1.3), 1e-16))
+    x, h = dtype(1.3), steps.astype(dtype)
+    difference = (np.sin(x + h) - np.sin(x - h)) / (2 * h)
+    errors[dtype] = np.maximum(abs(difference.astype(float) / np.cos(1.3) - 1), 1e-16)
     best = int(np.argmin(errors[dtype]))
     print(
         f"{dtype.__name__}: least error 10^{np.log10(errors[dtype][best]):.0f}, at h = 10^{np.log10(steps[best]):.0f}"
@@ -142,8 +141,8 @@ pictures.save(figure, "11_gradient_check", "Left of each valley rounding errs, r
 # %% [markdown]
 # ## What you saw
 #
-# A check is as good as its inputs: random upstream gradients, float64, and points away from kinks. It takes two forward
-# passes per number, so check small layers.
+# A check is as good as its inputs: random upstream gradients, float64, points away from kinks. Check small layers: each
+# number takes two forward passes.
 #
 # ## Try
 #

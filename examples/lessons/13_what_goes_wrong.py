@@ -84,12 +84,12 @@ for name, (losses, seen) in runs.items():
 
 # %% [markdown]
 #     >                      loss: start   middle      end   zeros   gradient
-#     > healthy                     1.14     1.07     0.99    0.45    3.0e-01
-#     > rate too high 1.25 1.2 1.1 0.56 6.4e-01
-#     > weights too small           1.10     1.10     1.10    0.45    4.6e-05
-#     > weights too large         372.73     1.10     1.10    0.45    1.5e+02
+#     > healthy                     1.25     0.29     0.01    0.56    6.4e-01
+#     > rate too high               1.25     1.2     1.1    0.56    6.4e-01
+#     > weights too small           1.10     1.10     1.10    0.56    3.2e-04
+#     > weights too large         679.21     1.10     1.10    0.56    1.3e+02
 #     > dead ReLUs                  1.10     1.10     1.10    1.00    0.0e+00
-#     > wrong backward              1.14     1.08     1.10    0.45    3.0e-01
+#     > wrong backward              1.25     0.37     0.01    0.56    6.4e-01
 #
 # * **Rate too high**: the start is healthy, and then the loss jumps and stays at log 3 or above, or becomes NaN. Divide
 #   the rate by ten.
@@ -119,7 +119,7 @@ few = train(network(), 0.03)[0]
 print(f"ten images by heart: loss {few[0]:.2f} -> {few[-1]:.3f}")
 
 # %% [markdown]
-#     > ten images by heart: loss 1.15 -> 0.000
+#     > ten images by heart: loss 1.12 -> 0.000
 
 # %%
 figure, axes = pictures.panels(1, 2, 12, 3.9, width_ratios=[1.6, 1])

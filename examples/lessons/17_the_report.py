@@ -23,6 +23,7 @@ model = report_cnn()
 model.build((256, 256, 3))  # the report's films
 rows = tinycnn.anatomy(model).rows
 print(f"{model.count_params:,} parameters, {sum(row.forward for row in rows):,} multiplications for one film")
+print("dropout", *(layer.rate for layer in model.layers if isinstance(layer, tinycnn.Dropout)))
 print(f"{model.count_params / 251:,.0f} parameters for each of the report's 251 training films")
 for row in rows:
     if row.parameters:
@@ -30,6 +31,7 @@ for row in rows:
 
 # %% [markdown]
 #     > 16,887,491 parameters, 677,528,064 multiplications for one film
+#     > dropout 0.3 0.3
 #     > 67,281 parameters for each of the report's 251 training films
 #     > conv2d           896 parameters   56,623,104 multiplications
 #     > conv2d_1      18,496 parameters  301,989,888 multiplications
