@@ -13,7 +13,8 @@
 # turn the kernel upside down first. Networks learn their weights, so it does not matter which is used, and everybody
 # in the field says convolution (Goodfellow, Bengio and Courville, *Deep Learning*, 2016, chapter 9).
 #
-# Cells of code run from top to bottom. Lines behind a `>` are what the cell above them prints.
+# Cells of code run from top to bottom. Lines behind a `>` are what the cell above them prints. `pictures` is a small
+# file beside the lessons that draws arrays; the picture of each lesson is saved in the folder runs/lessons.
 
 # %%
 import numpy as np
@@ -32,7 +33,7 @@ print("the film has shape", x.shape, "and the kernel", kernel.shape)
 #     > the film has shape (64, 64) and the kernel (3, 3)
 #
 # The kernel has negative weights on its left and positive ones on its right: it measures how much brighter the film
-# becomes from left to right. (It is Sobel's, 1968, divided by 4.) Take one window at the edge of a lung:
+# becomes from left to right. (It is Sobel and Feldman's of 1968, divided by 4.) Take one window at the edge of a lung:
 
 # %%
 i, j = 20, 8
@@ -58,7 +59,7 @@ print(f"sum = {products.sum():.3f}")
 #     > sum = -0.257
 #
 # The film gets darker to the right here, for the window leaves bright tissue and enters the dark lung, so the sum is
-# negative. Now the whole film, as two loops, and then the same by the engine:
+# negative. Now the whole film, as two loops, and then the same by `tinycnn`, the engine that this course looks into:
 
 
 # %%
@@ -79,19 +80,17 @@ engine = layer.forward(x[None, :, :, None])[0, :, :, 0]  # a batch of one image 
 assert np.allclose(y, engine)
 print("output shape", y.shape, "- largest difference to the engine", f"{np.abs(y - engine).max():.1f}")
 print(f"our pixel: y[{i}, {j}] = {y[i, j]:.3f}")
-print(
-    f"darkest edge {y.min():.2f}, brightest edge {y.max():.2f}, share of nearly flat places {(abs(y) < 0.1).mean():.2f}"
-)
+print(f"from {y.min():.2f} to {y.max():.2f}; nearly flat, below 0.1, is {(abs(y) < 0.1).mean():.2f} of the film")
 
 # %% [markdown]
 # A window of three pixels fits 62 times into 64, so the output is a little smaller than the film:
 #
 #     > output shape (62, 62) - largest difference to the engine 0.0
 #     > our pixel: y[20, 8] = -0.257
-#     > darkest edge -0.39, brightest edge 0.50, share of nearly flat places 0.77
+#     > from -0.39 to 0.50; nearly flat, below 0.1, is 0.77 of the film
 #
 # `Conv2D` takes a *batch* of images with *channels*, an array of shape (images, height, width, channels); our film is
-# one image with one channel. The next lesson is about channels and sizes.
+# one image with one channel. The next lesson is about channels and sizes. Now the picture:
 
 # %%
 figure, axes = pictures.panels(1, 5, 12, 3.1, width_ratios=[2, 1.2, 1.2, 1.2, 2])

@@ -1,8 +1,9 @@
 # %% [markdown]
 # # 4. The backward pass of a convolution
 #
-# **Question.** Training changes weights along the *gradient* of a loss L. A layer is handed g = dL/dy, how much the
-# loss changes with each of its outputs. How does it find dL/dkernel and dL/dx?
+# **Question.** The *loss* L is one number that says how wrong a network is. Training moves each weight a little to
+# where L is lower, so it needs the *gradient*: how much L changes with each weight. A layer is handed g = dL/dy, how
+# much L changes with each of its outputs. How does it find dL/dkernel, and dL/dx for the layer before it?
 #
 # Take a pencil and one dimension. Five numbers x, a kernel k of three, three outputs:
 #

@@ -10,7 +10,7 @@
 #
 # Two things are easily got wrong. If windows overlap, one pixel may win several times, and its gradients **add up**.
 # And if two pixels are equally large, there is a *kink*: the derivative from the left is not that from the right, and
-# no number is "the" gradient. Any choice between the two works in practice; this engine, as most, takes the first.
+# no number is "the" gradient. This engine sends it to the first of them.
 
 # %%
 import numpy as np
@@ -63,8 +63,9 @@ for stride in (2, 1):
 #     >   go to     [[0, 1, 0, 0], [0, 0, 5, 0], [11, 0, 28, 0], [0, 0, 0, 0]], sum 45 of 45
 #
 # No gradient is lost and none is made: the sums are equal. With stride 1 the 6 in the third row wins four windows and
-# gets the sum of their gradients, 5 + 6 + 8 + 9 = 28.
-# The four 4s tie, and the first of each window takes all. Now the famous mistake, `=` where `+=` should stand:
+# gets the sum of their gradients, 5 + 6 + 8 + 9 = 28. The four 4s tie, and the first of each window takes all.
+#
+# Now the classic mistake, `=` where `+=` should stand:
 
 # %%
 wrong = np.zeros_like(x)

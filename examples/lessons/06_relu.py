@@ -31,6 +31,8 @@ print("grad", *grad[0])
 #     > grad 0.0 0.0 7.0 8.0
 #
 # **The data.** Three arms of a spiral, 100 points each, to be told apart from two coordinates. No straight line does.
+# (`Dense` multiplies its input by a matrix and adds a bias. How `fit` trains is the subject of lessons 7 and 8: here it
+# moves all weights downhill 100 times, by the *learning rate* times the gradient.)
 
 # %%
 rng = np.random.default_rng(1)
@@ -55,7 +57,7 @@ def dead(hidden):
 
 
 # %% [markdown]
-# Now the same network with larger and larger learning rates, which is how far a step goes along the gradient:
+# Now the same network with larger and larger learning rates:
 
 # %%
 rates = [0.1, 0.5, 1, 2, 4, 8]

@@ -84,8 +84,8 @@ for name, path in paths.items():
 #     > Adam 0.2           20.250     3.408     0.206     0.001
 #
 # For plain descent a step is as long as the slope, so along the valley it is slow by the ratio of the two slopes. That
-# ratio, 200 here, is called the *condition number*. A network's loss has thousands of directions, and condition numbers
-# that are far larger. Momentum helps too: it goes on in a direction that stays, and what zigzags cancels out.
+# ratio, 200 here, is called the *condition number*. Momentum helps too: it goes on in a direction that stays, and what
+# zigzags cancels out.
 #
 # **Is Adam blind to scale?** Multiply the loss by 1000. Descent takes steps 1000 times as long and explodes. Adam does
 # not notice:

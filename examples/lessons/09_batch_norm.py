@@ -7,7 +7,7 @@
 #
 # Its forward pass takes one line. Why does its backward pass subtract two means?
 #
-# **With the pencil.** Take one channel with N values, gamma = 1 and eps = 0, and write s = sqrt(var). Let g = dL/dxhat.
+# **With the pencil.** Take one channel with N values and gamma = 1, and write s = sqrt(var + eps). Let g = dL/dxhat.
 # If mu and s were constants, dL/dx would be g / s. They are not. Move one x[k]:
 #
 #     the mean moves        dmu/dx[k] = 1/N                  and with it every xhat[i], by -1/(N s)
@@ -101,12 +101,8 @@ for name in ("moving_mean", "moving_variance"):
 for _ in range(600):
     layer.forward(images, training=True)
     layer.backward(upstream)
-print(
-    "after 601, moving_mean:",
-    *layer.state["moving_mean"].round(2) + 0.0,
-    "true:",
-    *images.mean(axis=(0, 1, 2)).round(2),
-)
+print("after 601, moving_mean:", *layer.state["moving_mean"].round(2) + 0.0)
+print("the batch's own mean:  ", *images.mean(axis=(0, 1, 2)).round(2))
 
 # %% [markdown]
 # A momentum of 0.99 means that each batch counts for a hundredth. After one batch the running mean is far from the
@@ -114,7 +110,8 @@ print(
 #
 #     > after one batch, moving_mean: 0.0 0.1 -0.03
 #     > after one batch, moving_variance: 1.0 1.17 0.99
-#     > after 601, moving_mean: -0.17 10.31 -2.89 true: -0.17 10.33 -2.9
+#     > after 601, moving_mean: -0.17 10.31 -2.89
+#     > the batch's own mean:   -0.17 10.33 -2.9
 
 # %%
 x, g = 3 + 2 * rng.standard_normal(60), rng.standard_normal(60) + 0.7

@@ -84,9 +84,8 @@ for dtype in (np.float32, np.float64):
     difference = (np.sin(x + h) - np.sin(x - h)) / (2 * h)
     errors[dtype] = np.maximum(abs(difference.astype(float) / np.cos(1.3) - 1), 1e-16)
     best = int(np.argmin(errors[dtype]))
-    print(
-        f"{dtype.__name__}: least error 10^{np.log10(errors[dtype][best]):.0f}, at h = 10^{np.log10(steps[best]):.0f}"
-    )
+    least, h = np.log10(errors[dtype][best]), np.log10(steps[best])
+    print(f"{dtype.__name__}: least error 10^{least:.0f}, at h = 10^{h:.0f}")
 
 # %% [markdown]
 #     > float32: least error 10^..., at h = 10^...

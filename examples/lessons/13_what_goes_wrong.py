@@ -27,17 +27,13 @@ images = (np.array(waves) + 1.5 * rng.standard_normal((60, 12, 12)))[..., None] 
 
 
 class UnturnedConv(Conv2D):
-    """Its input gradient uses the kernel unturned (lesson 11)."""
+    """Hands an input gradient back that was made with the kernel unturned (lesson 11)."""
 
     def backward(self, grad_y, input_grad=True):
-        super().backward(grad_y, False)
         kernel = self.params["kernel"].copy()
         self.params["kernel"][...] = kernel[::-1, ::-1]
-        weights = {key: grad.copy() for key, grad in self.grads.items()}
         grad_x = super().backward(grad_y, input_grad)
         self.params["kernel"][...] = kernel
-        for key, grad in weights.items():
-            self.grads[key][...] = grad
         return grad_x
 
 
@@ -96,7 +92,7 @@ for name, (losses, seen) in runs.items():
 # * **Weights too small**: the loss starts at log 3 = 1.10 exactly and stays there, and the gradient of the first layer
 #   is tiny. Each layer shrinks what it gets. Glorot and Bengio (2010) and He and others (2015) say how large to draw.
 # * **Weights too large**: the loss *starts* far above log 3. A network that knows nothing and is sure of it.
-# * **Dead ReLUs**: all outputs are zeros, and so are the gradients; nothing will ever change (lesson 6).
+# * **Dead ReLUs**: all outputs are zeros, and so are the kernels' gradients; they will never change (lesson 6).
 # * **Wrong backward**: the worst case, since it looks like a slightly harder problem. No instrument above shows it. It
 #   takes a comparison with finite differences:
 

@@ -90,15 +90,13 @@ for name, called in predictions.items():
 # %%
 apart = np.sum(predictions["A"] != predictions["B"])
 print("films that the two call by different names:", "some" if apart else "none")
-print(
-    "A finds class 0, the frequent one, more often than the mean of its classes:",
-    bool(found["A"][1][0] > found["A"][1].mean()),
-)
-print("B's class weights raise the balanced accuracy:", bool(found["B"][1].mean() > found["A"][1].mean()))
+recall_a, recall_b = found["A"][1], found["B"][1]
+print("A finds class 0, the frequent one, more often than the others:", bool(recall_a[0] > recall_a[1:].max()))
+print("B's class weights raise the balanced accuracy:", bool(recall_b.mean() > recall_a.mean()))
 
 # %% [markdown]
 #     > films that the two call by different names: some
-#     > A finds class 0, the frequent one, more often than the mean of its classes: True
+#     > A finds class 0, the frequent one, more often than the others: True
 #     > B's class weights raise the balanced accuracy: True
 #
 # Without weights the network leans towards the class that it sees most. The weights cost some of that class and help
