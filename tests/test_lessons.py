@@ -141,7 +141,7 @@ def test_run_all_runs_each_and_leaves_its_picture(tmp_path, monkeypatch, capsys)
     monkeypatch.setattr(run_all, "LESSONS", tmp_path)
     assert run_all.main(["--out", str(tmp_path / "all"), "--thumbnails", str(tmp_path / "small")]) == 0
     assert sorted(path.name for path in (tmp_path / "all").iterdir()) == ["01_one.png", "02_two.png"]
-    assert {Image.open(path).width for path in (tmp_path / "small").iterdir()} == {320}
+    assert {Image.open(path).width for path in (tmp_path / "small").iterdir()} == {run_all.WIDTH}
     assert "02_two" in capsys.readouterr().out
 
 

@@ -129,11 +129,11 @@ for name, value in tinycnn.randomization_check(averaging, films, layer="max_pool
 # %%
 figure, axes = pictures.panels(1, 4, 12, 3.5)
 pictures.show(axes[0, 0], films[7, :, :, 0], "a film with the mark", largest=255)
-maps = {"Grad-CAM, flattening network\n(0 everywhere)": heat, "what really counts there": exact}
+maps = {"Grad-CAM, flattening network: all 0": heat, "what really counts there": exact}
 maps["Grad-CAM, averaging network"] = heat_averaged
 for ax, (name, values) in zip(axes[0, 1:], maps.items(), strict=True):
-    pictures.show(ax, films[7, :, :, 0] / 2, name, largest=255)
-    ax.imshow(values[7] / (values[7].max() or 1), cmap="inferno", alpha=0.65, vmin=0, vmax=1)
+    pictures.show(ax, films[7, :, :, 0], name, largest=255)
+    ax.imshow(values[7] / (values[7].max() or 1), cmap="inferno", alpha=0.55, vmin=0, vmax=1)
 for ax in axes[0]:
     pictures.frame(ax, 2, 2, 6, 6, pictures.SKY)
 pictures.save(figure, "15_heat_maps", "Both networks know the mark alone. One heat map says so, the other says nothing")

@@ -13,7 +13,7 @@ from pathlib import Path
 from PIL import Image
 
 LESSONS = Path(__file__).parent
-WIDTH = 320  # pixels of a thumbnail
+WIDTH = 400  # pixels of a thumbnail
 
 
 def main(arguments: list[str] | None = None) -> int:
