@@ -95,7 +95,7 @@ def run(lesson, folder, monkeypatch):
 def test_it_prints_what_its_text_says_and_saves_its_picture(lesson, tmp_path, monkeypatch):
     began = time.process_time()
     run(lesson, tmp_path, monkeypatch)
-    assert time.process_time() - began < 2 * SECONDS  # of two cores, kernels' compilation apart
+    assert time.process_time() - began < 2 * SECONDS  # processor time, of two cores, with what has to be compiled
     assert [path.name for path in tmp_path.iterdir()] == [f"{lesson.stem}.png"]
     width, height = Image.open(tmp_path / f"{lesson.stem}.png").size
     assert width >= 800 and height >= 300

@@ -87,7 +87,7 @@ print(tinycnn.Conv2D(8, 3, strides=2, padding="same").output_shape_of((7, 7, 3))
 #
 # With a stride, "same" means the size divided by the stride and rounded up. Now a picture of what two neighbouring
 # outputs see. Each 7x7 image is drawn with its padding; what the first output sees is blue, what the next one sees is
-# orange, and both are a mixture.
+# orange, and what both see is a mixture.
 
 # %%
 figure, axes = pictures.panels(1, 4, 12, 3.6)

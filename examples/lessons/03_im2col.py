@@ -43,8 +43,8 @@ for row, value in zip(columns.astype(int), y, strict=True):
 #     > window 0 3 1 2 1 4 1 0 2 -> -6
 #     > window 3 1 2 1 4 0 0 2 3 -> 0
 #
-# Most pixels stand in several rows. That is the price: the matrix holds nearly nine times the numbers of the image. In
-# the second layer of the network of lesson 17, one image has 128x128 pixels with 32 channels:
+# Most pixels stand in several rows. That is the price: for a large image the matrix holds nearly nine times as many
+# numbers. In the second layer of the network of lesson 17, one image has 128x128 pixels with 32 channels:
 
 # %%
 image = 128 * 128 * 32 * 4 / 1e6  # four bytes a number

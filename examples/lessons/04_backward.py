@@ -106,7 +106,7 @@ for name, a, b in zip(("x", "kernel", "bias"), ours, theirs, strict=True):
 # line tells whether a forward and a backward belong together:
 
 # %%
-layer.params["bias"][...] = 0  # linear, not only straight
+layer.params["bias"][...] = 0  # with a bias, f would not be linear
 left = np.sum(layer.forward(image[None])[0] * upstream)
 right = np.sum(image * backward_2d(image, layer.params["kernel"], upstream)[0])
 turned = np.sum(image * backward_2d(image, layer.params["kernel"][::-1, ::-1], upstream)[0])

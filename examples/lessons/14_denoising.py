@@ -89,8 +89,8 @@ print("and than the better window:", bool(error(restored) < error(results["mean 
 #     > the autoencoder is better than the noisy film: True
 #     > and than the better window: True
 #
-# It wins, by little. The windows are hard to beat with so small a network and so few films, and it is worth knowing. A
-# window treats all places alike; the network has learnt where an edge should stay.
+# It wins by little: with so small a network and so few films the mean of a window is hard to beat, and without the
+# comparison one would not know. A window treats all places alike, while the network can learn where an edge should stay.
 #
 # What does it do to a film without noise? A method that changes nothing would have an error of 0 there:
 

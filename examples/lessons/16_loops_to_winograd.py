@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 16. From loops to Winograd, each rung timed
 #
-# **Question.** The same sums can be computed in a second or in a ten-thousandth of one. What makes the difference?
+# **Question.** The same sums can be computed in seconds or in less than a thousandth of one. What makes the difference?
 #
 # One layer, 3x3, stride 1, 32 channels in and 32 out, on an image of 32x32. Its multiplications:
 #
