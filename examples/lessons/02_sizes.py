@@ -76,14 +76,14 @@ for pad, stride, dilation in [(0, 1, 1), (1, 1, 1), (0, 2, 1), (1, 2, 1), (0, 1,
 weights = 3 * 3 * 3 * 8
 print(f"{weights} weights + 8 biases = {weights + 8}")
 print(f"a dense layer from 7x7x3 to 7x7x8 numbers would have {7 * 7 * 3 * 7 * 7 * 8 + 7 * 7 * 8} parameters")
-even = tinycnn.Conv2D(8, 3, strides=2, padding="same")
-print("'same' with stride 2 on 8 pixels gives", even.output_shape_of((8, 8, 3))[0], "- and on 7 pixels", end=" ")
-print(tinycnn.Conv2D(8, 3, strides=2, padding="same").output_shape_of((7, 7, 3))[0])
+halving = tinycnn.Conv2D(8, 3, strides=2, padding="same")
+eight, seven = (halving.output_shape_of((size, size, 3))[0] for size in (8, 7))
+print(f"'same' with stride 2: 8 pixels give {eight}, and 7 pixels {seven}")
 
 # %% [markdown]
 #     > 216 weights + 8 biases = 224
 #     > a dense layer from 7x7x3 to 7x7x8 numbers would have 58016 parameters
-#     > 'same' with stride 2 on 8 pixels gives 4 - and on 7 pixels 4
+#     > 'same' with stride 2: 8 pixels give 4, and 7 pixels 4
 #
 # With a stride, "same" means the size divided by the stride and rounded up. Now a picture of what two neighbouring
 # outputs see. Each 7x7 image is drawn with its padding; what the first output sees is blue, what the next one sees is

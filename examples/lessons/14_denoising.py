@@ -90,7 +90,7 @@ print("and than the better window:", bool(error(restored) < error(results["mean 
 #     > and than the better window: True
 #
 # It wins by little: with so small a network and so few films the mean of a window is hard to beat, and without the
-# comparison one would not know. A window treats all places alike, while the network can learn where an edge should stay.
+# comparison one would not know. A window treats all places alike; the network can learn where an edge should stay.
 #
 # What does it do to a film without noise? A method that changes nothing would have an error of 0 there:
 
