@@ -101,6 +101,17 @@ def test_it_prints_what_its_text_says_and_saves_its_picture(lesson, tmp_path, mo
     assert width >= 800 and height >= 300
 
 
+def test_a_text_that_says_what_is_not_printed_is_found(tmp_path, monkeypatch):
+    lesson = tmp_path / "01_test.py"
+    for quoted in ("right 0.81", "last"):
+        lesson.write_text(f"# %%\nprint('right 0.81')\nprint('last')\n\n# %% [markdown]\n#     > {quoted}\n")
+        run(lesson, tmp_path, monkeypatch)
+    for quoted in ("right 0.84", "first", "last\n#     > right 0.81"):
+        lesson.write_text(f"# %%\nprint('right 0.81')\nprint('last')\n\n# %% [markdown]\n#     > {quoted}\n")
+        with pytest.raises(AssertionError, match="01_test.py, line 6: not printed"):
+            run(lesson, tmp_path, monkeypatch)
+
+
 @pytest.mark.parametrize("lesson", FILES, ids=lambda path: path.stem)
 def test_it_keeps_to_the_form(lesson):
     source = lesson.read_text(encoding="utf-8")
