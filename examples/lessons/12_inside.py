@@ -110,17 +110,22 @@ print("the gradient of one input is a sum over its outputs, too")
 #
 # Last, the whole pass as one picture: the most telling channels of each layer on the way forward, and below them the
 # gradient on its way back. Yellow is positive, blue negative. Frames show what one pixel of the last such layer sees.
+# And as a page for the browser, in which every number can be clicked and taken apart as above:
 
 # %%
-path = pictures.folder() / "12_inside.png"
-figure = tinycnn.plot_pass(model, films[film], path, int(labels[film]), data.test.class_names)
+path, shown = pictures.folder() / "12_inside.png", (int(labels[film]), data.test.class_names)
+tinycnn.plot_pass(model, films[film], path, *shown)
+page = tinycnn.write_inside_page(path.with_suffix(".html"), model, films[film], *shown)
+print(f"open {page.name} in a browser: {page.stat().st_size / 1e6:.1f} MB")
 pictures.Image.open(path)
 
 # %% [markdown]
+#     > open 12_inside.html in a browser: ... MB
+#
 # ## What you saw
 #
-# First layers give edges and brightness, deeper ones coarser maps of something that helps. No single number "is" a
-# disease. But each one can be taken apart, forward and backward, until only pixels and weights are left.
+# First layers show edges and brightness, deeper ones are coarser. No single number "is" a disease. But each can be
+# taken apart, forward and backward, until only pixels and weights are left.
 #
 # ## Try
 #

@@ -90,15 +90,18 @@ def parts_of(model):
 exact = parts_of(model)
 weights = model.layers[-1].params["kernel"][:, 0].reshape(6, 6, 16)
 print(f"of all that speaks for class 0, the corner has {tinycnn.mass_inside(exact, corner).mean():.2f}")
+hidden = np.maximum(tinycnn.occlusion(model, films, 0), 0)  # what the score loses when a place is covered
+print(f"by covering places one by one: {tinycnn.mass_inside(hidden, corner).mean():.2f}")
 print(f"weights of class 0: mean in the corner {weights[0, 0].mean():.2f}, elsewhere {weights[1:, 1:].mean():.2f}")
 
 # %% [markdown]
 #     > of all that speaks for class 0, the corner has 0.6
+#     > by covering places one by one: 0.8
 #     > weights of class 0: mean in the corner 0.06, elsewhere -0.01
 #
-# The truth is in the corner. Grad-CAM takes the *mean* of the gradient over all places, and here the gradient is W: up
-# in the corner, down nearly everywhere else. The mean is below 0, and max(0, ...) leaves nothing. (Draelos and Carin
-# 2020 describe the fault; their HiResCAM multiplies before it adds, and is exact here.)
+# The truth is in the corner, and covering it shows that too (*occlusion*, Zeiler and Fergus 2014). Grad-CAM takes the
+# *mean* of the gradient over all places, and here the gradient is W: up in the corner, down nearly everywhere else. The
+# mean is below 0, and max(0, ...) leaves nothing (Draelos and Carin 2020; their HiResCAM is exact here).
 #
 # **When is Grad-CAM right?** When every place has the same weights, as behind a global average. The same trap again:
 
@@ -113,18 +116,15 @@ print(f"in the corner: {share:.2f} of Grad-CAM's heat, {true_share:.2f} of the e
 #     > called class 0: with the mark 1.0, without 0.0
 #     > in the corner: 0.7 of Grad-CAM's heat, 0.7 of the exact parts
 #
-# Here the two are the same, and the map tells of the trap. **One check more**, for any map: does it depend on what was
-# learnt? Replace the weights by random ones, from the last layer downwards (Adebayo and others 2018). A map whose rank
-# correlation with the trained network's stays near 1 shows edges of the film, whatever the network:
+# Here the two are the same. **One check more**, for any map: replace the weights by random ones, from the last layer
+# down (Adebayo and others 2018). A map that stays as it was shows edges of the film, whatever the network:
 
 # %%
-for name, value in tinycnn.randomization_check(averaging, films, layer="max_pooling2d_1").items():
-    print(f"{name:8} and all above it random: {'another map' if value < 0.9 else 'the same map'}")
+likeness = tinycnn.randomization_check(averaging, films, layer="max_pooling2d_1")  # rank correlations
+print("another map, if random down to", {name: bool(value < 0.9) for name, value in likeness.items()})
 
 # %% [markdown]
-#     > dense    and all above it random: another map
-#     > conv2d_1 and all above it random: another map
-#     > conv2d   and all above it random: another map
+#     > another map, if random down to {'dense': True, 'conv2d_1': True, 'conv2d': True}
 
 # %%
 figure, axes = pictures.panels(1, 4, 12, 3.5)
@@ -142,9 +142,9 @@ pictures.save(figure, "15_heat_maps", "Both networks know the mark alone. One he
 # ## What you saw
 #
 # A heat map is a calculation with assumptions, not a look into a mind. Build a case with a known answer before you
-# trust a method. Here only changing the films told the truth at once: without the mark, no film is called class 0.
+# trust a method. Changing the films tells more: without the mark, no film is called class 0.
 #
 # ## Try
 #
 # 1. Put the mark at a random place in each film. Is Grad-CAM of the flattening network still empty?
-# 2. `tinycnn.lung_field_mask` finds lungs. On films without marks, which share of the heat lies in them?
+# 2. Run `examples/compare_explanations.py`: six methods, held against what was drawn. Which would you trust?
