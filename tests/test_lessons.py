@@ -140,12 +140,18 @@ def test_the_page_of_the_course_lists_every_lesson_with_its_picture():
     assert sum(path.stat().st_size for path in thumbnails) < 1_000_000
 
 
-def test_run_all_runs_each_and_leaves_its_picture(tmp_path, monkeypatch, capsys):
-    """On two lessons of its own."""
+@pytest.fixture
+def run_all(monkeypatch):
+    """`examples/lessons/run_all.py` as a module."""
     monkeypatch.syspath_prepend(str(LESSONS))
     spec = importlib.util.spec_from_file_location("run_all", LESSONS / "run_all.py")
-    run_all = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(run_all)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_run_all_runs_each_and_leaves_its_picture(run_all, tmp_path, monkeypatch, capsys):
+    """On two lessons of its own."""
     for name in ("01_one", "02_two"):
         (tmp_path / f"{name}.py").write_text(
             f"import pictures\nfigure, _ = pictures.panels(1, 1, 6, 3)\npictures.save(figure, '{name}', 'a test')\n"
@@ -155,6 +161,15 @@ def test_run_all_runs_each_and_leaves_its_picture(tmp_path, monkeypatch, capsys)
     assert sorted(path.name for path in (tmp_path / "all").iterdir()) == ["01_one.png", "02_two.png"]
     assert {Image.open(path).width for path in (tmp_path / "small").iterdir()} == {run_all.WIDTH}
     assert "02_two" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("option", ["--out", "--thumbnails"])
+def test_run_all_says_in_a_sentence_that_a_folder_cannot_be_made(run_all, option, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(SystemExit):
+        run_all.main([option, "taken"])
+    assert "no pictures can be written to taken: File exists" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

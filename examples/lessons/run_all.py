@@ -23,6 +23,11 @@ def main(arguments: list[str] | None = None) -> int:
         "--thumbnails", type=Path, help=f"folder for copies {WIDTH} pixels wide, as README.md shows them"
     )
     options = parser.parse_args(arguments)
+    for folder in filter(None, (options.out, options.thumbnails)):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            parser.error(f"no pictures can be written to {folder}: {error.strerror}")
     given, seconds = sys.argv, {}
     for lesson in sorted(LESSONS.glob("[0-9]*.py")):
         print(f"\n=== {lesson.stem} ===", flush=True)
@@ -42,7 +47,6 @@ def main(arguments: list[str] | None = None) -> int:
 
 def shrink(picture: Path, folder: Path) -> None:
     """A copy of few colours, WIDTH pixels wide."""
-    folder.mkdir(parents=True, exist_ok=True)
     image = Image.open(picture).convert("RGB")
     small = image.resize((WIDTH, round(WIDTH * image.height / image.width)), Image.Resampling.LANCZOS)
     small.quantize(128).save(folder / picture.name, optimize=True)
