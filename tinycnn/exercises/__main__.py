@@ -1,0 +1,130 @@
+"""The command that checks answers: ``python -m tinycnn.exercises conv_forward``."""
+
+import argparse
+import importlib.util
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tinycnn.exercises import EXERCISES, check
+from tinycnn.exercises.exercise import Answer, Exercise
+
+PROGRAM = "python -m tinycnn.exercises"
+EXAMPLES = f"""first the stubs, then one function after the other:
+  {PROGRAM} --start mine       writes the stubs into the folder mine; files that are there stay
+  cd mine
+  {PROGRAM}                    all exercises as a table
+  {PROGRAM} dense              checks dense.py
+  {PROGRAM} dense --hint       the first hint; --hint 2 the next
+  {PROGRAM} dense --solution   only then
+
+exit codes: 0 all right, 1 something is wrong or not written, 2 a wrong name or file, 130 stopped by Ctrl-C"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Check answers and print what is wrong; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM,
+        description="Write the parts of a convolutional network yourself; each answer is tried on small cases.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("name", nargs="?", help="one exercise; without it all that lie in this folder")
+    parser.add_argument("--file", type=Path, help="the file with the answer; without it NAME.py in this folder")
+    parser.add_argument("--start", type=Path, metavar="DIR", help="write the stubs into DIR")
+    parser.add_argument("--hint", type=int, nargs="?", const=1, metavar="N", help="hint N, from 1")
+    parser.add_argument("--solution", action="store_true", help="a solution that passes")
+    options = parser.parse_args(argv)
+    try:
+        if options.start is not None:
+            return _start(options.start, options.name)
+        if options.name is not None:
+            return _one(_exercise(options.name), options)
+        if options.file is not None or options.hint is not None or options.solution:
+            raise ValueError("--file, --hint and --solution are of one exercise: give its name")
+        return _table()
+    except (ValueError, OSError) as error:
+        print(f"{PROGRAM}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+
+
+def _exercise(name: str) -> Exercise:
+    name = Path(name).stem  # dense.py is meant well, too
+    if name not in EXERCISES:
+        raise ValueError(f"there is no exercise {name!r}; there are {', '.join(EXERCISES)}")
+    return EXERCISES[name]
+
+
+def _start(folder: Path, name: str | None) -> int:
+    """Write stubs where no file lies."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for exercise in [_exercise(name)] if name else EXERCISES.values():
+        path = folder / f"{exercise.name}.py"
+        there = path.exists()
+        if not there:
+            path.write_text(exercise.stub, encoding="utf-8")
+        print(f"{path}  {'was there and stays' if there else exercise.title}")
+    return 0
+
+
+def _one(exercise: Exercise, options: Any) -> int:
+    if options.solution:
+        print(exercise.source.rstrip())
+        return 0
+    if options.hint is not None:
+        count = len(exercise.hints)
+        if not 1 <= options.hint <= count:
+            raise ValueError(f"{exercise.name} has hints 1 to {count}")
+        more = f"--hint {options.hint + 1}" if options.hint < count else "--solution"
+        print(f"hint {options.hint} of {count}: {exercise.hints[options.hint - 1]}\n({more} shows more)")
+        return 0
+    report = check(exercise, _load(exercise, options.file or Path(f"{exercise.name}.py")))
+    print(report)
+    if not report.ok:
+        print(f"a hint: {PROGRAM} {exercise.name} --hint")
+    return 0 if report.ok else 1
+
+
+def _table() -> int:
+    """One line for each exercise."""
+    there = [exercise for exercise in EXERCISES.values() if Path(f"{exercise.name}.py").exists()]
+    if not there:
+        raise ValueError(f"no exercise lies in {Path.cwd()}; `{PROGRAM} --start DIR` writes them, then go there")
+    done = 0
+    for exercise in EXERCISES.values():
+        try:
+            report = check(exercise, _load(exercise, Path(f"{exercise.name}.py")))
+            line, done = report.line, done + report.ok
+        except (ValueError, OSError) as error:
+            line = str(error)
+        print(f"{exercise.name:20}{exercise.title:62}{line}")
+    print(f"{done} of {len(EXERCISES)} done")
+    return 0 if done == len(EXERCISES) else 1
+
+
+def _load(exercise: Exercise, path: Path) -> Answer:
+    """The answer in the student's file."""
+    if not path.is_file():
+        raise ValueError(f"no file {path}; `{PROGRAM} {exercise.name} --start .` writes the stub here")
+    spec = importlib.util.spec_from_file_location(f"answer_{exercise.name}", path)
+    if spec is None or spec.loader is None:
+        raise ValueError(f"{path} is no Python file: its name must end in .py")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise ValueError(f"{path}, line {error.lineno}: {error.msg}: {(error.text or '').strip()}") from None
+    except (Exception, SystemExit) as error:
+        raise ValueError(f"{path} fails when it is imported: {type(error).__name__}: {error}") from None
+    answer = vars(module).get(exercise.solution.__name__)
+    if not callable(answer):
+        raise ValueError(f"{path} does not define {exercise.solution.__name__}")
+    return answer
+
+
+if __name__ == "__main__":
+    sys.exit(main())
