@@ -12,7 +12,7 @@ PACKAGE = ROOT / "tinycnn"
 # The house, from the ground up: rooms, and files that lie flat in tinycnn/.  Each may import what stands on its own
 # floor or below.  So study -> inside, models -> model -> training -> layers -> kernels, and never back.
 FLOORS = [
-    ["arguments", "files", "gradcheck_result", "lazy", "summary"]
+    ["arguments", "files", "gradcheck_result", "lazy", "summary", "suspicion"]
     + ["reference", "reference_loops", "reference_training", "reference_winograd"],
     ["kernels"],
     ["data", "initializers", "losses", "memory", "optimizers", "schedules"],
@@ -22,10 +22,10 @@ FLOORS = [
     ["model"],
     ["callbacks", "ensemble", "models"],
     ["inside", "scores"],
-    ["study"],
+    ["exercises", "study"],
 ]
 FLOOR = {name: height for height, floor in enumerate(FLOORS) for name in floor}
-BESIDE_THE_ENGINE = {"study", "scores", "inside"}
+BESIDE_THE_ENGINE = {"exercises", "study", "scores", "inside"}
 PACKAGES = {"numpy", "numba", "llvmlite", "PIL", "matplotlib"}  # besides the standard library
 # What can be imported under a name that is only known when the program runs.
 BY_NAME = {"lazy", "layers/registry", "study/command_line"}

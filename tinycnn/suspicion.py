@@ -50,25 +50,26 @@ def suspicion(
     >>> suspicion(right + [[0, 0], [0, 1]], right) is None
     True
     """
-    if wrong.shape == right.shape and (found := _factor(wrong, right, counts or {})):
-        return found
+    near = TOLERANCE * np.abs(wrong[np.isfinite(wrong)]).max(initial=0)
+    if wrong.shape == right.shape:  # what explains a small error must be nearer than that
+        near = min(near, np.nanmax(np.abs(wrong - right), initial=0) / 100)
+        if found := _factor(wrong, right, counts or {}, near):
+            return found
     candidates = [*_moved(wrong.shape, right)] if right.size > 1 else []
     if terms is not None:
         candidates += _shares(terms, right, upstream)
-    return next((text for text, made in candidates if _same(wrong, made)), None)
+    return next((text for text, made in candidates if _same(wrong, made, near)), None)
 
 
-def _same(wrong: Array, made: Array) -> bool:
-    """Whether both agree wherever they are known, at several places that differ or in all."""
+def _same(wrong: Array, made: Array, near: float) -> bool:
+    """Whether both agree wherever they are known."""
     if wrong.shape != made.shape:
         return False
     known = np.isfinite(wrong) & np.isfinite(made)
-    if not known.any():
-        return False
-    return bool(np.all(np.abs(wrong - made)[known] <= TOLERANCE * np.abs(wrong[known]).max()))
+    return bool(known.any() and np.all(np.abs(wrong - made)[known] <= near))
 
 
-def _factor(wrong: Array, right: Array, counts: Mapping[str, int]) -> str | None:
+def _factor(wrong: Array, right: Array, counts: Mapping[str, int], near: float) -> str | None:
     known = np.isfinite(right)
     a, b = wrong[known], right[known]
     if not b.any():
@@ -76,18 +77,15 @@ def _factor(wrong: Array, right: Array, counts: Mapping[str, int]) -> str | None
     if not a.any():
         return "nothing there: it is 0 throughout and should not be; was it never written?"
     k = float(np.vdot(a, b) / np.vdot(b, b))
-    if not _same(a, k * b) or abs(k - 1) < TOLERANCE:
+    if not _same(a, k * b, near):
         return None
     if abs(k + 1) < TOLERANCE:
         return "wrong sign: it is minus the right one throughout"
     for what, count in counts.items():
-        for times, name in ((count, f"{count}"), (1 / count, f"1/{count} of")):
+        for times, name in ((count, f"{count} times"), (1 / count, f"1/{count} of")):
             if count > 1 and abs(k / times - 1) < TOLERANCE:
-                how = f"{name} times" if times > 1 else name
-                return f"scaled: it is {how} the right one throughout, and there are {count} {what}"
-    if np.count_nonzero(b) > 1:
-        return f"scaled: it is {k:.5g} times the right one throughout"
-    return None
+                return f"scaled: it is {name} the right one throughout, and there are {count} {what}"
+    return f"scaled: it is {k:.5g} times the right one throughout" if np.count_nonzero(b) > 1 else None
 
 
 def _moved(shape: tuple[int, ...], right: Array) -> Iterator[tuple[str, Array]]:

@@ -87,8 +87,8 @@ def check(exercise: Exercise, answer: Answer) -> Report:
     dense: 1 of 4 cases pass
       ok     one row, by hand
       WRONG  three rows
-             given x (3, 2), kernel (2, 4), bias (4,), grad_y (3, 4)
-             grad_bias[0] is -0.149656, expected -0.448968 (4 of 4 numbers differ)
+             given x (3, 2), kernel (2, 4), bias [0.189, -0.523, -0.413, -2.441], grad_y (3, 4)
+             grad_bias[0] is 0.241019, expected 0.723057 (4 of 4 numbers differ)
       WRONG  more inputs than units
       WRONG  as many rows as inputs and units
     suspicion: the bias belongs to every row: a sum over rows, not their mean (grad_bias is exactly what comes out so)
@@ -214,15 +214,11 @@ def _suspicions(exercise: Exercise, tries: dict[str, tuple[Any, Any]]) -> list[s
 @cache
 def _known(exercise: Exercise) -> list[tuple[str, dict[str, list[Any] | _Failed]]]:
     """Cause of each known mistake, and what comes of it in every case."""
+    variants = [(suspect.cause, exercise.variant(suspect.right, suspect.wrong)) for suspect in exercise.suspects]
+    cases = exercise.cases.items()
     return [
-        (
-            suspect.cause,
-            {
-                case: _outcome(exercise, exercise.variant(suspect.right, suspect.wrong), deepcopy(arguments))
-                for case, arguments in exercise.cases.items()
-            },
-        )
-        for suspect in exercise.suspects
+        (cause, {case: _outcome(exercise, variant, deepcopy(arguments)) for case, arguments in cases})
+        for cause, variant in variants
     ]
 
 
@@ -252,7 +248,7 @@ def _list(names: list[str]) -> str:
 
 def _short(value: Any) -> str:
     if isinstance(value, np.ndarray):
-        return str(value.shape) if value.size > 4 or value.ndim > 2 else str(value.tolist())
+        return str(value.shape) if value.size > 4 or value.ndim > 2 else str(value.round(3).tolist())
     return str(value)
 
 

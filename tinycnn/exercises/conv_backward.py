@@ -111,11 +111,21 @@ EXERCISE = Exercise(
             f"grad_padded[here] = {TO_X}",
         ),
         Suspect(
+            "windows overwrite one another, and the first output of each pixel wins: `=` where `+=` is needed",
+            f"grad_padded[here] += {TO_X}",
+            f"grad_padded[here] += np.where(grad_padded[here] == 0, {TO_X}, 0)",
+        ),
+        Suspect(
             "the padding is cut off on the wrong side",
             CUT,
             "padding[0][1] : padding[0][1] + x.shape[1], padding[1][1] : padding[1][1] + x.shape[2]",
         ),
         Suspect("the padding is not cut off", f"[:, {CUT}]", ""),
+        Suspect(
+            "grad_y is reshaped to (n, filters, oh, ow): a reshape does not move axes, a transpose does",
+            "grad = grad_y[:, i, j]",
+            "grad = grad_y.reshape(len(x), -1, *grad_y.shape[1:3])[:, :, i, j]",
+        ),
         Suspect("the stride is ignored", "i * strides[0], j * strides[1]", "i, j"),
         Suspect("the padding is ignored", FIRST, f"padding = ((0, 0), (0, 0))\n    {FIRST}"),
         Suspect("vertical and horizontal stride are exchanged", FIRST, f"strides = strides[::-1]\n    {FIRST}"),

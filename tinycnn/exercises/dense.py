@@ -73,6 +73,11 @@ EXERCISE = Exercise(
     },
     suspects=[
         Suspect("the bias is left out of y", "x @ kernel + bias", "x @ kernel"),
+        Suspect("the bias is subtracted", "x @ kernel + bias", "x @ kernel - bias"),
+        Suspect(
+            "the bias belongs to y; its gradient has no bias in it", "grad_y @ kernel.T", "(grad_y + bias) @ kernel.T"
+        ),
+        Suspect("a mean over units where grad_x is a sum", "grad_y @ kernel.T", "grad_y @ kernel.T / len(bias)"),
         Suspect("the kernel is not transposed on the way back", "grad_y @ kernel.T", "grad_y @ kernel"),
         Suspect("factors in the wrong order: grad_y.T @ x is the transpose", "x.T @ grad_y", "grad_y.T @ x"),
         Suspect(

@@ -5,9 +5,12 @@ import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from tinycnn.layers.base import Layer
 
 Answer = Callable[..., Any]  # what the student writes: a function, or a class of layers
 
@@ -67,12 +70,12 @@ class Exercise:
         """The first line of its file."""
         return (sys.modules[self.solution.__module__].__doc__ or "").splitlines()[0]
 
-    @property
+    @cached_property
     def source(self) -> str:
         """The solution as text."""
         return inspect.getsource(self.solution)
 
-    @property
+    @cached_property
     def code(self) -> str:
         """The solution's source without docstrings, whose lines are left empty."""
         lines = self.source.splitlines()
@@ -113,7 +116,9 @@ class Exercise:
         if self.code.count(right) != 1:
             raise ValueError(f"{self.name}: the solution has {right!r} {self.code.count(right)} times, not once")
         names = dict(vars(sys.modules[self.solution.__module__]))
+        registered = dict(Layer.registry)
         exec(self.code.replace(right, wrong), names)
+        Layer.registry.update(registered)  # a wrong layer is not to be the one that a saved model names
         return names[self.solution.__name__]
 
 
