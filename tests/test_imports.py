@@ -17,7 +17,7 @@ FLOORS = [
     ["kernels"],
     ["data", "initializers", "losses", "memory", "optimizers", "schedules"],
     ["layers"],
-    ["gradcheck", "serialization", "walk"],
+    ["gradcheck", "gradcheck_moves", "serialization", "walk"],
     ["training"],
     ["model"],
     ["callbacks", "ensemble", "models"],

@@ -28,5 +28,5 @@ def test_a_factor_is_told_from_the_pattern():
     suspected(
         EXERCISE,
         lambda x, kernel, bias, grad_y: (*EXERCISE.oracle(x, kernel, bias, grad_y)[:3], 2 * grad_y.sum(axis=0)),
-        "grad_bias is scaled: it is 2 times",
+        "grad_bias: scaled: it is 2 times",
     )

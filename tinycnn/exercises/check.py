@@ -207,7 +207,7 @@ def _suspicions(exercise: Exercise, tries: dict[str, tuple[Any, Any]]) -> list[s
             left -= same
     for k in sorted(left):
         pattern = _pattern(exercise.outputs[k], [(g[k], r[k]) for g, r in tries.values() if isinstance(g, list)])
-        texts += [f"{exercise.outputs[k]} is {pattern}"] if pattern else []
+        texts += [f"{exercise.outputs[k]}: {pattern}"] if pattern else []
     return texts
 
 
