@@ -14,7 +14,8 @@ SQUARE = np.random.default_rng(1).normal(size=(3, 3))
     [
         (-RIGHT, RIGHT, "wrong sign"),
         (0 * RIGHT, RIGHT, "it is 0 throughout"),
-        (RIGHT / 3, RIGHT, "scaled: it is 0.33333 times the right one throughout"),
+        (RIGHT / 3, RIGHT, "scaled: it is 1/3 of the right one throughout"),
+        (1.5 * RIGHT, RIGHT, "scaled: it is 1.5 times the right one throughout"),
         (SQUARE.T, SQUARE, "axes in the order (1, 0)"),
         (RIGHT.transpose(2, 0, 1), RIGHT, "axes in the order (2, 0, 1)"),
         (RIGHT.swapaxes(0, 1).reshape(3, 4, 2), RIGHT, "transposed to (1, 0, 2), then reshaped"),

@@ -81,11 +81,12 @@ def _factor(wrong: Array, right: Array, counts: Mapping[str, int], near: float) 
         return None
     if abs(k + 1) < TOLERANCE:
         return "wrong sign: it is minus the right one throughout"
+    whole = abs(1 / k - round(1 / k)) < TOLERANCE and abs(k) < 1
+    text = f"scaled: it is {f'1/{round(1 / k)} of' if whole else f'{k:.5g} times'} the right one throughout"
     for what, count in counts.items():
-        for times, name in ((count, f"{count} times"), (1 / count, f"1/{count} of")):
-            if count > 1 and abs(k / times - 1) < TOLERANCE:
-                return f"scaled: it is {name} the right one throughout, and there are {count} {what}"
-    return f"scaled: it is {k:.5g} times the right one throughout" if np.count_nonzero(b) > 1 else None
+        if count > 1 and min(abs(k / count - 1), abs(k * count - 1)) < TOLERANCE:
+            return f"{text}, and there are {count} {what}"
+    return text if np.count_nonzero(b) > 1 else None
 
 
 def _moved(shape: tuple[int, ...], right: Array) -> Iterator[tuple[str, Array]]:

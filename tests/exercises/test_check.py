@@ -52,7 +52,7 @@ def one_nan(array):
 )
 def test_a_sentence_for_each_kind(answer, sentence):
     report = check(DENSE, answer)
-    assert not report.ok and any(sentence in text for text in report.faults["three rows"])
+    assert not report.ok and any(sentence in text for text in report.faults["three rows"].values())
     assert "Traceback" not in str(report)
 
 
@@ -60,7 +60,7 @@ def test_the_line_of_an_error_is_named():
     def answer(x, kernel, bias, grad_y):
         return [][len(x)]
 
-    (sentence,) = check(DENSE, answer).faults["three rows"]
+    (sentence,) = check(DENSE, answer).faults["three rows"].values()
     assert sentence.endswith(", `return [][len(x)]`: IndexError: list index out of range")
     assert sentence.startswith(f"line {answer.__code__.co_firstlineno + 1}, ")
 
@@ -72,7 +72,10 @@ def test_an_argument_changed_in_place():
         return found
 
     report = check(DENSE, answer)
-    assert report.faults["three rows"] == ["grad_y was changed in place: work on a copy"] and not report.suspicions
+    assert (
+        report.faults["three rows"] == {"grad_y": "grad_y was changed in place: work on a copy"}
+        and not report.suspicions
+    )
 
 
 def test_the_same_error_is_evidence_and_another_is_not():
@@ -89,7 +92,7 @@ def test_the_first_wrong_case_is_told_whole():
             "dense: 3 of 4 cases pass",
             "  ok     one row, by hand",
             "  WRONG  three rows",
-            "         given x (3, 2), kernel (2, 4), bias [-1.2, 0.3, 0.1, 0.2], grad_y (3, 4)",
+            "         given x (3, 2), kernel (2, 4), bias (4,) [-1.2, 0.3, 0.1, 0.2], grad_y (3, 4)",
             text.splitlines()[4],
             "  ok     more inputs than units",
             "  ok     as many rows as inputs and units",
@@ -143,7 +146,49 @@ def _agrees(exercise, variant, arguments):
 
 
 def test_report():
-    report = Report("dense", faults={"one": [], "two": ["y is wrong"]}, given={"one": "", "two": "x 1"})
+    report = Report("dense", faults={"one": {}, "two": {"y": "y is wrong"}}, given={"one": "", "two": "x 1"})
     assert not report.ok and report.passed == 1 and report.line == "1 of 2 cases pass"
     assert Report("dense", written=False).line == "not written yet" and not Report("dense", written=False).ok
-    assert Report("dense", faults={"one": []}).line == "passes"
+    assert Report("dense", faults={"one": {}}).line == "passes"
+
+
+def test_each_wrong_output_is_told_once_in_the_simplest_case_that_shows_it():
+    """A bias that is wrong everywhere does not hide a gradient that is wrong where there is padding."""
+    conv = EXERCISES["conv_backward"]
+
+    def answer(x, kernel, grad_y, strides, padding):
+        grad_x, grad_kernel, grad_bias = conv.solution(x, kernel, grad_y, strides, padding)
+        return grad_x + sum(padding[0]), grad_kernel, 2 * grad_bias
+
+    lines = str(check(conv, answer)).splitlines()
+    places = [
+        next(i for i, line in enumerate(lines) if words in line)
+        for words in ("grad_bias[0] is", "grad_x[0, 0, 0, 0] is")
+    ]
+    assert [lines[i - 2] for i in places] == ["  WRONG  one row, by hand", "  WRONG  padding"]
+    assert lines[-1] == "suspicion: grad_bias: scaled: it is 2 times the right one throughout (case: everything)"
+
+
+def test_a_mistake_is_named_although_another_answer_fails_in_one_case():
+    """Negative indices wrap around in Python, indices that are too large are errors."""
+    conv = EXERCISES["conv_backward"]
+
+    def answer(x, kernel, grad_y, strides, padding):
+        if padding != ((0, 0), (0, 0)):
+            return [][1]
+        grad_x, grad_kernel, grad_bias = conv.solution(x, kernel, grad_y, strides, padding)
+        return grad_x, grad_kernel, grad_y.sum(axis=(1, 2))
+
+    report = check(conv, answer)
+    assert report.suspicions == ["the sum over images is missing (grad_bias is exactly what comes out so)"]
+    assert list(report.faults["padding"]) == ["error"]
+
+
+def test_most_of_the_cases_are_evidence_if_said_so():
+    conv = EXERCISES["conv_forward"]
+
+    def answer(x, kernel, bias, strides, padding):
+        return conv.solution(x, kernel[::-1, ::-1], 0 * bias if strides != (1, 1) else bias, strides, padding)
+
+    (text,) = check(conv, answer).suspicions
+    assert text.startswith("the kernel is flipped") and "in 6 of the 8 cases in which it is wrong" in text

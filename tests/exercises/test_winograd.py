@@ -29,4 +29,4 @@ def test_a_direct_convolution_without_transforms_is_not_enough():
         return d, g, reference.conv2d_forward(d[None], g)[0]
 
     faults = check(EXERCISE, direct).faults["channels"]
-    assert len(faults) == 2 and faults[1] == "U has shape (3, 3, 3, 1), expected (4, 4, 3, 1)"
+    assert len(faults) == 2 and faults["U"] == "U has shape (3, 3, 3, 1), expected (4, 4, 3, 1)"

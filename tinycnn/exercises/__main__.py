@@ -62,12 +62,13 @@ def _exercise(name: str) -> Exercise:
 def _start(folder: Path, name: str | None) -> int:
     """Write stubs where no file lies."""
     folder.mkdir(parents=True, exist_ok=True)
+    lines = []
     for exercise in [_exercise(name)] if name else EXERCISES.values():
         path = folder / f"{exercise.name}.py"
-        there = path.exists()
-        if not there:
+        lines.append(f"{path}  {'was there and stays' if path.exists() else exercise.title}")
+        if not path.exists():
             path.write_text(exercise.stub, encoding="utf-8")
-        print(f"{path}  {'was there and stays' if there else exercise.title}")
+    print("\n".join(lines))
     return 0
 
 
@@ -96,12 +97,13 @@ def _table() -> int:
         raise ValueError(f"no exercise lies in {Path.cwd()}; `{PROGRAM} --start DIR` writes them, then go there")
     done = 0
     for exercise in EXERCISES.values():
+        path = Path(f"{exercise.name}.py")
         try:
-            report = check(exercise, _load(exercise, Path(f"{exercise.name}.py")))
-            line, done = report.line, done + report.ok
+            report = check(exercise, _load(exercise, path)) if path.exists() else None
+            line, done = report.line if report else "no file", done + bool(report and report.ok)
         except (ValueError, OSError) as error:
             line = str(error)
-        print(f"{exercise.name:20}{exercise.title:62}{line}")
+        print(f"{exercise.name:20}{line:22}{exercise.title}")
     print(f"{done} of {len(EXERCISES)} done")
     return 0 if done == len(EXERCISES) else 1
 

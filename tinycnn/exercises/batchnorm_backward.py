@@ -108,6 +108,12 @@ EXERCISE = Exercise(
             "mean_grad = grad_y.mean(axis=axes)  # (c,)\n    mean_grad_xhat = (grad_y * xhat).mean(axis=axes)",
             "mean_grad = grad_y.sum(axis=axes)\n    mean_grad_xhat = (grad_y * xhat).sum(axis=axes)",
         ),
+        Suspect(
+            "the means run over the channels, too: each channel has its own",
+            "mean_grad = grad_y.mean(axis=axes)  # (c,)\n    mean_grad_xhat = (grad_y * xhat).mean(axis=axes)",
+            "mean_grad = grad_y.mean()\n    mean_grad_xhat = (grad_y * xhat).mean()",
+        ),
+        Suspect("the sum runs over the channels, too: each has its own", LAST, "(grad_y * xhat).sum(), grad_y.sum()"),
         Suspect("gamma is missing", "grad_x = gamma * inverse_std", "grad_x = inverse_std"),
         Suspect("1 / sqrt(v + epsilon) is missing", "gamma * inverse_std * (grad_y", "gamma * (grad_y"),
         Suspect("epsilon is left out", "x.var(axis=axes) + epsilon", "x.var(axis=axes)"),

@@ -33,8 +33,8 @@ class Report:
         Of the exercise.
     written : bool
         False while the stub raises NotImplementedError.
-    faults : dict of str to list of str
-        For each case what is wrong, in sentences; nothing where it passes.
+    faults : dict of str to dict of str to str
+        For each case what is wrong: a sentence by the output's name, the argument's, or "error"; empty where it passes.
     given : dict of str to str
         For each case its arguments, in short.
     suspicions : list of str
@@ -43,7 +43,7 @@ class Report:
 
     name: str
     written: bool = True
-    faults: dict[str, list[str]] = field(default_factory=dict)
+    faults: dict[str, dict[str, str]] = field(default_factory=dict)
     given: dict[str, str] = field(default_factory=dict)
     suspicions: list[str] = field(default_factory=list)
 
@@ -64,14 +64,15 @@ class Report:
         return "passes" if self.ok else f"{self.passed} of {len(self.faults)} cases pass"
 
     def __str__(self) -> str:
-        lines, told = [f"{self.name}: {self.line}"], False
+        lines, told = [f"{self.name}: {self.line}"], set()
         for case, found in self.faults.items():
             lines.append(f"  {'WRONG' if found else 'ok   '}  {case}")
-            if found and not told:  # the first, which is the simplest, whole
+            new = [text for key, text in found.items() if key not in told]  # each once, in the simplest case
+            if new:
+                told |= set(found)
                 lines += [
-                    f"         {text}" for text in [f"given {self.given[case]}", *found] for text in text.split("\n")
+                    f"         {line}" for text in [f"given {self.given[case]}", *new] for line in text.split("\n")
                 ]
-                told = True
         return "\n".join(lines + [f"suspicion: {text}" for text in self.suspicions])
 
 
@@ -87,7 +88,7 @@ def check(exercise: Exercise, answer: Answer) -> Report:
     dense: 1 of 4 cases pass
       ok     one row, by hand
       WRONG  three rows
-             given x (3, 2), kernel (2, 4), bias [0.189, -0.523, -0.413, -2.441], grad_y (3, 4)
+             given x (3, 2), kernel (2, 4), bias (4,) [0.189, -0.523, -0.413, -2.441], grad_y (3, 4)
              grad_bias[0] is 0.241019, expected 0.723057 (4 of 4 numbers differ)
       WRONG  more inputs than units
       WRONG  as many rows as inputs and units
@@ -104,11 +105,13 @@ def check(exercise: Exercise, answer: Answer) -> Report:
             report.written = False
             return report
         tries[case] = outcome, _outcome(exercise, exercise.oracle, deepcopy(arguments))
-        report.faults[case] = _faults(exercise, *tries[case]) + [
-            f"{key} was changed in place: work on a copy" for key in arguments if not _equal(arguments[key], given[key])
-        ]
+        report.faults[case] = _faults(exercise, *tries[case]) | {
+            key: f"{key} was changed in place: work on a copy"
+            for key in arguments
+            if not _equal(arguments[key], given[key])
+        }
     if not report.ok:
-        report.suspicions = _suspicions(exercise, tries)
+        report.suspicions = _suspicions(exercise, tries, report.faults)
     return report
 
 
@@ -141,11 +144,11 @@ def _line(error: BaseException, answer: Answer) -> str:
     return f"line {frames[-1].lineno}, `{frames[-1].line}`: " if frames else ""
 
 
-def _faults(exercise: Exercise, outcome: list[Any] | _Failed, expected: list[Any] | _Failed) -> list[str]:
-    if isinstance(outcome, _Failed):
-        return [outcome.where + outcome.what]
-    found = [_fault(*each) for each in zip(exercise.outputs, outcome, expected, strict=True)]
-    return [text for text in found if text]
+def _faults(exercise: Exercise, outcome: list[Any] | _Failed, expected: list[Any] | _Failed) -> dict[str, str]:
+    if isinstance(outcome, _Failed) or isinstance(expected, _Failed):
+        return {"error": "".join(outcome)}
+    found = {name: _fault(name, *each) for name, *each in zip(exercise.outputs, outcome, expected, strict=True)}
+    return {name: text for name, text in found.items() if text}
 
 
 def _fault(name: str, value: Any, right: Any) -> str | None:
@@ -174,7 +177,7 @@ def _fault(name: str, value: Any, right: Any) -> str | None:
 def _numbers(value: Any) -> np.ndarray | None:
     try:
         array = np.asarray(value)
-    except ValueError:  # lists of unequal length
+    except Exception:  # lists of unequal length, objects of any kind
         return None
     return array if array.dtype.kind in "biuf" else None
 
@@ -185,29 +188,37 @@ def _close(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.isclose(a, b, rtol=RTOL, atol=RTOL * max(scale, 1e-3), equal_nan=True)
 
 
-def _suspicions(exercise: Exercise, tries: dict[str, tuple[Any, Any]]) -> list[str]:
-    """For each output that is wrong somewhere: the known mistake that gives the same everywhere, or a pattern."""
+def _suspicions(exercise: Exercise, tries: dict[str, tuple[Any, Any]], faults: dict[str, dict[str, str]]) -> list[str]:
+    """For each output that is wrong somewhere: the known mistake that gives the same numbers, or else a pattern."""
     outputs = range(len(exercise.outputs))
-    left = {
-        k
-        for k in outputs
-        if any(isinstance(got, list) and _fault(exercise.outputs[k], got[k], right[k]) for got, right in tries.values())
-    }
-    broken = not left  # all that is wrong are errors
-    found = []
-    for cause, theirs in _known(exercise):
-        same = {k for k in outputs if all(_alike(got, theirs[case], k, broken) for case, (got, _) in tries.items())}
-        found.append((cause, same))
-    if broken:
-        return [f"{cause} (the same error comes out so)" for cause, same in found if len(same) == len(outputs)][:1]
+    wrong = {k: [case for case in tries if exercise.outputs[k] in faults[case]] for k in outputs}
+    left = {k for k in outputs if wrong[k]}
+    if not left:  # all that is wrong are errors
+        causes = [cause for cause, theirs in _known(exercise) if _same_errors(tries, theirs, outputs)]
+        return [f"{cause} (the same error comes out so)" for cause in causes[:1]]
+    # For each known mistake and output: the cases in which the answer is what comes of that mistake.
+    mistakes = [
+        (cause, [{case for case, (got, _) in tries.items() if _alike(got, theirs[case], k)} for k in outputs])
+        for cause, theirs in _known(exercise)
+    ]
     texts = []
-    for cause, same in sorted(found, key=lambda pair: -len(pair[1])):  # who explains most, right outputs included
-        if names := [exercise.outputs[k] for k in sorted(same & left)]:
-            texts.append(f"{cause} ({_list(names)} exactly what comes out so)")
+    mistakes.sort(
+        key=lambda mistake: -sum(len(cases) == len(tries) for cases in mistake[1])
+    )  # right outputs count, too
+    for cause, alike in mistakes:
+        same = {k for k in left if len(alike[k]) == len(tries)}
+        if same:
+            texts.append(f"{cause} ({_list([exercise.outputs[k] for k in sorted(same)])} exactly what comes out so)")
             left -= same
     for k in sorted(left):
-        pattern = _pattern(exercise.outputs[k], [(g[k], r[k]) for g, r in tries.values() if isinstance(g, list)])
-        texts += [f"{exercise.outputs[k]}: {pattern}"] if pattern else []
+        name = exercise.outputs[k]
+        hits, cause = max((len(alike[k] & set(wrong[k])), cause) for cause, alike in mistakes)
+        if hits >= max(2, len(wrong[k]) / 2):
+            texts.append(
+                f"{cause} ({name} is what comes out so in {hits} of the {len(wrong[k])} cases in which it is wrong)"
+            )
+        elif pattern := _pattern([(case, *(each[k] for each in tries[case])) for case in wrong[k]]):
+            texts.append(f"{name}: {pattern}")
     return texts
 
 
@@ -222,23 +233,32 @@ def _known(exercise: Exercise) -> list[tuple[str, dict[str, list[Any] | _Failed]
     ]
 
 
-def _alike(one: Any, other: Any, k: int, to_the_word: bool) -> bool:
-    """Whether output k of two answers is the same; failing both counts as such, or failing with the same error."""
-    if isinstance(one, _Failed) and isinstance(other, _Failed):
-        return one.what == other.what or not to_the_word
-    if isinstance(one, _Failed) or isinstance(other, _Failed):
+def _same_errors(tries: dict[str, tuple[Any, Any]], theirs: dict[str, Any], outputs: range) -> bool:
+    """Whether the answer fails in the same cases and with the same words as a known mistake, and agrees in the rest."""
+    ours = {case: got.what for case, (got, _) in tries.items() if isinstance(got, _Failed)}
+    if not ours or ours != {case: got.what for case, got in theirs.items() if isinstance(got, _Failed)}:
         return False
+    return all(_alike(got, theirs[case], k) for case, (got, _) in tries.items() for k in outputs)
+
+
+def _alike(one: Any, other: Any, k: int) -> bool:
+    """Whether output k of the answer is that of a known mistake; where the answer fails, it tells nothing."""
+    if isinstance(one, _Failed) or isinstance(other, _Failed):
+        return isinstance(one, _Failed)
     a, b = _numbers(one[k]), _numbers(other[k])
-    return a is not None and b is not None and a.shape == b.shape and bool(np.all(_close(a, b)))
+    if a is None or b is None or a.shape != b.shape or (a.ndim and a.dtype != b.dtype):
+        return False
+    return bool(np.all(_close(a, b)))
 
 
-def _pattern(name: str, pairs: list[tuple[Any, Any]]) -> str | None:
+def _pattern(cases: list[tuple[str, Any, Any]]) -> str | None:
     """A suspicion that every wrong case of one output gives, told by the last, which is the largest."""
     found = []
-    for got, right in pairs:
-        array = _numbers(got)
-        if _fault(name, got, right):
-            found.append(None if array is None else suspicion(array.astype(float), np.asarray(right, float)))
+    for case, got, right in cases:
+        array, right = _numbers(got), np.asarray(right, float)
+        if right.size > 1:  # any number is a multiple of any other
+            text = None if array is None else suspicion(array.astype(float), right)
+            found.append(text and f"{text} (case: {case})")
     return found[-1] if found and all(found) else None
 
 
@@ -248,8 +268,8 @@ def _list(names: list[str]) -> str:
 
 def _short(value: Any) -> str:
     if isinstance(value, np.ndarray):
-        return str(value.shape) if value.size > 4 or value.ndim > 2 else str(value.round(3).tolist())
-    return str(value)
+        return f"{value.shape}" + (f" {value.ravel().round(3).tolist()}" if value.size <= 4 else "")
+    return value.__name__ if isinstance(value, type) else str(value)
 
 
 def _at(name: str, index: tuple[int, ...]) -> str:

@@ -137,6 +137,11 @@ EXERCISE = Exercise(
         Suspect(
             "the sum over output pixels is missing: `=` where `+=` is needed", TO_KERNEL, TO_KERNEL.replace("+=", "=")
         ),
+        Suspect(
+            "the sums over images and over output pixels are missing: `=` where `+=` is needed",
+            TO_KERNEL,
+            TO_KERNEL.replace("grad, padded[here]", "grad[-1:], padded[here][-1:]").replace("+=", "="),
+        ),
         Suspect("a mean over images where the equation has a sum", TO_KERNEL, TO_KERNEL + " / len(x)"),
         Suspect(
             "the gradient to the kernel comes out flipped",
@@ -147,6 +152,7 @@ EXERCISE = Exercise(
         Suspect("the sum over images is missing", TO_BIAS, "grad_y.sum(axis=(1, 2))[-1]"),
         Suspect("the mean over images, the sum over pixels: both are sums", TO_BIAS, f"{TO_BIAS} / len(x)"),
         Suspect("the sum over images is missing", TO_BIAS, "grad_y.sum(axis=(1, 2))"),
+        Suspect("the sum runs over the filters, too: each has its own bias", TO_BIAS, "grad_y.sum()"),
         Suspect(
             "the upstream gradient grad_y is not used", TO_BIAS, "np.full(kernel.shape[3], grad_y[..., 0].size, float)"
         ),
