@@ -83,6 +83,10 @@ def test_nothing_is_said_of_random_errors(shape):
             assert suspicion(wrong, right, terms, upstream, {"images": 2}) is None
 
 
+def test_nothing_is_said_of_what_is_right():
+    assert suspicion(RIGHT.copy(), RIGHT) is None
+
+
 def test_constant_gradients_prove_nothing():
     """Whatever is moved looks the same, and so does what is right."""
     assert suspicion(np.array([1.0, 1.0, 2.0]), np.ones(3)) is None

@@ -77,7 +77,7 @@ def _factor(wrong: Array, right: Array, counts: Mapping[str, int], near: float) 
     if not a.any():
         return "nothing there: it is 0 throughout and should not be; was it never written?"
     k = float(np.vdot(a, b) / np.vdot(b, b))
-    if not _same(a, k * b, near):
+    if not _same(a, k * b, near) or abs(k - 1) < TOLERANCE:
         return None
     if abs(k + 1) < TOLERANCE:
         return "wrong sign: it is minus the right one throughout"

@@ -191,4 +191,4 @@ def test_most_of_the_cases_are_evidence_if_said_so():
         return conv.solution(x, kernel[::-1, ::-1], 0 * bias if strides != (1, 1) else bias, strides, padding)
 
     (text,) = check(conv, answer).suspicions
-    assert text.startswith("the kernel is flipped") and "in 6 of the 8 cases in which it is wrong" in text
+    assert text.startswith("the kernel is flipped") and text.endswith("so, but not in: strides; everything)")

@@ -202,23 +202,19 @@ def _suspicions(exercise: Exercise, tries: dict[str, tuple[Any, Any]], faults: d
         for cause, theirs in _known(exercise)
     ]
     texts = []
-    mistakes.sort(
-        key=lambda mistake: -sum(len(cases) == len(tries) for cases in mistake[1])
-    )  # right outputs count, too
-    for cause, alike in mistakes:
+    # First who explains the most outputs, those that are right among them.
+    for cause, alike in sorted(mistakes, key=lambda each: -sum(len(cases) == len(tries) for cases in each[1])):
         same = {k for k in left if len(alike[k]) == len(tries)}
         if same:
             texts.append(f"{cause} ({_list([exercise.outputs[k] for k in sorted(same)])} exactly what comes out so)")
             left -= same
     for k in sorted(left):
-        name = exercise.outputs[k]
-        hits, cause = max((len(alike[k] & set(wrong[k])), cause) for cause, alike in mistakes)
-        if hits >= max(2, len(wrong[k]) / 2):
-            texts.append(
-                f"{cause} ({name} is what comes out so in {hits} of the {len(wrong[k])} cases in which it is wrong)"
-            )
+        cause, alike = max(mistakes, key=lambda each: len(each[1][k].intersection(wrong[k])))
+        rest = [case for case in tries if case not in alike[k]]
+        if len(alike[k].intersection(wrong[k])) >= max(2, len(rest)):
+            texts.append(f"{cause} ({exercise.outputs[k]} is exactly what comes out so, but not in: {'; '.join(rest)})")
         elif pattern := _pattern([(case, *(each[k] for each in tries[case])) for case in wrong[k]]):
-            texts.append(f"{name}: {pattern}")
+            texts.append(f"{exercise.outputs[k]}: {pattern}")
     return texts
 
 
