@@ -58,10 +58,11 @@ def test_the_table(folder, capsys):
     assert "dropout.py, line 1: " in said["dropout"] and said["im2col"].split()[1:3] == ["no", "file"]
 
 
-def test_all_done(folder, capsys):
+def test_all_done(folder, capsys, tmp_path_factory, monkeypatch):
     for name in EXERCISES:
         solve(folder / f"{name}.py", name)
-    assert main([]) == 0
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    assert main(["--file", str(folder)]) == 0 == main(["adam", "--file", str(folder)])
     assert f"{len(EXERCISES)} of {len(EXERCISES)} done" in capsys.readouterr().out
 
 
@@ -105,7 +106,7 @@ def test_errors_in_one_sentence(folder, argv, text, words, capsys):
 def test_a_folder_without_exercises(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main([]) == 2
-    assert "--start DIR` writes them" in capsys.readouterr().err
+    assert "no exercise lies in the folder" in capsys.readouterr().err
 
 
 def test_ctrl_c_in_an_endless_loop(folder, capsys):

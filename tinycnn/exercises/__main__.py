@@ -15,7 +15,7 @@ EXAMPLES = f"""first the stubs, then one function after the other:
   {PROGRAM} --start mine       writes the stubs into the folder mine; files that are there stay
   cd mine
   {PROGRAM}                    all exercises as a table
-  {PROGRAM} dense              checks dense.py
+  {PROGRAM} dense              checks dense.py; --file PATH that of another folder or name
   {PROGRAM} dense --hint       the first hint; --hint 2 the next
   {PROGRAM} dense --solution   only then
 
@@ -30,8 +30,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("name", nargs="?", help="one exercise; without it all that lie in this folder")
-    parser.add_argument("--file", type=Path, help="the file with the answer; without it NAME.py in this folder")
+    parser.add_argument("name", nargs="?", help="one exercise; without it all that lie in the folder")
+    parser.add_argument(
+        "--file", type=Path, default=Path(), metavar="PATH", help="the file with the answer, or the folder (.)"
+    )
     parser.add_argument("--start", type=Path, metavar="DIR", help="write the stubs into DIR")
     parser.add_argument("--hint", type=int, nargs="?", const=1, metavar="N", help="hint N, from 1")
     parser.add_argument("--solution", action="store_true", help="a solution that passes")
@@ -41,9 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _start(options.start, options.name)
         if options.name is not None:
             return _one(_exercise(options.name), options)
-        if options.file is not None or options.hint is not None or options.solution:
-            raise ValueError("--file, --hint and --solution are of one exercise: give its name")
-        return _table()
+        if options.hint is not None or options.solution:
+            raise ValueError("--hint and --solution are of one exercise: give its name")
+        return _table(options.file)
     except (ValueError, OSError) as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
         return 2
@@ -83,21 +85,21 @@ def _one(exercise: Exercise, options: Any) -> int:
         more = f"--hint {options.hint + 1}" if options.hint < count else "--solution"
         print(f"hint {options.hint} of {count}: {exercise.hints[options.hint - 1]}\n({more} shows more)")
         return 0
-    report = check(exercise, _load(exercise, options.file or Path(f"{exercise.name}.py")))
+    path = options.file / f"{exercise.name}.py" if options.file.is_dir() else options.file
+    report = check(exercise, _load(exercise, path))
     print(report)
     if not report.ok:
         print(f"a hint: {PROGRAM} {exercise.name} --hint")
     return 0 if report.ok else 1
 
 
-def _table() -> int:
+def _table(folder: Path) -> int:
     """One line for each exercise."""
-    there = [exercise for exercise in EXERCISES.values() if Path(f"{exercise.name}.py").exists()]
-    if not there:
-        raise ValueError(f"no exercise lies in {Path.cwd()}; `{PROGRAM} --start DIR` writes them, then go there")
+    if not any((folder / f"{name}.py").exists() for name in EXERCISES):
+        raise ValueError(f"no exercise lies in the folder {folder.resolve()}; `{PROGRAM} --start DIR` writes them")
     done = 0
     for exercise in EXERCISES.values():
-        path = Path(f"{exercise.name}.py")
+        path = folder / f"{exercise.name}.py"
         try:
             report = check(exercise, _load(exercise, path)) if path.exists() else None
             line, done = report.line if report else "no file", done + bool(report and report.ok)
@@ -111,7 +113,7 @@ def _table() -> int:
 def _load(exercise: Exercise, path: Path) -> Answer:
     """The answer in the student's file."""
     if not path.is_file():
-        raise ValueError(f"no file {path}; `{PROGRAM} {exercise.name} --start .` writes the stub here")
+        raise ValueError(f"no file {path}; `{PROGRAM} {exercise.name} --start DIR` writes the stub into DIR")
     spec = importlib.util.spec_from_file_location(f"answer_{exercise.name}", path)
     if spec is None or spec.loader is None:
         raise ValueError(f"{path} is no Python file: its name must end in .py")
