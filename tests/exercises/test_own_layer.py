@@ -29,3 +29,15 @@ def test_what_gradcheck_alone_sees_is_said():
     report = check(EXERCISE, Adding)
     assert [case for case, found in report.faults.items() if found] == ["gradcheck"]
     assert "alpha: the gradient is nan" in report.faults["gradcheck"]["error"]
+
+
+def test_forward_is_checked_before_backward_is_written():
+    class Half(PReLU):
+        def forward(self, x, training=False):
+            return 2 * super().forward(x)
+
+        def backward(self, grad_y, input_grad=True):
+            raise NotImplementedError
+
+    found = check(EXERCISE, Half).faults["one image"]
+    assert list(found) == ["y", "grad_x", "grad_alpha"] and found["grad_x"].endswith("not written yet")
