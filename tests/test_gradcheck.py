@@ -10,6 +10,8 @@ from tinycnn.gradcheck import GradientError, gradcheck
 from tinycnn.layers.base import Layer
 from tinycnn.reference_training import numerical_gradient
 
+pytestmark = pytest.mark.usefixtures("kernels")
+
 
 @pytest.fixture
 def x():

@@ -16,6 +16,8 @@ from tinycnn.study.films.audit import Audit, audit
 from tinycnn.study.films.phantoms import chest_phantoms
 from tinycnn.study.notices import SYNTHETIC
 
+EXIT_CODES = "exit codes: 0 done, 2 a wrong option, file or folder, 130 stopped by Ctrl-C"
+
 
 def at_least(lowest: float, highest: float | None = None, number: type = int) -> Callable[[str], Any]:
     """A ``type`` for `argparse`: a number from `lowest` to `highest` (None: no limit).
@@ -53,10 +55,9 @@ def example_parser(doc: str | None, examples: str, out: str) -> argparse.Argumen
     >>> print(parser.description, parser.parse_args([]).out.name)
     Draw a film. draw
     """
-    codes = "exit codes: 0 done, 2 a wrong option, file or folder, 130 stopped by Ctrl-C"
     parser = argparse.ArgumentParser(
         description=(doc or "").split("``python")[0].rstrip(),
-        epilog=f"examples:\n{examples}\n{codes}",
+        epilog=f"examples:\n{examples}\n{EXIT_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_data_options(parser)
@@ -69,6 +70,11 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("images").add_argument
     add("--data", metavar="PATH", help="folder or zip; else $TINYCNN_DATA; else synthetic images")
     add("--phantoms", type=at_least(1), metavar="N", help="N synthetic training images per class, a quarter to test")
+    skip_bad_files(add)
+
+
+def skip_bad_files(add: Callable[..., Any]) -> None:
+    """Hand ``--skip-bad-files`` to the ``add_argument`` of a parser or a group."""
     add("--skip-bad-files", action="store_true", help="leave unreadable images out and list them, instead of stopping")
 
 

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from runs import NAMES, cats_and_dogs, small_run
+from runs import cats_and_dogs, hostile, small_run
 
 from tinycnn.study.films.known_sets import known_issues
 from tinycnn.study.report.model_card import write_model_card
@@ -34,18 +34,6 @@ def test_tables_have_equally_many_cells(tmp_path):
         cells = {len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}
         assert len(cells) == 1, table
     assert "<b>" not in card(tmp_path, small_run()[0]).replace("\\<b\\>", "")
-
-
-def hostile(value):
-    """The same report with a line break and tags in every text of it, names included."""
-    if isinstance(value, dict):
-        return {
-            f"{key}\n\n<b>x</b>" if key in NAMES or key.startswith("all ") else key: hostile(item)
-            for key, item in value.items()
-        }
-    if isinstance(value, list):
-        return [hostile(item) for item in value]
-    return f"{value}\n\n<b>x</b> ![y](z)" if isinstance(value, str) else value
 
 
 def test_no_text_of_a_run_becomes_markup(tmp_path):

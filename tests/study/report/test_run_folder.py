@@ -8,7 +8,8 @@ from runs import small_run
 
 from tinycnn.models import report_cnn
 from tinycnn.study.films.phantoms import chest_phantoms
-from tinycnn.study.report.run_folder import attention_maps, write_run_report
+from tinycnn.study.report.run_folder import attention_maps, worth_showing, write_run_report
+from tinycnn.study.report.scoring import list_predictions
 
 
 def test_writes_every_file_and_says_so(tmp_path):
@@ -19,11 +20,8 @@ def test_writes_every_file_and_says_so(tmp_path):
     assert {path.name for path in files} == {path.name for path in (tmp_path / "out").iterdir()} == names
     assert json.loads((tmp_path / "out/report.json").read_text())["settings"] == {"epochs": 2, "seed": 7}
     page = (tmp_path / "out/report.html").read_text()
-    wrong = int((probabilities.argmax(axis=1) != test.labels).sum())
-    # Four charts, each mistake (up to 12), and up to four correct images of each class.
-    assert page.count("<img") == 4 + wrong + sum(
-        min(4, int((probabilities.argmax(axis=1)[test.labels == k] == k).sum())) for k in range(3)
-    )
+    # One picture for each of the 12 predictions, and the scale of their colours.
+    assert page.count("<img") == 13 and page.count('<svg viewBox="0 0 400') == 5
 
 
 def test_page_can_be_left_out_and_classes_be_absent(tmp_path):
@@ -37,9 +35,19 @@ def test_all_correct_or_all_wrong(tmp_path):
     report, test, _, maps = small_run()
     for shift in (0, 1):
         probabilities = np.eye(3)[(test.labels + shift) % 3]
+        report["predictions"] = list_predictions(test, probabilities)
         page = write_run_report(tmp_path, report, test, probabilities, maps)[-1].read_text()
-        assert ("Worst mistakes" in page) == bool(shift)
-        assert ("correct predictions" in page) != bool(shift)
+        assert page.count('<figure class="wrong"') == 12 * shift
+        assert page.count('<figure class="right"') == 12 - 12 * shift
+
+
+@pytest.mark.parametrize("most", [0, 3, 5, 20, 50])
+def test_of_many_images_the_mistakes_come_first(most):
+    wrong = np.array([17, 3, 8])
+    shown = worth_showing(wrong, 20, most)
+    assert len(shown) == len(set(shown)) == min(most, 20)
+    assert shown[:3] == wrong[:most].tolist() and set(shown) <= set(range(20))
+    assert most != 5 or set(shown[3:]) == {0, 19}
 
 
 def test_attention_of_a_network():

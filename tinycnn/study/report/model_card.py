@@ -10,7 +10,7 @@ from typing import Any
 
 from tinycnn.files import atomic_write
 from tinycnn.study.notices import NOTICE
-from tinycnn.study.report.sections import Folded, sections
+from tinycnn.study.report.sections import LongTable, sections
 from tinycnn.study.report.tables import Table, as_markdown, markdown_text
 
 
@@ -69,7 +69,7 @@ def write_model_card(
     return Path(path)
 
 
-def _block(block: str | list[str] | Table | Folded) -> str:
+def _block(block: str | list[str] | Table | LongTable) -> str:
     if isinstance(block, str):
         return markdown_text(block)
     if isinstance(block, list):

@@ -9,7 +9,7 @@ import numpy as np
 
 from tinycnn.data.dataset import Dataset
 from tinycnn.files import plain, write_json
-from tinycnn.inside.saliency import grad_cam, inside_by_class, randomization_check
+from tinycnn.inside import grad_cam, inside_by_class, randomization_check
 from tinycnn.model import Sequential
 from tinycnn.scores.calibration import fit_temperature, reliability_curve
 from tinycnn.scores.plots import plot_confusion_matrix, plot_history, plot_reliability, plot_roc, plot_sample_grid
@@ -18,12 +18,12 @@ from tinycnn.study.experiment import Experiment
 from tinycnn.study.films.lung_field import lung_field_mask
 from tinycnn.study.notices import NOTICE, SYNTHETIC
 from tinycnn.study.provenance import dataset_hash, environment
-from tinycnn.study.report.html import Picture, write_html_report
+from tinycnn.study.report.html import write_html_report
 from tinycnn.study.report.model_card import write_model_card
 from tinycnn.study.report.overlays import overlay, plot_overlays
-from tinycnn.study.report.scoring import list_predictions, mistakes, of_chest_films
+from tinycnn.study.report.scoring import list_predictions, mistakes, of_chest_films, short_names
 
-_CORRECT, _WRONG, _PAGE_WRONG = 4, 4, 12  # pictures: correct ones per class, mistakes, mistakes on the page
+_CORRECT, _WRONG = 4, 4  # pictures of heat maps: correct ones per class, mistakes
 
 
 def describe_images(experiment: Experiment, parts: Mapping[str, Dataset], chest_films: bool) -> dict[str, Any]:
@@ -184,19 +184,20 @@ def write_run_report(
     right = np.setdiff1d(np.arange(len(test)), wrong)
     right = np.concatenate([right[labels[right] == k][:_CORRECT] for k in range(len(names))])
     captions = [
-        f"{Path(path).name}: {names[label]}, called {names[row.argmax()]} ({row.max():.0%})"
-        for path, label, row in zip(test.paths or [""] * len(test), labels, probabilities, strict=True)
+        f"{name or i}: {names[label]}, called {names[row.argmax()]} ({row.max():.0%})"
+        for i, (name, label, row) in enumerate(
+            zip(short_names(test.paths or [""] * len(test)), labels, probabilities, strict=True)
+        )
     ]
     # A class without images, or with all of them, has no ROC curve.
     curves = roc_curves(labels, probabilities, names) if 0 not in np.bincount(labels, minlength=len(names)) else {}
-    charts = {
-        plot_history(report["history"], out / "curves.png", note=note): "Loss and accuracy of each epoch",
-        plot_confusion_matrix(matrix, names, out / "confusion.png", note=note): "All test images",
-    }
+    charts = [
+        plot_history(report["history"], out / "curves.png", note=note),
+        plot_confusion_matrix(matrix, names, out / "confusion.png", note=note),
+        plot_reliability(reliability_curve(probabilities, labels), out / "reliability.png", note=note),
+    ]
     if curves:
-        charts[plot_roc(curves, out / "roc.png", note=note)] = "Ranking by probability, all test images"
-    reliability = plot_reliability(reliability_curve(probabilities, labels), out / "reliability.png", note=note)
-    charts[reliability] = "Whether the probabilities mean what they say, all test images"
+        charts.append(plot_roc(curves, out / "roc.png", note=note))
     sample = np.concatenate([right, wrong[:_WRONG]])
     files = [
         *charts,
@@ -209,17 +210,32 @@ def write_run_report(
     write_json(files[-1], report)
     files.append(write_model_card(out / "MODEL_CARD.md", report))
     if html:
-        galleries = {
-            "Worst mistakes: wrong, and surest of it": wrong[:_PAGE_WRONG],
-            "Heat maps of correct predictions": right,
-        }
-        pictures = {
-            heading: [Picture(_side_by_side(test.images[i], maps[i]), captions[i]) for i in chosen]
-            for heading, chosen in galleries.items()
-        }
-        figures = [Picture(*chart) for chart in charts.items()]
-        files.append(write_html_report(out / "report.html", report, figures, pictures))
+        shown = worth_showing(wrong, len(test))
+        pictures = {i: _side_by_side(test.images[i], maps[i]) for i in shown}
+        files.append(write_html_report(out / "report.html", report, pictures))
     return files
+
+
+def worth_showing(wrong: np.ndarray, images: int, most: int = 300) -> list[int]:
+    """Which images the page shows: all, or, of more than `most`, the mistakes and right ones spread over the set.
+
+    Parameters
+    ----------
+    wrong : ndarray of int
+        The mistakes, those to be shown first in front.
+    images : int
+    most : int
+        Some 20 KB each at 256 x 256 pixels.
+
+    Examples
+    --------
+    >>> worth_showing(np.array([4, 1]), 9, most=4)
+    [4, 1, 0, 8]
+    """
+    right = np.setdiff1d(np.arange(images), wrong)
+    room = max(0, min(len(right), most - len(wrong)))
+    spread = np.linspace(0, len(right) - 1, room).round().astype(int)
+    return [*wrong[:most].tolist(), *right[spread].tolist()]
 
 
 def _side_by_side(image: np.ndarray, heat: np.ndarray) -> np.ndarray:

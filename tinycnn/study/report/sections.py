@@ -10,10 +10,10 @@ from tinycnn.study.report.scoring import leak_text, of_chest_films, total_counts
 from tinycnn.study.report.tables import Table, decimals
 
 
-class Folded(NamedTuple):
-    """A long table, which the page hides behind its summary and the card leaves out."""
+class LongTable(NamedTuple):
+    """A table that the page lets scroll under its caption, and the card leaves out."""
 
-    summary: str
+    caption: str
     table: Table
 
 
@@ -21,7 +21,7 @@ class Section(NamedTuple):
     """A heading, and sentences (str), lists of them, and tables under it; nothing is escaped yet."""
 
     heading: str
-    blocks: Sequence[str | list[str] | Table | Folded]
+    blocks: Sequence[str | list[str] | Table | LongTable]
 
 
 def sections(report: Mapping[str, Any], issues: Sequence[str] | None = None) -> list[Section]:
@@ -102,7 +102,7 @@ def _problems(report: Mapping[str, Any], issues: Sequence[str] | None) -> list[A
     if audit.get("near_copies"):
         rows = [(pair["a"], pair["b"], pair["kind"], decimals(pair["correlation"])) for pair in audit["near_copies"]]
         copies = Table(("image", "the same as", "kind", "correlation"), rows)
-        blocks += [Folded(f"{len(rows)} pairs of near-copies", copies)]
+        blocks += [LongTable(f"{len(rows)} pairs of near-copies:", copies)]
     return blocks
 
 
@@ -125,7 +125,7 @@ def _training(report: Mapping[str, Any]) -> list[Any]:
     if history:
         epochs = enumerate(zip(*history.values(), strict=True), 1)
         rows = [(epoch, *(decimals(value, ".4g") for value in row)) for epoch, row in epochs]
-        blocks += [Folded("Every epoch", Table(("epoch", *history), rows))]
+        blocks += [LongTable("Every epoch:", Table(("epoch", *history), rows))]
     return blocks
 
 
