@@ -3,7 +3,7 @@ from exercise_holds import holds, suspected
 
 from tinycnn.exercises.check import check
 from tinycnn.exercises.grad_cam import EXERCISE, grad_cam
-from tinycnn.inside import saliency
+from tinycnn.inside import cam
 from tinycnn.layers.conv import Conv2D
 from tinycnn.layers.dense import Dense
 from tinycnn.layers.reshape import Flatten
@@ -34,4 +34,4 @@ def test_equals_the_package_on_a_network():
     features = model.layers[0].forward(images).copy()
     gradient = np.broadcast_to(model.layers[2].params["kernel"][:, 1].reshape(4, 4, 3), features.shape)
     maps = grad_cam(features, gradient)
-    assert np.allclose(saliency.grad_cam(model, images, 1), saliency.resize(maps, (6, 6)), atol=1e-6)
+    assert np.allclose(cam.grad_cam(model, images, 1), cam.resize(maps, (6, 6)), atol=1e-6)

@@ -5,10 +5,10 @@ import importlib.util
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from tinycnn.exercises import EXERCISES, check
 from tinycnn.exercises.exercise import Answer, Exercise
+from tinycnn.study.command_line import answer
 
 PROGRAM = "python -m tinycnn.exercises"
 EXAMPLES = f"""first the stubs, then one function after the other:
@@ -37,21 +37,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--start", type=Path, metavar="DIR", help="write the stubs into DIR")
     parser.add_argument("--hint", type=int, nargs="?", const=1, metavar="N", help="hint N, from 1")
     parser.add_argument("--solution", action="store_true", help="a solution that passes")
-    options = parser.parse_args(argv)
-    try:
-        if options.start is not None:
-            return _start(options.start, options.name)
-        if options.name is not None:
-            return _one(_exercise(options.name), options)
-        if options.hint is not None or options.solution:
-            raise ValueError("--hint and --solution are of one exercise: give its name")
-        return _table(options.file)
-    except (ValueError, OSError) as error:
-        print(f"{PROGRAM}: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return 130
+    return answer(_run, parser.parse_args(argv), stopped="is there a loop without an end?", memory="smaller arrays")
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.start is not None:
+        return _start(options.start, options.name)
+    if options.name is not None:
+        return _one(_exercise(options.name), options)
+    if options.hint is not None or options.solution:
+        raise ValueError("--hint and --solution are of one exercise: give its name")
+    return _table(options.file)
 
 
 def _exercise(name: str) -> Exercise:
@@ -74,7 +70,7 @@ def _start(folder: Path, name: str | None) -> int:
     return 0
 
 
-def _one(exercise: Exercise, options: Any) -> int:
+def _one(exercise: Exercise, options: argparse.Namespace) -> int:
     if options.solution:
         print(exercise.source.rstrip())
         return 0
@@ -124,10 +120,10 @@ def _load(exercise: Exercise, path: Path) -> Answer:
         raise ValueError(f"{path}, line {error.lineno}: {error.msg}: {(error.text or '').strip()}") from None
     except (Exception, SystemExit) as error:
         raise ValueError(f"{path} fails when it is imported: {type(error).__name__}: {error}") from None
-    answer = vars(module).get(exercise.solution.__name__)
-    if not callable(answer):
+    found = vars(module).get(exercise.solution.__name__)
+    if not callable(found):
         raise ValueError(f"{path} does not define {exercise.solution.__name__}")
-    return answer
+    return found
 
 
 if __name__ == "__main__":
