@@ -11,7 +11,7 @@ import numpy as np
 from tinycnn.inside.film_frame import frame_of
 from tinycnn.inside.film_page import write_film_page
 from tinycnn.inside.film_strip import write_gif
-from tinycnn.inside.landscape import loss_slice
+from tinycnn.inside.landscape import LossSlice, loss_slice
 from tinycnn.layers.base import positive_int
 from tinycnn.training.callbacks import Callback
 
@@ -39,7 +39,8 @@ class Film(Callback):
     slice_steps : int
         Odd: points of the plane along each direction; 0 leaves it out.
     slice_images : int
-        Images to evaluate at each, spread evenly over the validation set or, without one, the training set.
+        Images to evaluate at each, spread evenly over the validation set or, without one, the training set.  The plane
+        takes the time of predicting ``slice_steps ** 2 * slice_images`` images, once, at the end.
     seed : int
         Of the plane's directions.
 
@@ -76,7 +77,7 @@ class Film(Callback):
         path: str | os.PathLike[str],
         images: int = 8,
         slice_steps: int = 9,
-        slice_images: int = 32,
+        slice_images: int = 16,
         seed: int = 0,
     ) -> None:
         self.path = Path(path)
@@ -90,7 +91,7 @@ class Film(Callback):
 
     def on_train_begin(self) -> None:
         self.frames: list[dict[str, Any]] = []
-        self.landscape = None
+        self.landscape: LossSlice | None = None
         self._every = 1
         self._before: dict[str, np.ndarray] = {}
 

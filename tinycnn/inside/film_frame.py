@@ -1,5 +1,6 @@
 """The numbers of one epoch for the film of a training: histograms, dead units, sizes of steps, first kernels."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -41,7 +42,7 @@ def frame_of(
     """
     outputs: dict[str, list[np.ndarray]] = {}
     alive: dict[str, np.ndarray] = {}
-    gradients: dict[str, np.ndarray] = {}
+    gradients: dict[str, dict[str, np.ndarray]] = {}  # sums over the images
     for i in range(len(images)):
         seen = trace(model, images[i : i + 1], targets[i : i + 1], loss)
         inner = {id(layer.activation) for layer in seen.layers.values()}  # shown with the layer that applies it
@@ -53,34 +54,42 @@ def frame_of(
             outputs.setdefault(path, []).append(y.ravel()[:: -(-y.size // OUTPUTS)].copy())
             if isinstance(layer, ReLU) or isinstance(layer.activation, ReLU):
                 alive[path] = alive.get(path, False) | (y > 0).any(axis=0)
-            if record.grads:
-                gradients[path] = gradients.get(path, 0) + _joined(record.grads) / len(images)
+            if path not in gradients:
+                gradients[path] = record.grads
+            else:
+                for key, grad in record.grads.items():
+                    gradients[path][key] += grad
+        del seen  # before the next one is there: it holds every array of the pass
     layers = {}
     for path, values in outputs.items():
         params = model.get_layer(path).params
+        for grad in gradients[path].values():
+            grad /= len(images)
         layers[path] = {
-            "activations": histogram(np.concatenate(values)),
-            "gradients": histogram(gradients[path]) if path in gradients else None,
-            "weights": histogram(_joined(params)) if params else None,
+            "activations": histogram(*values),
+            "gradients": histogram(*gradients[path].values()) if params else None,
+            "weights": histogram(*params.values()) if params else None,
             "dead": float(1 - alive[path].mean()) if path in alive else None,
             "ratio": _ratio(path, params, before),
         }
     return {"layers": layers, "kernels": first_kernels(model)}
 
 
-def histogram(values: np.ndarray) -> list[Any]:
-    """``[lowest, highest, counts]`` of the finite values, in `BINS` equal steps.
+def histogram(*arrays: np.ndarray) -> list[Any]:
+    """``[lowest, highest, counts]`` of the arrays' finite values, in `BINS` equal steps.
 
-    >>> low, high, counts = histogram(np.array([0.0, 1.0, 1.0, np.inf]))
+    >>> low, high, counts = histogram(np.array([0.0, 1.0]), np.array([[1.0, np.inf]]))
     >>> low, high, counts[0], counts[-1], sum(counts)
     (0.0, 1.0, 1, 2, 3)
     """
-    values = np.asarray(values, np.float64).ravel()
-    values = values[np.isfinite(values)]
-    low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
+    finite = [array if np.isfinite(array).all() else array[np.isfinite(array)] for array in arrays]
+    finite = [array for array in finite if array.size]
+    low = min((float(array.min()) for array in finite), default=0.0)
+    high = max((float(array.max()) for array in finite), default=0.0)
     if low == high:
         low, high = low - 0.5, high + 0.5
-    return [low, high, np.histogram(values, BINS, (low, high))[0].tolist()]
+    counts = sum((np.histogram(array, BINS, (low, high))[0] for array in finite), np.zeros(BINS, int))
+    return [low, high, counts.tolist()]
 
 
 def first_kernels(model: Sequential) -> dict[str, Any] | None:
@@ -108,12 +117,8 @@ def first_kernels(model: Sequential) -> dict[str, Any] | None:
     }
 
 
-def _joined(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
-    return np.concatenate([array.ravel() for array in arrays.values()])
-
-
 def _ratio(path: str, params: Mapping[str, np.ndarray], before: Mapping[str, np.ndarray]) -> float | None:
     """``|w - w before| / |w before|`` of all parameters of a layer together."""
     old = {key: before[f"{path}/{key}"] for key in params if f"{path}/{key}" in before}
-    length = np.linalg.norm(_joined(old)) if old else 0.0
-    return float(np.linalg.norm(_joined(params) - _joined(old)) / length) if length > 0 else None
+    length = math.hypot(*(np.linalg.norm(array) for array in old.values()))
+    return math.hypot(*(np.linalg.norm(params[key] - old[key]) for key in old)) / length if length > 0 else None

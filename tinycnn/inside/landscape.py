@@ -103,8 +103,8 @@ def loss_slice(
     at = np.linspace(-span, span, steps)
     at[steps // 2] = 0
     found = np.empty((steps, steps))
-    for i, a in enumerate(at):
-        for j, b in enumerate(at):
+    for i, a in enumerate(at.tolist()):  # plain numbers leave the weights in their dtype
+        for j, b in enumerate(at.tolist()):
             moved = {key: weights[key] + a * d1 + b * directions[1][key] for key, d1 in directions[0].items()}
             twin.set_weights(weights | moved)
             found[i, j] = evaluate(twin, data, batch_size, loss)["loss"]
@@ -123,7 +123,7 @@ def filter_normalised(weights: Mapping[str, np.ndarray], rng: np.random.Generato
     for key, w in weights.items():
         if w.ndim > 1:
             axes = tuple(range(w.ndim - 1))  # of one filter or unit; the last axis counts them
-            d = rng.standard_normal(w.shape)
-            length = np.sqrt(np.square(d).sum(axis=axes))
-            directions[key] = d * np.sqrt(np.square(w, dtype=np.float64).sum(axis=axes)) / length
+            d = rng.standard_normal(w.shape, w.dtype)
+            d *= np.sqrt(np.square(w).sum(axis=axes) / np.square(d).sum(axis=axes))
+            directions[key] = d
     return directions
