@@ -41,6 +41,8 @@ from tinycnn.inside import randomization_check as randomization_check
 from tinycnn.inside import saliency as saliency
 from tinycnn.inside import smooth_grad as smooth_grad
 from tinycnn.inside import trace as trace
+from tinycnn.inside.film import Film as Film
+from tinycnn.inside.landscape import loss_slice as loss_slice
 from tinycnn.inside.page import write_inside_page as write_inside_page
 from tinycnn.inside.passes import plot_pass as plot_pass
 from tinycnn.kernels.conv import set_winograd as set_winograd
