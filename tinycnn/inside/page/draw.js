@@ -32,13 +32,18 @@ function svg(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** A number in about `digits` digits: 0.01234, 1.235e−7. */
-function text(x, digits = 4) {
+/** A number in about `digits` digits: 0.01234, 1.235e−7; with a power of ten if it is smaller than `least`. */
+function text(x, digits = 4, least = 1e-4) {
   if (!Number.isFinite(x)) return String(x);
   if (Number.isInteger(x) && Math.abs(x) < 1e6) return String(x).replace("-", "−");
   const size = Math.abs(x);
-  const plain = size < 1e-4 || size >= 1e6 ? x.toExponential(digits - 1) : x.toPrecision(digits);
+  const plain = size < least || size >= 1e6 ? x.toExponential(digits - 1) : x.toPrecision(digits);
   return plain.replaceAll("-", "−");
+}
+
+/** A number for a small cell. */
+function brief(x) {
+  return text(x, Math.abs(x) < 1e-2 ? 2 : 3, 1e-2);
 }
 
 /** A number that can be read off exactly: nine digits are enough for 32 bits. */
@@ -174,6 +179,12 @@ function paintImage(canvas, values, picture) {
     image.data[4 * at + 3] = 255;
   }
   canvas.getContext("2d").putImageData(image, 0, 0);
+}
+
+/** A table that scrolls by itself where it is too broad. */
+function tableOf(heads, rows) {
+  const cells = heads.map((head) => h("th", { scope: "col" }, head));
+  return h("div", { className: "wide" }, h("table", {}, h("thead", {}, h("tr", {}, cells)), h("tbody", {}, rows)));
 }
 
 /** What the colours mean. */

@@ -87,8 +87,7 @@ function drawPath() {
   ].filter(Boolean);
   const weights = [...before.map((step) => step.weight), ...after.map((step) => step.weight)];
   const rows = chain.map((step, i) => row(step, weights[i]));
-  const last = chain.at(-1).path === data.layers.at(-1).path;
-  if (data.loss !== null && !last) {
+  if (data.loss !== null && chain.at(-1).path !== ending().giver) {
     rows.push(
       h(
         "tr",
@@ -123,24 +122,7 @@ function drawPath() {
       "Down: from the image to this number by the largest product each time, and on by the output that gives it most gradient. Up, in the last column: the gradient on its way back. ",
       before.length || after.length ? "Click a step to look at it." : "",
     ),
-    h(
-      "div",
-      { className: "wide" },
-      h(
-        "table",
-        { className: "way" },
-        h(
-          "thead",
-          {},
-          h(
-            "tr",
-            {},
-            heads.map((head) => h("th", { scope: "col", className: head.startsWith("row") ? "words" : "" }, head)),
-          ),
-        ),
-        h("tbody", {}, rows),
-      ),
-    ),
+    tableOf(heads, rows),
   );
 }
 
