@@ -368,10 +368,12 @@ def test_a_number_that_nobody_uses_goes_no_further(tab):
 
 def test_large_dense_layers_are_there_by_their_largest_terms(browser, tmp_path):
     model = report_cnn()
-    model.build((32, 32, 3))
-    image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    model.build((64, 64, 3))
+    image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     seen = trace(model, image[None], [0])
-    browser.open(write_inside_page(tmp_path / "page.html", model, image, 0), "#layer=dense&at=5")
+    path = write_inside_page(tmp_path / "page.html", model, image, 0)
+    assert path.stat().st_size < 3_000_000
+    browser.open(path, "#layer=dense&at=5")
     assert browser.run("layers.get('dense').form.kernel") is None
     for function, index in (("terms", 5), ("back", 700)):
         known = getattr(seen, function)("dense", (0, index))
@@ -383,7 +385,7 @@ def test_large_dense_layers_are_there_by_their_largest_terms(browser, tmp_path):
         np.testing.assert_allclose(products, known.products[order[: len(products)]], rtol=1e-6)
         assert count == known.products.size - len(products)
         assert abs(rest - known.products[order[len(products) :]].sum()) < 1e-6 and abs(total - known.total) < 1e-6
-    assert "2,036 others" in browser.run("document.querySelector('#number').innerText")
+    assert "8,180 others" in browser.run("document.querySelector('#number').innerText")
     assert browser.complaints == []
 
 

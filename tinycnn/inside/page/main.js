@@ -4,6 +4,7 @@
 function draw() {
   const focused = document.activeElement;
   const holder = focused.closest("section");
+  document.querySelector("main").classList.toggle("alone", state.layer === "loss");
   markCard();
   drawLayer();
   drawNumber();

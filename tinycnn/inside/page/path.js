@@ -78,13 +78,7 @@ function drawPath() {
   const before = stepsBefore(here.path, here.index);
   const after = data.loss === null ? [] : stepsAfter(here.path, here.index);
   const chain = [...before, { ...here, chosen: true }, ...after];
-  const heads = [
-    "layer",
-    "row, column, channel",
-    "value",
-    "weight to the next",
-    data.loss === null ? null : "gradient",
-  ].filter(Boolean);
+  const heads = ["layer", "place", "value", "× weight", data.loss === null ? null : "gradient"].filter(Boolean);
   const weights = [...before.map((step) => step.weight), ...after.map((step) => step.weight)];
   const rows = chain.map((step, i) => row(step, weights[i]));
   if (data.loss !== null && chain.at(-1).path !== ending().giver) {
@@ -107,7 +101,7 @@ function drawPath() {
           h("button", { type: "button", className: "link", onclick: () => look({ layer: "loss" }) }, "loss"),
         ),
         h("td"),
-        h("td", {}, text(data.loss, 6)),
+        h("td", {}, text(data.loss, 5)),
         h("td"),
         h("td", {}, "1"),
       ),
@@ -138,9 +132,9 @@ function row({ path, index, chosen }, weight) {
     "tr",
     { className: chosen ? "chosen" : "" },
     h("th", { scope: "row" }, h("button", { type: "button", className: "link", onclick: () => look(go) }, path)),
-    h("td", { className: "words" }, unravel(index, layer ? layer.shape : first.input_shape).join(", ")),
-    h("td", {}, text(value, 6)),
-    h("td", {}, weight === undefined ? "" : `× ${text(weight)}`),
+    h("td", {}, unravel(index, layer ? layer.shape : first.input_shape).join(", ")),
+    h("td", {}, text(value, 5)),
+    h("td", {}, weight === undefined ? "" : text(weight)),
     data.loss === null ? null : h("td", {}, grad ? text(grad[index]) : ""),
   );
 }

@@ -275,8 +275,7 @@ function grids(layer, found) {
       tensor("weights", second),
       h("span", { className: "sign" }, "="),
       tensor("products", third),
-      h("span", { className: "sign" }, "Σ"),
-      h("span", { className: "sum" }, exact(total)),
+      h("span", { className: "sum" }, h("span", { className: "sign" }, "Σ "), exact(total)),
     ),
     h(
       "p",
