@@ -9,7 +9,7 @@ from traced import SHAPE, every_layer
 
 from tinycnn.inside.page.write import write_inside_page
 from tinycnn.inside.trace import trace
-from tinycnn.layers import Conv2D, Dense, Dropout, Flatten, Layer, MaxPool2D, Softmax
+from tinycnn.layers import Conv2D, Dense, Dropout, Flatten, Layer, MaxPool2D, Residual, Softmax
 from tinycnn.model import Sequential
 from tinycnn.models import report_cnn
 
@@ -335,11 +335,31 @@ def test_scores_without_a_softmax_and_layers_of_somebody_elses(browser, tmp_path
             assert browser.run("state.layer") == "dense" and browser.run("state.back")
             assert close(shown(browser, "#sum"), seen["dense"].grad_input.ravel()[browser.run("state.at")])
             assert browser.run("document.querySelector('#path tbody tr:last-child').innerText").startswith("loss")
+            browser.run(f"look({{layer: '{last.layers[-1].name}', back: true}})")
             browser.run("look({layer: 'doubled', back: false})")
             assert "is not known" in browser.run("document.querySelector('#number').innerText")
             assert browser.complaints == []
     finally:
         Layer.registry.pop("Doubled")
+
+
+def test_a_block_shows_what_it_adds_up(browser, tmp_path):
+    branch, shortcut = [Conv2D(3, 3, strides=2, padding="same")], [Conv2D(3, 1, strides=2)]
+    model = Sequential([Residual(branch, shortcut=shortcut, activation="relu"), Flatten(), Dense(2)])
+    model.build((6, 6, 1))
+    image = np.random.default_rng(0).random((6, 6, 1), np.float32)
+    seen = trace(model, image[None], [1])
+    browser.open(write_inside_page(tmp_path / "page.html", model, image, 1), "#layer=residual&at=1,2,2")
+    parts = {path: seen[path].output[0, 1, 2, 2] for path in ("residual/conv2d", "residual/conv2d_1")}
+    largest = max(parts, key=lambda path: abs(parts[path]))
+    assert close(shown(browser, "#sum"), sum(parts.values()))
+    assert browser.run("document.querySelector('#left figcaption').innerText") == f"{largest}, channel 2 of 3"
+    browser.click("#far", 0.1, 0.9)
+    assert browser.run("location.hash") == f"#layer={largest.replace('/', '%2F')}&at=2,0,2"
+    browser.run("look(wanted('layer=residual&into=5,5,0'))")
+    assert close(shown(browser, "#sum"), seen["residual"].grad_input[0, 5, 5, 0])
+    assert browser.run("document.querySelector('#right .box')") is None
+    assert browser.complaints == []
 
 
 def test_colours_are_told_apart_in_grey_and_are_those_of_the_numbers(tab):
