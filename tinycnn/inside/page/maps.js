@@ -185,8 +185,9 @@ function drawSides(layer) {
   const right = outputSide(layer);
   const [own, far] = state.back ? [left, right] : [right, left];
   own.at = state.at;
-  // The input of a block whose shortcut has layers lies in another picture than its output.
-  far.positions = found && !(state.back && layer.form.first?.[0]) ? found.positions : [];
+  // The input of a block whose shortcut has layers lies in another picture than its output; units lie nowhere.
+  const apart = layer.form.type === "dense" || (state.back && layer.form.first?.[0]);
+  far.positions = found && !apart ? found.positions : [];
   const inside = far.positions.filter((at) => at >= 0);
   far.at = far.positions.find((at, i) => at >= 0 && i % found.depth === state.other) ?? inside[0] ?? 0;
   fill(document.getElementById("left"), side(left, left === own));
