@@ -13,6 +13,7 @@ from tinycnn.study.command_line import answer, at_least, example_parser
 from tinycnn.study.experiment import begin, checkpoint_to_resume
 from tinycnn.study.films.known_sets import chest_class_names
 from tinycnn.study.report import scoring, tables
+from tinycnn.study.report.inside_pages import write_inside_pages
 from tinycnn.study.report.run_folder import describe_images, report_run
 from tinycnn.training.callbacks import Checkpoint, CSVLogger
 
@@ -60,6 +61,8 @@ def run(options):
     report = {"data": data, "settings": {"epochs": history.epochs, **settings}, "class_weights": weights}
     report |= {"model": "report_cnn", "history": history, "results": scored}
     files = report_run(study, report, model, parts, probabilities, html=not options.no_html)
+    if not options.no_html:
+        files += write_inside_pages(options.out, model, test, probabilities)
     print(f"Saved in {options.out}: model.npz, history.csv, {', '.join(path.name for path in files)}")
     if options.keep_checkpoint:
         print(
@@ -120,7 +123,7 @@ def parse(arguments=None):
         help="keep DIR/checkpoint.npz, three times the model's size, when the run has ended (default)",
     )
     add("--threads", type=at_least(1), metavar="N", help="threads (all cores); the results do not depend on it")
-    add("--no-html", action="store_true", help="do not write report.html")
+    add("--no-html", action="store_true", help="do not write report.html, inside.html and inside_wrong.html")
     return parser.parse_args(arguments)
 
 
