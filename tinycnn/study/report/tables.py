@@ -68,6 +68,18 @@ def class_table(scores: Mapping[str, Any]) -> Table:
     )
 
 
+def groups_table(groups: Mapping[str, Mapping[str, Any]], class_names: Sequence[str]) -> Table:
+    """The same predictions for each group of images, from `tinycnn.scores.intervals.report_by_group`."""
+    return Table(
+        ("group", "images", "correct", "accuracy", "95 % interval", *(f"sensitivity {name}" for name in class_names)),
+        [
+            (name, row["images"], row["correct"], decimals(row["accuracy"]), interval_text(row["accuracy_interval"]))
+            + tuple(decimals(row["classes"].get(k, {}).get("sensitivity")) for k in class_names)
+            for name, row in groups.items()
+        ],
+    )
+
+
 def matrix_table(matrix: Sequence[Sequence[int]], class_names: Iterable[str]) -> Table:
     """A confusion matrix: rows are true classes, columns predicted ones.
 
