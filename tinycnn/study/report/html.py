@@ -18,6 +18,8 @@ from tinycnn.study.report.scoring import of_chest_films, short_names
 from tinycnn.study.report.sections import LongTable, sections
 from tinycnn.study.report.tables import Table, as_html
 
+_SHARES = 4  # of the likeliest classes that a caption names
+
 
 def write_html_report(
     path: str | os.PathLike[str], report: Mapping[str, Any], pictures: Mapping[int, np.ndarray] | None = None
@@ -127,7 +129,8 @@ def _gallery(
     for i, (name, row) in enumerate(zip(short_names([row["path"] for row in predictions]), predictions, strict=True)):
         verdict = "right" if row["true"] == row["predicted"] else "wrong"
         true, called, sure = escaped(row["true"]), escaped(row["predicted"]), max(row["probabilities"])
-        shares = ", ".join(f"{escaped(k)} {p:.0%}" for k, p in zip(class_names, row["probabilities"], strict=True))
+        likeliest = sorted(zip(row["probabilities"], class_names, strict=True), key=lambda pair: -pair[0])[:_SHARES]
+        shares = ", ".join(f"{escaped(k)} {p:.0%}" for p, k in likeliest)
         image = f'<img alt="{escaped(name)}" {_source(pictures[i])}>' if i in pictures else ""
         figures.append(
             f'<figure class="{verdict}" data-true="{true}" data-called="{called}" data-sure="{sure:.6f}">{image}'

@@ -209,14 +209,16 @@ def as_html(table: Table, long: bool = False) -> str:
     """
     columns = zip(*table.rows, strict=True) if table.rows else ()
     texts = [max(len(one_line(cell)) for cell in column) > _LONG for column in columns]
-    heads = "".join(f'<th scope="col">{escape(one_line(name))}</th>' for name in table.heads)
-    rows = "".join(f"<tr>{''.join(map(_html_cell, row, texts))}</tr>" for row in table.rows)
+    kinds = [' class="text"' if text else "" for text in texts] or [""] * len(table.heads)
+    heads = "".join(
+        f'<th scope="col"{kind}>{escape(one_line(name))}</th>' for name, kind in zip(table.heads, kinds, strict=True)
+    )
+    rows = "".join(f"<tr>{''.join(map(_html_cell, row, kinds))}</tr>" for row in table.rows)
     box = 'class="wide long" tabindex="0"' if long else 'class="wide"'
     return f"<div {box}><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
 
 
-def _html_cell(value: Any, text: bool) -> str:
+def _html_cell(value: Any, kind: str) -> str:
     if isinstance(value, Count) and value.share is not None:
         return f'<td class="share{round(10 * value.share)}">{value} <small>{value.share:.0%}</small></td>'
-    kind = ' class="text"' if text else ""
     return f"<td{kind}>{escape(one_line(value))}</td>"
