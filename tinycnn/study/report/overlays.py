@@ -116,7 +116,7 @@ def plot_overlays(
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
     height = 3.4 * pairs.shape[1] / pairs.shape[2] + 0.32  # inches: a pair and two lines of title
-    figure = Figure(figsize=(3.4 * columns, height * rows + 1.4), layout="constrained")
+    figure = Figure(figsize=(3.4 * columns, height * rows + (1.3 if title else 0.9)), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat:
         axes.axis("off")
@@ -124,7 +124,7 @@ def plot_overlays(
         axes.imshow(pair)
         axes.set_title(wrapped(text, 54), fontsize=8, pad=3)
     scale = ScalarMappable(cmap=ListedColormap(colour_bar(1)[0] / 255))
-    bar = figure.colorbar(scale, ax=list(grid.flat), location="bottom", fraction=0.1, shrink=0.5, aspect=40, pad=0.01)
-    bar.set_label(wrapped("heat: 1 is the most in this image; every image has its own scale", 54), fontsize=8)
+    bar = figure.colorbar(scale, ax=list(grid.flat), location="bottom", fraction=0.1, shrink=0.5, aspect=25, pad=0.01)
+    bar.set_label("heat: 1 is the most in this image, each has its own scale", fontsize=8)
     bar.ax.tick_params(labelsize=8)
     return save_figure(figure, path, title, note)

@@ -1,5 +1,6 @@
 """A run's numbers as tables: each is built once, and written as text, Markdown or HTML."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any, NamedTuple
@@ -200,6 +201,15 @@ def markdown_text(value: Any) -> str:
     \\<b\\> \\# \\*not\\* bold
     """
     return "".join(f"\\{c}" if c in "\\|*_`<>[]&#~$" else c for c in one_line(value))
+
+
+def markdown_line(value: Any) -> str:
+    """`markdown_text` that stands at the start of a line, where it could begin a list or a rule.
+
+    >>> print(markdown_line("1. no list"), markdown_line("--- no rule"))
+    1\\. no list \\--- no rule
+    """
+    return re.sub(r"^(\d*)(?=[-+=.)])", r"\1\\", markdown_text(value))
 
 
 def as_html(table: Table, long: bool = False) -> str:
