@@ -250,12 +250,16 @@ def answer(run: Callable[[Any], int], options: Any, stopped: str, memory: str) -
     except MemoryError:
         print(f"error: not enough memory; try {memory}", file=sys.stderr)
     except (OSError, ValueError, FloatingPointError, MemberError) as error:
-        print(f"error: {_in_words(error)}", file=sys.stderr)
+        print(f"error: {in_words(error)}", file=sys.stderr)
     return 2
 
 
-def _in_words(error: Exception) -> str:
-    """An error as the user of a command, not of the library, needs it."""
+def in_words(error: Exception) -> str:
+    """An error as the user of a command, not of the library, needs it.
+
+    >>> in_words(FileNotFoundError(2, "No such file or directory", "x.png"))
+    'No such file or directory: x.png'
+    """
     if isinstance(error, OSError) and error.strerror:
         return error.strerror + (f": {error.filename}" if error.filename else "")
     return str(error).replace('on_error="skip"', "--skip-bad-files")

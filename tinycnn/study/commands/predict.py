@@ -17,7 +17,7 @@ from tinycnn.data.source import FolderSource
 from tinycnn.files import plain
 from tinycnn.inside.saliency import grad_cam
 from tinycnn.model import Sequential
-from tinycnn.study.command_line import model_of_images, skip_bad_files
+from tinycnn.study.command_line import in_words, model_of_images, skip_bad_files
 from tinycnn.study.notices import NOTICE
 from tinycnn.study.report.overlays import plot_overlays
 from tinycnn.study.report.scoring import short_names
@@ -59,7 +59,7 @@ def _read(options: argparse.Namespace, size: tuple[int, int], mode: str) -> tupl
             images.append(load_image(file, size, mode))
             paths.append(str(file))
         except (ValueError, OSError) as error:
-            bad.append(one_line(error))
+            bad.append(one_line(in_words(error)))
     if bad and not (options.skip_bad_files and images):
         raise ValueError(f"{'; '.join(bad)}. --skip-bad-files would leave out what cannot be read")
     for reason in bad:

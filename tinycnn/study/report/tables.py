@@ -229,6 +229,6 @@ def as_html(table: Table, long: bool = False) -> str:
 
 
 def _html_cell(value: Any, kind: str) -> str:
-    if isinstance(value, Count) and value.share is not None:
+    if isinstance(value, Count) and value.share:
         return f'<td class="share{round(10 * value.share)}">{value} <small>{value.share:.0%}</small></td>'
     return f"<td{kind}>{escape(one_line(value))}</td>"
