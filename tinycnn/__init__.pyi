@@ -29,10 +29,19 @@ from tinycnn.gradcheck import GradientError as GradientError
 from tinycnn.gradcheck import gradcheck as gradcheck
 from tinycnn.inside import anatomy as anatomy
 from tinycnn.inside import feature_maps as feature_maps
+from tinycnn.inside import feature_visualization as feature_visualization
 from tinycnn.inside import grad_cam as grad_cam
+from tinycnn.inside import guided_backpropagation as guided_backpropagation
+from tinycnn.inside import heat_map as heat_map
+from tinycnn.inside import integrated_gradients as integrated_gradients
 from tinycnn.inside import mass_inside as mass_inside
+from tinycnn.inside import occlusion as occlusion
+from tinycnn.inside import pointing_game as pointing_game
 from tinycnn.inside import randomization_check as randomization_check
+from tinycnn.inside import saliency as saliency
+from tinycnn.inside import smooth_grad as smooth_grad
 from tinycnn.inside import trace as trace
+from tinycnn.inside.page import write_inside_page as write_inside_page
 from tinycnn.inside.passes import plot_pass as plot_pass
 from tinycnn.kernels.conv import set_winograd as set_winograd
 from tinycnn.kernels.runtime import get_num_threads as get_num_threads
@@ -103,6 +112,7 @@ from tinycnn.scores.plots import plot_reliability as plot_reliability
 from tinycnn.scores.plots import plot_roc as plot_roc
 from tinycnn.scores.plots import plot_sample_grid as plot_sample_grid
 from tinycnn.study.films import audit as audit
+from tinycnn.study.films import chest_phantom_masks as chest_phantom_masks
 from tinycnn.study.films import chest_phantoms as chest_phantoms
 from tinycnn.study.films import lung_field_mask as lung_field_mask
 from tinycnn.study.report.html import write_html_report as write_html_report

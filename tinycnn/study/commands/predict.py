@@ -15,7 +15,7 @@ import numpy as np
 from tinycnn.data.decode import load_image
 from tinycnn.data.source import FolderSource
 from tinycnn.files import plain
-from tinycnn.inside.saliency import grad_cam
+from tinycnn.inside import grad_cam
 from tinycnn.model import Sequential
 from tinycnn.study.command_line import in_words, model_of_images, skip_bad_files
 from tinycnn.study.notices import NOTICE

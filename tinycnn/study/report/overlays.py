@@ -78,7 +78,7 @@ def plot_overlays(
     images : array, shape (images, height, width, channels)
         uint8, or float from 0 to 1.
     maps : array of float, shape (images, height, width)
-        From 0 to 1, as `tinycnn.inside.saliency.grad_cam` gives them.
+        From 0 to 1, as `tinycnn.inside.grad_cam` gives them.
     titles : sequence of str
         One per image.
     path : path-like

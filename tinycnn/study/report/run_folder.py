@@ -9,7 +9,7 @@ import numpy as np
 
 from tinycnn.data.dataset import Dataset, Splits
 from tinycnn.files import plain, write_json
-from tinycnn.inside.saliency import grad_cam, inside_by_class, randomization_check
+from tinycnn.inside import grad_cam, inside_by_class, randomization_check
 from tinycnn.layers.conv import Conv2D
 from tinycnn.model import Sequential
 from tinycnn.scores.calibration import fit_temperature, reliability_curve

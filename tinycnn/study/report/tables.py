@@ -113,7 +113,7 @@ def images_table(data: Mapping[str, Any], weights: Sequence[float] | None) -> Ta
 
 
 def lungs_table(inside_lungs: Mapping[str, Mapping[str, Any]]) -> Table:
-    """How much of the heat lies in the lungs, from `tinycnn.inside.saliency.inside_by_class`."""
+    """How much of the heat lies in the lungs, from `tinycnn.inside.inside_by_class`."""
     return Table(
         ("class", "heat inside the lungs", "area of the lungs", "images"),
         [
