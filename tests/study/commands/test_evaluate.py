@@ -21,7 +21,7 @@ def made(tmp_path_factory):
     model.metadata["class_names"] = ["dog", "cow", "cat"]
     model.save(folder / "m.npz")
     films(folder / "films", ("cat", "dog"))
-    return model, str(folder / "m.npz"), folder / "films"
+    return tinycnn.Sequential.load(folder / "m.npz"), str(folder / "m.npz"), folder / "films"
 
 
 def test_labels_are_matched_by_name(made, tmp_path, capsys):

@@ -24,7 +24,7 @@ def made(tmp_path_factory):
     model.metadata["class_names"] = ["cat", "dog"]
     model.save(folder / "m.npz")
     films(folder / "films", ("cat", "dog"))
-    return model, str(folder / "m.npz"), folder / "films/test"
+    return tinycnn.Sequential.load(folder / "m.npz"), str(folder / "m.npz"), folder / "films/test"
 
 
 def test_the_three_formats_say_what_the_model_says(made, capsys):
