@@ -81,7 +81,7 @@ def write_html_report(
 
 
 def jpeg_bytes(image: np.ndarray) -> bytes:
-    """A JPEG file of uint8 pixels, (height, width) or (height, width, 1 or 3); a tenth of the size of a PNG.
+    """A JPEG file of uint8 pixels, (height, width) or (height, width, 1 or 3).
 
     >>> jpeg_bytes(np.zeros((2, 3), np.uint8))[:2]
     b'\\xff\\xd8'

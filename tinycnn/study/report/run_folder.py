@@ -277,7 +277,7 @@ def worth_showing(wrong: np.ndarray, images: int, most: int = 300) -> list[int]:
         The mistakes, those to be shown first in front.
     images : int
     most : int
-        Some 20 KB each at 256 x 256 pixels.
+        Some 30 KB each at 256 x 256 pixels.
 
     Examples
     --------
