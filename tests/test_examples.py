@@ -281,3 +281,8 @@ def test_help_teaches(called):
     text = called("--help")
     for words in ("examples:", "--data Covid19-dataset.zip", "--resume", "exit codes", "never for diagnosis"):
         assert words in text
+
+
+def test_the_network_on_the_first_screen_is_the_packages():
+    shown, own = example_module("chest_xray").network(3, 5), tinycnn.report_cnn(3, 5)
+    assert repr(shown) == repr(own)

@@ -120,6 +120,7 @@ from tinycnn.study.films import lung_field_mask as lung_field_mask
 from tinycnn.study.report.html import write_html_report as write_html_report
 from tinycnn.study.report.model_card import write_model_card as write_model_card
 from tinycnn.study.report.overlays import plot_overlays as plot_overlays
+from tinycnn.study.report.run_folder import report as report
 from tinycnn.training import Callback as Callback
 from tinycnn.training import Checkpoint as Checkpoint
 from tinycnn.training import CSVLogger as CSVLogger
