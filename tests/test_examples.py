@@ -17,6 +17,8 @@ import pytest
 from PIL import Image
 from runs import example_module, films
 
+from tinycnn.models.report_cnn import report_cnn
+
 ROOT = Path(__file__).parent.parent
 SMALL = ["--size", "32", "--phantoms", "8", "--batch-size", "4", "--threads", "1"]
 
@@ -284,5 +286,5 @@ def test_help_teaches(called):
 
 
 def test_the_network_on_the_first_screen_is_the_packages():
-    shown, own = example_module("chest_xray").network(3, 5), tinycnn.report_cnn(3, 5)
+    shown, own = example_module("chest_xray").network(3, 5), report_cnn(3, 5)
     assert repr(shown) == repr(own)
