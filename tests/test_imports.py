@@ -17,7 +17,7 @@ FLOORS = [
     ["kernels"],
     ["data", "initializers", "losses", "memory", "optimizers", "schedules"],
     ["layers"],
-    ["gradcheck", "serialization", "walk"],
+    ["gradcheck", "serialization", "stack", "walk"],
     ["training"],
     ["model"],
     ["callbacks", "ensemble", "models"],

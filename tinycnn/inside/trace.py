@@ -287,7 +287,7 @@ def trace(
         for path, layer in found.layers.items():
             found[path].grads = layer.grads
     last = found[str(twin.layers[-1].name)]
-    if ends := twin.ends_in_softmax and twin.layers[-1].activation:
+    if twin.head and (ends := twin.layers[-1].activation):
         split = found[str(ends.name)]
         last.output, last.grad_output = split.output, split.grad_output
     for layer in found.layers.values():
