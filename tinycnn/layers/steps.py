@@ -7,9 +7,9 @@ import numpy as np
 
 from tinycnn.layers.activation import Sigmoid, Softmax
 from tinycnn.layers.base import Layer
+from tinycnn.layers.block import Block
 from tinycnn.layers.conv import Conv2D
 from tinycnn.layers.pool import MaxPool2D
-from tinycnn.layers.residual import Residual
 from tinycnn.layers.weighted import Weighted
 
 
@@ -55,7 +55,7 @@ def plan(layers: Sequence[Layer], fuse: bool = True) -> tuple[list[Step], list[S
     *body, last = layers
     if isinstance(last, (Sigmoid, Softmax)):
         return _steps(body, fuse), [_step(last)]
-    if isinstance(last, (Weighted, Residual)) and isinstance(last.activation, (Sigmoid, Softmax)):
+    if isinstance(last, (Weighted, Block)) and isinstance(last.activation, (Sigmoid, Softmax)):
         linear = Step((last,), last.forward_linear, last.backward_linear, last.reads_output)
         return [*_steps(body, fuse), linear], [_step(last.activation)]
     return _steps(layers, fuse), []
