@@ -42,6 +42,7 @@ OF_THE_WHOLE = {
     "test_imports",
     "test_kernel_sets",
     "test_ladder",
+    "test_name_table",
     "test_peers",
     "test_reproduce",
     "test_see_through",

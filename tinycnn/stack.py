@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -10,14 +10,9 @@ from tinycnn.layers.activation import ACTIVATIONS, Softmax
 from tinycnn.layers.base import Layer, Shape
 from tinycnn.layers.naming import name_layers
 from tinycnn.npz import read_npz, write_npz
-from tinycnn.serialization import describe_model, load_model, load_weights
+from tinycnn.serialization import Model, describe_model, load_model, load_weights
 from tinycnn.summary import summary_text
 from tinycnn.walk import copy_weights, trainable, walk
-
-if TYPE_CHECKING:
-    from tinycnn.model import Sequential
-
-Model = TypeVar("Model", bound="Sequential")
 
 
 class Stack:
@@ -184,7 +179,9 @@ class Stack:
         return header, {f"weights/{key}": array for key, array in self._weights().items()}
 
     @classmethod
-    def load(cls: type[Model], path: str | os.PathLike[str], allow_nonfinite: bool = False) -> Model:
+    def load(  # type: ignore[misc]  # what is loaded has passes too: the class is Sequential or one of its own
+        cls: type[Model], path: str | os.PathLike[str], allow_nonfinite: bool = False
+    ) -> Model:
         """The model saved at `path`, built and with its weights; a checkpoint's file serves too.
 
         Parameters

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from tinycnn.model import Sequential
+    from tinycnn.stack import Stack
 
 KERAS_CLASS = {
     "MaxPool2D": "MaxPooling2D",
@@ -28,7 +28,7 @@ def keras_class(layer: object) -> str:
     return KERAS_CLASS.get(name, name)
 
 
-def summary_text(model: "Sequential", line_length: int | None = None) -> str:
+def summary_text(model: "Stack", line_length: int | None = None) -> str:
     """Layers, output shapes and parameter counts of a built model, as one string.
 
     Parameters

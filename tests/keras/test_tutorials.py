@@ -21,7 +21,7 @@ def squares(n, size=12, channels=1, seed=0):
 
 def test_a_convnet_for_digits():
     num_classes, input_shape = 4, (12, 12, 1)
-    (x_train, y_train), (x_test, y_test) = squares(64), squares(32, seed=1)
+    (x_train, y_train), (x_test, y_test) = squares(256), squares(32, seed=1)
     x_train, x_test = x_train.astype("float32") / 255, x_test.astype("float32") / 255
     y_train = keras.utils.to_categorical(y_train, num_classes)
     y_test = keras.utils.to_categorical(y_test, num_classes)

@@ -54,7 +54,7 @@ class Sequential(model.Sequential):
         self.layers: list[Layer] = []
         self.optimizer: Optimizer | None = None
         self.metrics: list[str] = []
-        self.name, self.seed = name, seed  # type: ignore[assignment]
+        self.name, self._seed = name, seed
         self._input: Shape | None = None
         self._fresh: list[Layer] = []  # that came without weights
         self._append(layers)
@@ -74,9 +74,9 @@ class Sequential(model.Sequential):
             return
         for layer in self._fresh:
             for part in walk(layer):
-                part.input_shape = None  # so that it is built with the others, in their order
+                part.input_shape = None  # type: ignore[assignment]  # so that it is built with the others, in their order
         self._fresh += [part for part in new if isinstance(part, Layer) and part.output_shape is None]
-        super().__init__([*self.layers, *new], self.seed, self.name)
+        super().__init__([*self.layers, *new], self._seed, self.name)
         if self._input is not None:
             self.build(self._input)
 
@@ -233,23 +233,23 @@ class Sequential(model.Sequential):
             y = y.astype(np.float32)[:, None] if y.ndim == 1 else y.astype(np.float32)
         return y
 
-    def evaluate(
+    def evaluate(  # type: ignore[override]
         self,
         x: Any,
         y: Any = None,
         batch_size: int | None = None,
         verbose: int | str = "auto",
         steps: int | None = None,
-    ) -> Any:  # type: ignore[override]
+    ) -> Any:
         """``[loss, accuracy]`` of `x` and `y`, or the loss alone if `compile` was given no metric."""
         means = evaluate(self, self._data(x, y, steps), batch_size or 32, self.loss)
         if verbose not in (0, "auto"):
             print("  ".join(f"{key} {value:.4f}" for key, value in means.items()))
         return [*means.values()][: 1 + len(self.metrics)] if self.metrics else means["loss"]
 
-    def predict(
+    def predict(  # type: ignore[override]
         self, x: Any, batch_size: int | None = None, verbose: int | str = "auto", steps: int | None = None
-    ) -> np.ndarray:  # type: ignore[override]
+    ) -> np.ndarray:
         """Outputs for all of `x`: an array, a `Dataset`, or an iterable of batches."""
         if is_stream(x):
             x = np.concatenate([batch.images for batch in Stream(x, steps)])

@@ -29,9 +29,10 @@ def split_pair(data: Data, what: str) -> tuple[np.ndarray, np.ndarray]:
         images, targets = data.images, data.labels
     elif is_stream(data):
         batches = list(Stream(data))
-        images, targets = (np.concatenate([batch[i] for batch in batches]) for i in (0, 1))  # type: ignore[arg-type, misc]
+        images = np.concatenate([batch.images for batch in batches])
+        targets = np.concatenate([batch.targets for batch in batches])
     elif isinstance(data, tuple | list) and len(data) == 2:
-        images, targets = data
+        images, targets = data[0], data[1]
     else:
         raise ValueError(f"{what} must be a Dataset or a pair (images, labels), got {type(data).__name__}")
     images, targets = np.asarray(images), np.asarray(targets)

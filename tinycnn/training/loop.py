@@ -283,7 +283,7 @@ def fit(
     (2, True)
     """
     epochs, batch_size = positive_int(epochs, "epochs"), positive_int(batch_size, "batch_size")
-    stream = Stream(train, steps_per_epoch) if is_stream(train) else None
+    stream = Stream(train, steps_per_epoch) if is_stream(train) else None  # type: ignore[arg-type]
     data = split_pair(train, "train") if stream is None else stream.first()[:2]
     weights = _checked_weights(sample_weight, len(data[0]), stream)
     if stream is None and steps_per_epoch is not None:
