@@ -12,7 +12,9 @@ KERAS_CLASS = {
     "MaxPool2D": "MaxPooling2D",
     "AveragePool2D": "AveragePooling2D",
     "GlobalAveragePool2D": "GlobalAveragePooling2D",
+    "GlobalMaxPool2D": "GlobalMaxPooling2D",
     "BatchNorm": "BatchNormalization",
+    "LayerNorm": "LayerNormalization",
     "UpSample2D": "UpSampling2D",
 }
 

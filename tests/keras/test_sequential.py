@@ -113,4 +113,8 @@ def test_the_rest_of_tinycnn_takes_it(tmp_path):
     model.fit(X, LABELS, verbose=0)
     model.save(tmp_path / "model.npz")
     np.testing.assert_array_equal(keras.models.load_model(tmp_path / "model.npz").predict(X), model.predict(X))
+    images = RNG.integers(0, 256, (4, 4, 5, 1), dtype=np.uint8)
+    np.testing.assert_allclose(
+        tinycnn.trace(model, images).output, model(images), rtol=1e-5
+    )  # bytes as numbers there too
     assert tinycnn.predict(model, X).shape == (12, 3) and tinycnn.evaluate(model, (X, LABELS))["accuracy"] <= 1

@@ -32,9 +32,12 @@ def split_pair(data: Data, what: str) -> tuple[np.ndarray, np.ndarray]:
         images = np.concatenate([batch.images for batch in batches])
         targets = np.concatenate([batch.targets for batch in batches])
     elif isinstance(data, tuple | list) and len(data) == 2:
-        images, targets = data[0], data[1]
+        images, targets = data[0], data[1]  # type: ignore[assignment]
     else:
-        raise ValueError(f"{what} must be a Dataset or a pair (images, labels), got {type(data).__name__}")
+        raise ValueError(
+            f"{what} must be a Dataset or a pair (images, labels), got {type(data).__name__}; for Keras's fit(x, y) "
+            "use the Sequential of tinycnn.keras"
+        )
     images, targets = np.asarray(images), np.asarray(targets)
     if images.ndim < 2 or len(images) == 0:
         raise ValueError(f"{what} holds no images: array of shape {images.shape}")
