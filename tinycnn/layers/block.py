@@ -21,7 +21,7 @@ class Block(Layer):
 
     Parameters
     ----------
-    paths : sequence of sequences of Layer
+    paths : sequence of lists of Layer
         The layers of each path in turn; of an empty one the output is the input.
     activation : None, str or Layer
         As in `tinycnn.layers.activation.get`.
@@ -29,11 +29,11 @@ class Block(Layer):
 
     def __init__(
         self,
-        paths: Sequence[Sequence[Layer]],
+        paths: Sequence[list[Layer]],
         activation: str | Layer | dict[str, Any] | None = None,
         name: str | None = None,
     ) -> None:
-        self.paths: Sequence[Sequence[Layer]] = ()
+        self.paths: Sequence[list[Layer]] = ()
         super().__init__(name)
         self.paths, self.activation = paths, get(activation)
         every = self.sublayers()
