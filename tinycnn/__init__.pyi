@@ -5,6 +5,7 @@ from tinycnn import data as data
 from tinycnn import ensemble as ensemble
 from tinycnn import initializers as initializers
 from tinycnn import inside as inside
+from tinycnn import keras as keras
 from tinycnn import kernels as kernels
 from tinycnn import layers as layers
 from tinycnn import losses as losses
@@ -84,6 +85,8 @@ from tinycnn.models import small_resnet as small_resnet
 from tinycnn.models import small_vgg as small_vgg
 from tinycnn.optimizers import SGD as SGD
 from tinycnn.optimizers import Adam as Adam
+from tinycnn.optimizers import AdamW as AdamW
+from tinycnn.optimizers import RMSprop as RMSprop
 from tinycnn.schedules import CosineDecay as CosineDecay
 from tinycnn.schedules import ExponentialDecay as ExponentialDecay
 from tinycnn.schedules import PiecewiseConstantDecay as PiecewiseConstantDecay
@@ -131,3 +134,15 @@ from tinycnn.training import fit as fit
 from tinycnn.training import predict as predict
 
 __version__: str
+from tinycnn.layers import ELU as ELU
+from tinycnn.layers import GELU as GELU
+from tinycnn.layers import Augmentation as Augmentation
+from tinycnn.layers import DepthwiseConv2D as DepthwiseConv2D
+from tinycnn.layers import GlobalMaxPool2D as GlobalMaxPool2D
+from tinycnn.layers import LayerNorm as LayerNorm
+from tinycnn.layers import Parallel as Parallel
+from tinycnn.layers import Rescaling as Rescaling
+from tinycnn.layers import SeparableConv2D as SeparableConv2D
+from tinycnn.layers import SiLU as SiLU
+from tinycnn.layers import Softplus as Softplus
+from tinycnn.layers import ZeroPadding2D as ZeroPadding2D

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tinycnn.layers.base import positive_int
-from tinycnn.layers.residual import Residual
+from tinycnn.layers.block import Block
 from tinycnn.layers.weighted import Weighted
 from tinycnn.model import Sequential
 
@@ -89,7 +89,7 @@ def feature_visualization(
 def _gradient(layers, x, channel):
     """Of a channel's middle output to the image, before the last layer's activation: a ReLU at 0 shows no way up."""
     *below, last = layers
-    linear = isinstance(last, (Weighted, Residual))
+    linear = isinstance(last, (Weighted, Block))
     forward, backward = (last.forward_linear, last.backward_linear) if linear else (last.forward, last.backward)
     for layer in below:
         x = layer.forward(x)

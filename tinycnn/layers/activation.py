@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from tinycnn.kernels.sets import active
 from tinycnn.layers.base import Layer
 from tinycnn.layers.registry import restore
+from tinycnn.layers.smooth import ELU, GELU, SiLU, Softplus
 
 
 class ReLU(Layer):
@@ -207,7 +208,7 @@ class Softmax(Layer):
         return grad_x
 
 
-ACTIVATIONS = (LeakyReLU, ReLU, Sigmoid, Softmax, Tanh)
+ACTIVATIONS = (ELU, GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softmax, Softplus, Tanh)
 _BY_NAME: dict[str, Callable[[], Layer | None]] = {
     "linear": lambda: None,
     "relu": ReLU,
@@ -215,6 +216,11 @@ _BY_NAME: dict[str, Callable[[], Layer | None]] = {
     "sigmoid": Sigmoid,
     "tanh": Tanh,
     "softmax": Softmax,
+    "elu": ELU,
+    "gelu": GELU,
+    "silu": SiLU,
+    "swish": SiLU,
+    "softplus": Softplus,
 }
 
 
@@ -224,8 +230,9 @@ def get(activation: str | Layer | dict[str, Any] | None) -> Layer | None:
     Parameters
     ----------
     activation : None, str, Layer or dict
-        ``None`` or ``"linear"``: no activation; ``"relu"``, ``"leaky_relu"`` (slope 0.2), ``"sigmoid"``,
-        ``"tanh"``, ``"softmax"``; a layer is returned as it is; a dict is what `registry.describe` made of one.
+        ``None`` or ``"linear"``: no activation; ``"relu"``, ``"leaky_relu"`` (slope 0.2), ``"elu"``, ``"softplus"``,
+        ``"silu"`` or ``"swish"``, ``"gelu"``, ``"sigmoid"``, ``"tanh"``, ``"softmax"``; a layer is returned as it is; a
+        dict is what `registry.describe` made of one.
 
     Returns
     -------
