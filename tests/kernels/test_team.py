@@ -75,6 +75,7 @@ def test_only_worker_0_opens_and_only_with_a_team():
 
 def test_close_waits_until_all_have_left():
     words = team.new_team(1)
+    team.close(words)  # compiled
     words[[team.OPEN, team.INSIDE]] = 1
     left = []
 

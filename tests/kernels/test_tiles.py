@@ -1,62 +1,63 @@
-"""The register tile of other processors: their vector width, compiled for this one, must compute the same."""
+"""The register tiles of other processors, compiled for this one, must compute what this one's does."""
 
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-SCRIPT = """
-import sys
-import numpy as np
-import llvmlite.binding
-host_features = llvmlite.binding.get_host_cpu_features
-llvmlite.binding.get_host_cpu_features = lambda: {"avx512f": sys.argv[1] == "avx512"}
-from tinycnn.kernels import simd
-llvmlite.binding.get_host_cpu_features = host_features  # numba compiles for the processor that is really here
-assert (simd.LANES, simd.MR, simd.NR) == ((16, 12, 32) if sys.argv[1] == "avx512" else (8, 6, 16))
+from tinycnn.kernels.simd import LANES, MR, NR, TILES
 from tinycnn.layers.conv import Conv2D
 from tinycnn.layers.dense import Dense
 from tinycnn.layers.pool import MaxPool2D
 from tinycnn.layers.steps import plan
-rng = np.random.default_rng(0)
-outputs = []
-for channels, filters, options in ((32, 64, {"padding": "same"}), (5, 7, {"strides": 2, "dilation_rate": 2})):
-    x = rng.standard_normal((2, 13, 10, channels)).astype(np.float32)
-    layer = Conv2D(filters, 3, activation="relu", **options)
-    layer.build(x.shape[1:], np.random.default_rng(1))
-    y = layer.forward(x)
-    outputs += [y, layer.backward(np.cos(np.arange(y.size)).reshape(y.shape)), *layer.grads.values()]
-    if filters == 64:
-        pool = MaxPool2D()
-        pool.build(layer.output_shape)
-        (step,), _ = plan([layer, pool])
-        y = step.forward(x)
-        outputs += [y, step.backward(np.cos(np.arange(y.size)).reshape(y.shape)), layer.grads["kernel"].copy()]
-x = rng.standard_normal((7, 50)).astype(np.float32)
-dense = Dense(37)
-y = dense.forward(x)
-outputs += [y, dense.backward(y), *dense.grads.values()]
-np.savez(sys.argv[2], *outputs)
-"""
+
+# The last one in float32 only: every tile and dtype takes ten seconds to compile.
+DTYPES = {"avx512": ["float32", "float64"], "avx2": ["float32", "float64"], "generic": ["float32"]}
+OTHERS = [name for name in DTYPES if TILES[name] != (LANES, MR, NR)]
 
 
-@pytest.fixture(scope="module")
-def outputs(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tiles")
-    results = {}
-    for name in ("avx2", "avx512"):
-        environment = {**os.environ, "NUMBA_CACHE_DIR": str(folder / name)}
-        subprocess.run(
-            [sys.executable, "-c", SCRIPT, name, str(folder / f"{name}.npz")], env=environment, check=True, timeout=300
-        )
-        with np.load(folder / f"{name}.npz") as file:
-            results[name] = [file[key] for key in file.files]
-    return results
+def outputs(dtype):
+    """By Winograd, pooled or not, by direct tiles and by a dense layer: outputs and all gradients."""
+    rng = np.random.default_rng(0)
+    found = []
+    for channels, filters, options in ((32, 64, {"padding": "same"}), (5, 7, {"strides": 2, "dilation_rate": 2})):
+        x = rng.standard_normal((2, 13, 10, channels)).astype(dtype)
+        layer = Conv2D(filters, 3, activation="relu", **options)
+        layer.build(x.shape[1:], np.random.default_rng(1), dtype)
+        y = layer.forward(x)
+        found += [y, layer.backward(np.cos(np.arange(y.size)).reshape(y.shape)), *layer.grads.values()]
+        if filters == 64:
+            pool = MaxPool2D()
+            pool.build(layer.output_shape, dtype=dtype)
+            (step,), _ = plan([layer, pool])
+            y = step.forward(x)
+            found += [y, step.backward(np.cos(np.arange(y.size)).reshape(y.shape)), layer.grads["kernel"].copy()]
+    x = rng.standard_normal((7, 50)).astype(dtype)
+    dense = Dense(37)
+    y = dense.forward(x)
+    return [*found, y, dense.backward(y), *dense.grads.values()]
 
 
-def test_avx512_tile_computes_what_the_avx2_tile_computes(outputs):
-    assert len(outputs["avx2"]) == len(outputs["avx512"]) == 15
-    for narrow, wide in zip(outputs["avx2"], outputs["avx512"], strict=True):
-        assert abs(narrow - wide).max() <= 2e-6 * abs(narrow).max()
+def save(path, tile):
+    """`outputs` of this process, which was told to use `tile`."""
+    assert (LANES, MR, NR) == TILES[tile]
+    np.savez(path, *(array for dtype in DTYPES[tile] for array in outputs(dtype)))
+
+
+@pytest.mark.parametrize("tile", OTHERS)
+def test_every_tile_computes_the_same(tile, tmp_path):
+    path = os.pathsep.join([str(Path(__file__).parent), os.getcwd()])
+    environment = {"TINYCNN_SIMD": tile, "NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": path}
+    command = [sys.executable, "-c", f"import test_tiles; test_tiles.save('outputs.npz', {tile!r})"]
+    subprocess.run(command, env={**os.environ, **environment}, cwd=tmp_path, check=True, timeout=300)
+    ours = [array for dtype in DTYPES[tile] for array in outputs(dtype)]
+    with np.load(tmp_path / "outputs.npz") as file:
+        others = [file[key] for key in file.files]
+    assert len(ours) == len(others) == 15 * len(DTYPES[tile])
+    for mine, theirs in zip(ours, others, strict=True):
+        assert mine.dtype == theirs.dtype
+        tolerance = 2e-6 if mine.dtype == np.float32 else 1e-14
+        assert abs(mine - theirs).max() <= tolerance * abs(mine).max()
