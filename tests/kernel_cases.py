@@ -96,6 +96,16 @@ def dropout_mask_apply():
     return (out,)
 
 
+def relu_forward():
+    activation.relu_forward(normal(300_000), out := np.zeros(300_000, np.float32))
+    return (out,)
+
+
+def add():
+    activation.add(normal(300_000), normal(300_000, seed=1), out := np.zeros(300_000, np.float32))
+    return (out,)
+
+
 def relu_backward():
     out = np.zeros(300_000, np.float32)
     activation.relu_backward(normal(300_000), normal(300_000, seed=1), out)
@@ -176,7 +186,7 @@ CASES = {
     dense: [dense_forward, dense_backward],
     updates: [adam_update, sgd_update, sum_of_squares],
     dropout: [dropout_mask_apply],
-    activation: [relu_backward],
+    activation: [relu_forward, add, relu_backward],
     norm: [moments, normalize, gradient_sums, input_gradient],
     pool: [maxpool_forward, maxpool_backward, avgpool_forward, avgpool_backward],
     images: [warp_images, equalize_images, scale_u8],

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tinycnn.kernels.sets import active
 from tinycnn.layers.activation import get
 from tinycnn.layers.base import Layer, Shape
 from tinycnn.layers.registry import describe, restore
@@ -141,7 +142,9 @@ class Residual(Layer):
             branch = layer.forward(branch, training)
         for layer in self.shortcut:
             shortcut = layer.forward(shortcut, training)
-        return np.add(shortcut, branch, out=self._output())
+        y = self._output()
+        active().add(shortcut, branch, y)
+        return y
 
     def backward(self, grad_y: ArrayLike, input_grad: bool = True) -> np.ndarray | None:
         """``S'(g) + F'(g)`` with ``g = act'(grad_y)``; fills the grads of every layer."""
@@ -152,7 +155,11 @@ class Residual(Layer):
         """``S'(grad) + F'(grad)``; None where nobody asks for it."""
         grad = self._enter_backward(grad)
         branch, shortcut = (_back(path, grad, input_grad) for path in (self.layers, self.shortcut))
-        return np.add(shortcut, branch, out=self._input_gradient(grad)) if input_grad else None
+        if not input_grad:
+            return None
+        grad_x = self._input_gradient(grad)
+        active().add(shortcut, branch, grad_x)
+        return grad_x
 
 
 def _back(path: list[Layer], grad: np.ndarray, input_grad: bool) -> Any:
