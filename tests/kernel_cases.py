@@ -113,22 +113,26 @@ def relu_backward():
 
 
 def moments():
-    return norm.moments(normal(5001, 7))
+    return norm.moments(normal(5001, LANES + 7))
 
 
 def normalize():
-    y = np.zeros((5001, 7), np.float32)
-    norm.normalize(normal(5001, 7), normal(7), normal(7, seed=1), normal(7, seed=2), y)
+    y = np.zeros((5001, LANES + 7), np.float32)
+    norm.normalize(normal(5001, LANES + 7), normal(LANES + 7), normal(LANES + 7, seed=1), normal(LANES + 7, seed=2), y)
     return (y,)
 
 
 def gradient_sums():
-    return norm.gradient_sums(normal(5001, 7), normal(5001, 7, seed=1), normal(7), normal(7, seed=2))
+    return norm.gradient_sums(
+        normal(5001, LANES + 7), normal(5001, LANES + 7, seed=1), normal(LANES + 7), normal(LANES + 7, seed=2)
+    )
 
 
 def input_gradient():
-    grad_x = np.zeros((5001, 7), np.float32)
-    norm.input_gradient(normal(5001, 7), normal(5001, 7, seed=1), *(normal(7, seed=s) for s in range(5)), grad_x)
+    grad_x = np.zeros((5001, LANES + 7), np.float32)
+    norm.input_gradient(
+        normal(5001, LANES + 7), normal(5001, LANES + 7, seed=1), *(normal(LANES + 7, seed=s) for s in range(5)), grad_x
+    )
     return (grad_x,)
 
 

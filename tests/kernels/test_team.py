@@ -33,7 +33,7 @@ def helped():
     words = team.new_team(1)
     words[team.HELPERS] = 1
     team.add_helper(words, 1)
-    threading.Thread(target=team.help_out, args=(words, 1), daemon=True).start()
+    threading.Thread(target=team.help_out, args=(words, 1, 0), daemon=True).start()
     return words
 
 

@@ -64,7 +64,8 @@ def _start_helpers(count):
         _helpers = worker = _helpers + 1  # first of all: Ctrl-C must not leave two threads with one number
         try:
             add_helper(_team, worker)
-            threading.Thread(target=help_out, args=(_team, worker), daemon=True, name=f"tinycnn-{worker}").start()
+            help_out(_team, worker, -1)  # compiled here: a short program would end before its helper has
+            threading.Thread(target=help_out, args=(_team, worker, 0), daemon=True, name=f"tinycnn-{worker}").start()
         except (RuntimeError, MemoryError) as error:
             _helpers = worker - 1
             _num_threads = worker

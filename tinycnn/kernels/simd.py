@@ -330,6 +330,27 @@ def relu(typing_context, value):
 
 
 @intrinsic
+def widened(typing_context, value):
+    """A vector of float32 as one of float64; one of float64 as it is."""
+    wide = Vector(types.float64)
+
+    def generate(context, builder, sig, args):
+        return args[0] if value == wide else builder.fpext(args[0], llvm_vector(types.float64))
+
+    return wide(value), generate
+
+
+@intrinsic
+def rounded_product(typing_context, a, b):
+    """a * b in every lane, rounded before anything is added to it."""
+
+    def generate(context, builder, sig, args):
+        return builder.fmul(*args)
+
+    return a(a, b), generate
+
+
+@intrinsic
 def where_positive(typing_context, value, condition):
     """`value` where `condition` is positive, zero elsewhere, in every lane of a vector: ReLU's backward."""
 

@@ -195,9 +195,9 @@ def _sleep(typing_context, lock):
 
 
 @jit
-def help_out(team, worker):
-    """Help with every call that is opened, for ever."""
-    looks, done = 0, 0
+def help_out(team, worker, done):
+    """Help with every call that is opened after number `done`, for ever; with none if that is negative."""
+    looks = 0
     while done >= 0:
         number = _look(team, OPEN)
         if number != 0 and number != done and worker <= _look(team, HELPERS):
