@@ -9,7 +9,7 @@ import numpy as np
 from tinycnn.kernels import runtime
 from tinycnn.kernels.check import check
 from tinycnn.kernels.compile import IN_PYTHON, jit
-from tinycnn.kernels.simd import LANES, load, rounded_product, store, widened
+from tinycnn.kernels.simd import LANES, load, rounded_product, store, widen
 from tinycnn.kernels.tasks import share, tasks
 
 CHUNKS = 64
@@ -60,7 +60,7 @@ def _chunk_moments(worker, counter, x, shape, sums):
         for c in range(0, whole, LANES):  # sums of many rows stay in registers
             total, squares = load(sums, into + c), load(sums, into + channels + c)
             for i in range(start + c, end + c, channels):
-                d = widened(load(x, i)) - widened(load(x, start + c))
+                d = widen(load(x, i)) - widen(load(x, start + c))
                 total, squares = total + d, squares + rounded_product(d, d)
             store(sums, into + c, total)
             store(sums, into + channels + c, squares)
@@ -152,8 +152,8 @@ def _chunk_gradient_sums(worker, counter, arrays, shape, sums):
             centred, plain = load(sums, into + c), load(sums, into + channels + c)
             for i in range(start + c, end + c, channels):
                 g = load(grad_y, i)
-                centred = centred + widened(rounded_product(g, load(x, i) - load(mean, c)))
-                plain = plain + widened(g)
+                centred = centred + widen(rounded_product(g, load(x, i) - load(mean, c)))
+                plain = plain + widen(g)
             store(sums, into + c, centred)
             store(sums, into + channels + c, plain)
         for row in range(start, end, channels):

@@ -330,7 +330,7 @@ def relu(typing_context, value):
 
 
 @intrinsic
-def widened(typing_context, value):
+def widen(typing_context, value):
     """A vector of float32 as one of float64; one of float64 as it is."""
     wide = Vector(types.float64)
 
