@@ -43,7 +43,6 @@ OF_THE_WHOLE = {
     "test_see_through",
     "test_threads",
     "test_types",
-    "kernels/test_tiles",
 }
 # Nothing in it but names of other files' and sentences; receptive fields are held against gradients in test_anatomy.
 WITHOUT_CODE = {"callbacks", "inside/field", "study/notices"}

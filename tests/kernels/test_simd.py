@@ -1,12 +1,10 @@
 import functools
 import math
 
-import llvmlite.binding
 import numba
 import numpy as np
 import pytest
 
-from tinycnn.kernels import simd
 from tinycnn.kernels.aligned import aligned_empty
 from tinycnn.kernels.simd import (
     DEAD,
@@ -16,7 +14,6 @@ from tinycnn.kernels.simd import (
     load,
     load_where_code,
     relu,
-    second_level_cache,
     store,
     store_max4,
     stream,
@@ -194,53 +191,3 @@ def test_transpose_square(dtype):
     turn(source.reshape(-1), target.reshape(-1))
     assert np.array_equal(target[:, 1 : LANES + 1], source[:, 2 : LANES + 2].T)
     assert (target[:, 0] == 7).all() and (target[:, LANES + 1] == 7).all()
-
-
-@pytest.mark.parametrize(
-    "text, kilobytes", [("1024K\n", 1024), ("64K\n", 256), ("32768K\n", 2048), ("much\n", 512), (None, 512)]
-)
-def test_the_size_of_the_second_level_cache(tmp_path, text, kilobytes):
-    if text:
-        (tmp_path / "size").write_text(text)
-    assert second_level_cache(tmp_path / "size") == kilobytes * 1024
-
-
-def host_of(monkeypatch, name, features, machine, **config):
-    """A host of that kind, and what the environment told numba about it."""
-    monkeypatch.delenv("TINYCNN_SIMD", raising=False)
-    monkeypatch.setattr(llvmlite.binding, "get_host_cpu_name", lambda: name)
-    monkeypatch.setattr(llvmlite.binding, "get_host_cpu_features", lambda: dict.fromkeys(features, True))
-    monkeypatch.setattr(simd.platform, "machine", lambda: machine)
-    for key, value in {"CPU_NAME": None, "CPU_FEATURES": None, "ENABLE_AVX": 1, **config}.items():
-        monkeypatch.setattr(numba.config, key, value)
-
-
-@pytest.mark.parametrize(
-    "features, machine, config, tile",
-    [
-        (["avx", "avx512f"], "x86_64", {}, "avx512"),
-        (["avx", "avx512f"], "x86_64", {"CPU_NAME": "znver4"}, "avx512"),
-        (["avx", "avx512f"], "x86_64", {"CPU_NAME": "haswell"}, "avx2"),
-        (["avx", "avx512f"], "x86_64", {"CPU_FEATURES": "+sse2,+avx,-avx512f"}, "avx2"),
-        (["avx", "avx512f"], "x86_64", {"CPU_NAME": "generic", "CPU_FEATURES": ""}, "generic"),
-        (["avx", "avx512f"], "x86_64", {"ENABLE_AVX": 0}, "generic"),
-        (["avx", "avx2"], "AMD64", {}, "avx2"),
-        (["sse2"], "x86_64", {}, "generic"),
-        (["neon"], "arm64", {}, "neon"),
-        ([], "riscv64", {}, "generic"),
-    ],
-)
-def test_the_tile_suits_the_processor_that_numba_compiles_for(monkeypatch, features, machine, config, tile):
-    host_of(monkeypatch, "znver4", features, machine, **config)
-    assert simd.tile_name() == tile
-
-
-def test_the_environment_forces_a_tile_of_those_there_are(monkeypatch):
-    for name in simd.TILES:
-        monkeypatch.setenv("TINYCNN_SIMD", name)
-        assert simd.tile_name() == name
-    monkeypatch.setenv("TINYCNN_SIMD", "sse")
-    with pytest.raises(
-        ValueError, match="^TINYCNN_SIMD=sse: set the environment variable to one of avx512, avx2, neon"
-    ):
-        simd.tile_name()

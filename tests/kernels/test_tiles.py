@@ -5,10 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import llvmlite.binding
+import numba
 import numpy as np
 import pytest
 
-from tinycnn.kernels.simd import LANES, MR, NR, TILES
+from tinycnn.kernels import tiles
+from tinycnn.kernels.tiles import LANES, MR, NR, TILES, second_level_cache
 from tinycnn.layers.conv import Conv2D
 from tinycnn.layers.dense import Dense
 from tinycnn.layers.pool import MaxPool2D
@@ -61,3 +64,53 @@ def test_every_tile_computes_the_same(tile, tmp_path):
         assert mine.dtype == theirs.dtype
         tolerance = 2e-6 if mine.dtype == np.float32 else 1e-14
         assert abs(mine - theirs).max() <= tolerance * abs(mine).max()
+
+
+def host_of(monkeypatch, name, features, machine, **config):
+    """A host of that kind, and what the environment told numba about it."""
+    monkeypatch.delenv("TINYCNN_SIMD", raising=False)
+    monkeypatch.setattr(llvmlite.binding, "get_host_cpu_name", lambda: name)
+    monkeypatch.setattr(llvmlite.binding, "get_host_cpu_features", lambda: dict.fromkeys(features, True))
+    monkeypatch.setattr(tiles.platform, "machine", lambda: machine)
+    for key, value in {"CPU_NAME": None, "CPU_FEATURES": None, "ENABLE_AVX": 1, **config}.items():
+        monkeypatch.setattr(numba.config, key, value)
+
+
+@pytest.mark.parametrize(
+    "features, machine, config, tile",
+    [
+        (["avx", "avx512f"], "x86_64", {}, "avx512"),
+        (["avx", "avx512f"], "x86_64", {"CPU_NAME": "znver4"}, "avx512"),
+        (["avx", "avx512f"], "x86_64", {"CPU_NAME": "haswell"}, "avx2"),
+        (["avx", "avx512f"], "x86_64", {"CPU_FEATURES": "+sse2,+avx,-avx512f"}, "avx2"),
+        (["avx", "avx512f"], "x86_64", {"CPU_NAME": "generic", "CPU_FEATURES": ""}, "generic"),
+        (["avx", "avx512f"], "x86_64", {"ENABLE_AVX": 0}, "generic"),
+        (["avx", "avx2"], "AMD64", {}, "avx2"),
+        (["sse2"], "x86_64", {}, "generic"),
+        (["neon"], "arm64", {}, "neon"),
+        ([], "riscv64", {}, "generic"),
+    ],
+)
+def test_the_tile_suits_the_processor_that_numba_compiles_for(monkeypatch, features, machine, config, tile):
+    host_of(monkeypatch, "znver4", features, machine, **config)
+    assert tiles.tile_name() == tile
+
+
+def test_the_environment_forces_a_tile_of_those_there_are(monkeypatch):
+    for name in tiles.TILES:
+        monkeypatch.setenv("TINYCNN_SIMD", name)
+        assert tiles.tile_name() == name
+    monkeypatch.setenv("TINYCNN_SIMD", "sse")
+    with pytest.raises(
+        ValueError, match="^TINYCNN_SIMD=sse: set the environment variable to one of avx512, avx2, neon"
+    ):
+        tiles.tile_name()
+
+
+@pytest.mark.parametrize(
+    "text, kilobytes", [("1024K\n", 1024), ("64K\n", 256), ("32768K\n", 2048), ("much\n", 512), (None, 512)]
+)
+def test_the_size_of_the_second_level_cache(tmp_path, text, kilobytes):
+    if text:
+        (tmp_path / "size").write_text(text)
+    assert second_level_cache(tmp_path / "size") == kilobytes * 1024
