@@ -96,6 +96,16 @@ def dropout_mask_apply():
     return (out,)
 
 
+def relu_forward():
+    activation.relu_forward(normal(300_000), out := np.zeros(300_000, np.float32))
+    return (out,)
+
+
+def add():
+    activation.add(normal(300_000), normal(300_000, seed=1), out := np.zeros(300_000, np.float32))
+    return (out,)
+
+
 def relu_backward():
     out = np.zeros(300_000, np.float32)
     activation.relu_backward(normal(300_000), normal(300_000, seed=1), out)
@@ -103,22 +113,26 @@ def relu_backward():
 
 
 def moments():
-    return norm.moments(normal(5001, 7))
+    return norm.moments(normal(5001, LANES + 7))
 
 
 def normalize():
-    y = np.zeros((5001, 7), np.float32)
-    norm.normalize(normal(5001, 7), normal(7), normal(7, seed=1), normal(7, seed=2), y)
+    y = np.zeros((5001, LANES + 7), np.float32)
+    norm.normalize(normal(5001, LANES + 7), normal(LANES + 7), normal(LANES + 7, seed=1), normal(LANES + 7, seed=2), y)
     return (y,)
 
 
 def gradient_sums():
-    return norm.gradient_sums(normal(5001, 7), normal(5001, 7, seed=1), normal(7), normal(7, seed=2))
+    return norm.gradient_sums(
+        normal(5001, LANES + 7), normal(5001, LANES + 7, seed=1), normal(LANES + 7), normal(LANES + 7, seed=2)
+    )
 
 
 def input_gradient():
-    grad_x = np.zeros((5001, 7), np.float32)
-    norm.input_gradient(normal(5001, 7), normal(5001, 7, seed=1), *(normal(7, seed=s) for s in range(5)), grad_x)
+    grad_x = np.zeros((5001, LANES + 7), np.float32)
+    norm.input_gradient(
+        normal(5001, LANES + 7), normal(5001, LANES + 7, seed=1), *(normal(LANES + 7, seed=s) for s in range(5)), grad_x
+    )
     return (grad_x,)
 
 
@@ -176,7 +190,7 @@ CASES = {
     dense: [dense_forward, dense_backward],
     updates: [adam_update, sgd_update, sum_of_squares],
     dropout: [dropout_mask_apply],
-    activation: [relu_backward],
+    activation: [relu_forward, add, relu_backward],
     norm: [moments, normalize, gradient_sums, input_gradient],
     pool: [maxpool_forward, maxpool_backward, avgpool_forward, avgpool_backward],
     images: [warp_images, equalize_images, scale_u8],

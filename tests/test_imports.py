@@ -49,7 +49,6 @@ OF_THE_WHOLE = {
     "test_see_through",
     "test_threads",
     "test_types",
-    "kernels/test_tiles",
     "keras/test_tutorials",
 }
 # Nothing in it but names of other files' and sentences; receptive fields are held against gradients in test_anatomy.

@@ -127,3 +127,11 @@ def test_the_script_draws_without_an_error(tmp_path):
     assert "epoch 2 of 2" in done.stdout and done.stdout.count("<canvas") == 4
     assert f"Loss {film.landscape.centre:.6f} at the weights themselves." in done.stdout
     assert re.findall("<h3>(.*?)</h3>", done.stdout) == list(film.frames[0]["layers"])
+
+
+def test_batches_of_an_iterable_are_refused_before_they_are_trained_on(tmp_path):
+    model, (x, y) = network(), spots(8)
+    before = model.get_weights()
+    with pytest.raises(ValueError, match="Film: batches from an iterable are gone once they were seen"):
+        model.fit(iter([(x, y)]), epochs=1, steps_per_epoch=1, verbose=0, callbacks=[Film(tmp_path / "film.html")])
+    assert all((before[key] == array).all() for key, array in model.get_weights().items())

@@ -14,6 +14,7 @@ from tinycnn.inside.film_strip import write_gif
 from tinycnn.inside.landscape import LossSlice, loss_slice
 from tinycnn.layers.base import positive_int
 from tinycnn.training.callbacks import Callback
+from tinycnn.training.stream import Stream
 
 FRAMES = 200  # at most; of a longer run every second, fourth, ... epoch is kept
 
@@ -96,13 +97,14 @@ class Film(Callback):
         self._before: dict[str, np.ndarray] = {}
 
     def on_train_batch_begin(self, batch: int) -> None:
+        _arrays(self.training.train)  # refused before the first epoch, not after it
         if (batch + 1) * self.training.batch_size >= self.training.images:  # the epoch's last
             self._before = self.model.get_weights()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         if epoch % self._every:
             return
-        images, targets = _spread(self.training.train, self.images)
+        images, targets = _spread(_arrays(self.training.train), self.images)
         frame = frame_of(self.model, images, targets, copy.copy(self.training.loss), self._before)
         self.frames.append({"epoch": epoch + 1, **frame})
         self._before = {}
@@ -115,7 +117,7 @@ class Film(Callback):
             run = self.training
             self.landscape = loss_slice(
                 self.model,
-                _spread(run.validation or run.train, self.slice_images),
+                _spread(_arrays(run.validation or run.train), self.slice_images),
                 steps=self.slice_steps,
                 seed=self.seed,
                 loss=run.validator.loss,
@@ -140,7 +142,7 @@ class Film(Callback):
             "slice": None,
         }
         if self.landscape is not None:
-            pictures = run.validation or run.train
+            pictures = _arrays(run.validation or run.train)
             data["slice"] = {
                 "at": self.landscape.at,
                 "losses": self.landscape.losses,
@@ -148,6 +150,13 @@ class Film(Callback):
                 "of": "validation" if run.validation else "training",
             }
         write_film_page(self.path, data)
+
+
+def _arrays(data: tuple[np.ndarray, np.ndarray] | Stream) -> tuple[np.ndarray, np.ndarray]:
+    """Images and targets of a training, which the film shows again and again."""
+    if isinstance(data, Stream):
+        raise ValueError("Film: batches from an iterable are gone once they were seen; give fit arrays or a Dataset")
+    return data
 
 
 def _spread(pair: tuple[np.ndarray, np.ndarray], n: int) -> tuple[np.ndarray, np.ndarray]:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numba
 from numba.core import event
 
-from tinycnn.kernels.simd import LANES, MR, NR
+from tinycnn.kernels.tiles import LANES, MR, NR
 
 config: Any = numba.config  # filled from the environment when numba is imported
 IN_PYTHON = bool(config.DISABLE_JIT)

@@ -36,7 +36,9 @@ class ReLU(Layer):
     def forward(self, x: ArrayLike, training: bool = False) -> np.ndarray:
         """``y = max(x, 0)``; a NaN stays a NaN."""
         x = self._enter(x)
-        return np.maximum(x, 0, out=self._output())
+        y = self._output()
+        active().relu_forward(x, y)
+        return y
 
     def backward(self, grad_y: ArrayLike, input_grad: bool = True) -> np.ndarray:
         """``grad_y`` where the output was positive, else 0."""

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tinycnn.kernels.sets import active
 from tinycnn.layers.base import Layer, Shape
 from tinycnn.layers.block import Block, along, back, spec
 from tinycnn.layers.registry import restore
@@ -86,10 +87,16 @@ class Residual(Block):
         """``S(x) + F(x)``."""
         x = self._enter(x)
         branch, shortcut = (along(path, x, training) for path in self.paths)
-        return np.add(shortcut, branch, out=self._output())
+        y = self._output()
+        active().add(shortcut, branch, y)
+        return y
 
     def backward_linear(self, grad: ArrayLike, input_grad: bool = True) -> np.ndarray | None:
         """``S'(grad) + F'(grad)``; None where nobody asks for it."""
         grad = self._enter_backward(grad)
         branch, shortcut = (back(path, grad, input_grad) for path in self.paths)
-        return np.add(shortcut, branch, out=self._input_gradient(grad)) if input_grad else None
+        if not input_grad:
+            return None
+        grad_x = self._input_gradient(grad)
+        active().add(shortcut, branch, grad_x)
+        return grad_x
