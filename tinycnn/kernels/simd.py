@@ -355,3 +355,31 @@ def load_where_code(typing_context, grad, codes, i, k):
         return builder.select(builder.icmp_unsigned("==", code, wanted), value, ir.Constant(value.type, None))
 
     return vector(grad, codes, types.intp, types.intp), generate
+
+
+def first_lanes(builder: Any, count: Any) -> Any:
+    """Which lanes of a vector come before `count`, as LLVM's mask."""
+    lanes = ir.Constant(ir.VectorType(INDEX, LANES), list(range(LANES)))
+    return builder.icmp_signed("<", lanes, broadcast(builder, count, lanes.type))
+
+
+def _masked(builder, name, result, arguments, vector):
+    """Call LLVM's masked load or store of `vector`: lanes that are left out do not touch memory."""
+    kind = f"v{LANES}f{'32' if vector.element == ir.FloatType() else '64'}"
+    function = ir.FunctionType(result, [argument.type for argument in arguments])
+    return builder.call(cgutils.get_or_insert_function(builder.module, function, f"{name}.{kind}.p0"), arguments)
+
+
+def read_where(builder: Any, pointer: Any, vector: ir.Type, align: int, mask: Any) -> Any:
+    """`read` of the lanes in `mask` only; the others are zero."""
+    pointer = builder.bitcast(pointer, vector.as_pointer())
+    arguments = [pointer, ir.IntType(32)(align), mask, ir.Constant(vector, None)]
+    return _masked(builder, "llvm.masked.load", vector, arguments, vector)
+
+
+def write_where(builder: Any, value: Any, pointer: Any, align: int, mask: Any) -> Any:
+    """`write` of the lanes in `mask` only."""
+    pointer = builder.bitcast(pointer, value.type.as_pointer())
+    return _masked(
+        builder, "llvm.masked.store", ir.VoidType(), [value, pointer, ir.IntType(32)(align), mask], value.type
+    )

@@ -13,10 +13,10 @@ import numpy as np
 
 from tinycnn.kernels import runtime
 from tinycnn.kernels.compile import jit
-from tinycnn.kernels.correlate import BUFFER, Taps, Walk, load_rows, padded_rows, walk
-from tinycnn.kernels.gemm import Left, Out, Right, Runs, gemm_tile
-from tinycnn.kernels.nhwc import Images, load_row
-from tinycnn.kernels.simd import MR, NR, at, zero
+from tinycnn.kernels.correlate import BUFFER, Taps, Walk, load_rows, padded_rows, panel_of, walk
+from tinycnn.kernels.gemm import Left, Out, Right, Runs, panel_tile, tile_rows
+from tinycnn.kernels.nhwc import Images, load_row, pixel
+from tinycnn.kernels.simd import LANES, NR, at, zero
 from tinycnn.kernels.tasks import share, tasks
 
 BIAS_CHUNKS = 64
@@ -26,52 +26,66 @@ class Rooms(NamedTuple):
     """Scratch memory for a few rows of outputs, per worker, and the chunks' sums."""
 
     lines: np.ndarray
-    """int64 ``(rows,)``: where each output row begins in the copy of the source."""
+    """int64 ``(rows,)``: where each output row begins in the source."""
+    places: np.ndarray
+    """int64 ``(taps * channels / groups,)``: where each number of a kernel meets the source's first."""
     source: np.ndarray
     grad: np.ndarray
     kernels: np.ndarray
     """``(chunks, taps * channels / groups * columns)``."""
     biases: np.ndarray
-    """float64 ``(chunks, columns)``: a float32 sum over millions of pixels loses digits."""
+    """float64 ``(chunks, columns)``: a float32 sum over millions of pixels loses digits.  No columns: not wanted."""
 
 
 @jit
-def _weight_gradient(worker, x, grad, walk, rooms, counter):
+def _weight_gradient(worker, x, grad, walk, rooms, counter, panel):
     x, grad, walk, rooms = Images(*x), Images(*grad), Walk(*walk), Rooms(*rooms)
-    P, D, lines, offsets = rooms.source[worker], rooms.grad[worker], rooms.lines, walk.offsets
-    block = lines.size
-    blocks, width, filters = -(-grad.height // block), grad.width, grad.channels
-    columns = filters // walk.groups
+    lines, places, block = rooms.lines, rooms.places, rooms.lines.size
+    blocks, across, filters = -(-grad.height // block), grad.width, grad.channels
+    columns, width = filters // walk.groups, len(panel) * LANES
     chunks = rooms.kernels.shape[0]
+    in_place = not grad.pooled and columns % width == 0  # a tile reads whole panels
+    P, D = x.data, grad.data
+    if not walk.in_place:
+        P = rooms.source[worker]
+    if not in_place:
+        D = rooms.grad[worker]
     for chunk in tasks(counter, chunks):
         start, stop = share(x.number * blocks, chunk, chunks)
         W, b_sum = rooms.kernels[chunk], rooms.biases[chunk]
         zero(W, 0, W.size)
-        zero(b_sum, 0, filters)
+        zero(b_sum, 0, b_sum.size)
         for task in range(start, stop):
             n, first = task // blocks, task % blocks * block
             rows = min(block, grad.height - first)
-            load_rows(x, walk, n, first, rows, P)
-            for r in range(rows):
-                load_row(grad, n, first + r, 0, D, r * width * filters, width)
-            for p in range(rows * width):
-                for c in range(filters):
-                    b_sum[c] += D[p * filters + c]
+            a = d = 0
+            if walk.in_place:
+                a = pixel(x, n, first * walk.stride_y + walk.top, -walk.left)
+            else:
+                load_rows(x, walk, n, first, rows, P)
+            if in_place:
+                d = pixel(grad, n, first, 0)
+            else:
+                for r in range(rows):
+                    load_row(grad, n, first + r, 0, D, r * across * filters, across)
+            if b_sum.size:
+                for p in range(rows * across):
+                    for c in range(filters):
+                        b_sum[c] += D[d + p * filters + c]
             for g in range(walk.groups):
-                for panel in range(0, columns, NR):
-                    f = g * columns + panel
-                    for t in range(offsets.size):
-                        a = offsets[t] + g * (x.channels // walk.groups)
-                        for i in range(0, walk.length, MR):
-                            gemm_tile(
-                                Left(at(P, a + i), row=1, step=walk.step_x),
-                                Runs(at(lines, 0), rows, width),
-                                Right(at(D, f), row=filters),
-                                Out(at(W, (t * walk.length + i) * filters + f), row=filters),
-                                min(MR, walk.length - i),
-                                min(NR, columns - panel),
-                                True,
-                            )
+                for f in range(g * columns, (g + 1) * columns, width):
+                    for i in range(0, places.size, tile_rows(panel)):
+                        panel_tile(
+                            Left(at(P, a + g * (x.channels // walk.groups)), at(places, i), step=walk.step_x),
+                            Runs(at(lines, 0), rows, across),
+                            Right(at(D, d + f), row=filters),
+                            Out(at(W, i * filters + f), row=filters),
+                            min(tile_rows(panel), places.size - i),
+                            min(width, (g + 1) * columns - f),
+                            True,
+                            None,
+                            panel,
+                        )
 
 
 @jit
@@ -92,25 +106,27 @@ def weight_gradient(
 
     `x` are the convolution's images and `grad` the gradient of its output; if pooled, of its 2x2 max-pool.
     """
-    way, dtype = walk(taps, x.channels, groups, grad.width), x.data.dtype
+    way, dtype = walk(taps, x.channels, groups, (grad.height, grad.width), (x.height, x.width)), x.data.dtype
     line = grad.width * grad.channels
     block = max(1, min(grad.height, BUFFER // (dtype.itemsize * (way.step_y + line))))
     chunks = max(2, min(16, x.number, (1 << 22) // grad_kernel.size))
     workers = runtime.get_num_threads()
     P, D, kernels = runtime.scratch(
         dtype,
-        workers * padded_rows(way, block) * way.width * x.channels,
+        0 if way.in_place else workers * padded_rows(way, block) * way.width * x.channels,
         workers * (block * line + NR),
         chunks * grad_kernel.size,
     )
     rooms = Rooms(
         np.arange(block) * way.step_y,
+        np.add.outer(way.offsets, np.arange(way.length)).reshape(-1),
         P.reshape(workers, -1),
         D.reshape(workers, -1),
         kernels.reshape(chunks, -1),
-        np.empty((chunks, grad.channels)),
+        np.empty((chunks, 0 if grad_bias is None else grad.channels)),
     )
-    runtime.run(_weight_gradient, x, grad, way, rooms, runtime.task_counter())
+    panel = panel_of(grad.channels // groups)
+    runtime.run(_weight_gradient, x, grad, way, rooms, runtime.task_counter(), panel)
     sum_chunks(rooms.kernels, grad_kernel.reshape(-1))
     if grad_bias is not None:
         sum_chunks(rooms.biases, grad_bias)
