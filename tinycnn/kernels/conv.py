@@ -14,7 +14,7 @@ import os
 
 import numpy as np
 
-from tinycnn.kernels import winograd
+from tinycnn.kernels import depthwise, winograd
 from tinycnn.kernels.check import check
 from tinycnn.kernels.correlate import Grid, Taps, correlate
 from tinycnn.kernels.geometry import Geometry
@@ -81,6 +81,16 @@ def winograd_tile(kernel_shape: tuple, geometry: Geometry, size: tuple) -> int:
     return 2 if rows * columns >= 16 or kernel_shape[2] * kernel_shape[3] < 128 * 128 else 0
 
 
+def _is_depthwise(geometry, x, codes):
+    """Whether every channel of `x` is a group, and no pool is fused."""
+    return geometry.groups == x.shape[3] > 1 and codes is None
+
+
+def _repeated(x, count):
+    """Every channel `count` times, as neighbours."""
+    return x if count == 1 else np.repeat(x, count, axis=3)
+
+
 @functools.lru_cache
 def _taps(geometry):
     """Every kernel element's place relative to the strided output position."""
@@ -126,6 +136,10 @@ def forward(
     if tile:
         winograd.forward(as_images(x), kernel, _corner(geometry), out, tile)
         return
+    if _is_depthwise(geometry, x, codes):
+        taps, repeats = _taps(geometry), filters // groups
+        depthwise.correlate(as_images(_repeated(x, repeats)), kernel.reshape(-1, filters), taps, out, Grid(*size))
+        return
     # (groups, kh*kw*depth, filters/groups): the columns of the matrix that im2col's rows meet
     weights = kernel.reshape(-1, groups, filters // groups).transpose(1, 0, 2)
     correlate(as_images(x), weights, _taps(geometry), out, Grid(*size))
@@ -160,7 +174,13 @@ def input_gradient(
     _, height, width, channels = grad_x.shape
     arrays = {"grad": grad, "kernel": kernel, "grad_x": grad_x, "image_bias": bias}
     source = as_images(grad, codes, _size(geometry, grad_x.shape, filters, codes, **arrays))
-    out = Output(*as_images(grad_x), np.zeros(channels, grad.dtype) if bias is None else bias, False)
+    bias = np.zeros(channels, grad.dtype) if bias is None else bias
+    if _is_depthwise(geometry, grad_x, codes) and filters > channels:  # as if each filter had a channel of its own
+        wide = np.empty((*grad_x.shape[:3], filters), grad.dtype)
+        input_gradient(grad, kernel, geometry._replace(groups=filters), wide)
+        np.add(wide.reshape(*grad_x.shape, -1).sum(axis=4), bias, out=grad_x)
+        return
+    out = Output(*as_images(grad_x), bias, False)
     split = kernel.reshape(kh, kw, depth, groups, filters // groups)
     axes = tuple(zip(geometry.strides, geometry.pads, geometry.dilation, (kh, kw), strict=True))
     for phase_y in range(min(stride_y, height)):
@@ -171,11 +191,15 @@ def input_gradient(
                 grad_x[:, phase_y::stride_y, phase_x::stride_x] = out.bias
                 continue
             places = tuple((y, x) for y in places_y for x in places_x)
-            merge = _merged(geometry) if geometry.strides == (1, 1) else 1
-            # (rows, columns, depth, groups, filters) -> (groups, rows * columns * filters, depth)
-            weights = split[np.ix_(rows, columns)].transpose(3, 0, 1, 4, 2).reshape(groups, -1, depth)
             pixels = -(-(height - phase_y) // stride_y), -(-(width - phase_x) // stride_x)
             grid = Grid(*pixels, phase_y, stride_y, phase_x, stride_x)
+            if _is_depthwise(geometry, grad_x, codes):
+                weights = kernel[np.ix_(rows, columns)].reshape(-1, filters)
+                depthwise.correlate(source, weights, Taps(places, (1, 1)), out, grid)
+                continue
+            # (rows, columns, depth, groups, filters) -> (groups, rows * columns * filters, depth)
+            weights = split[np.ix_(rows, columns)].transpose(3, 0, 1, 4, 2).reshape(groups, -1, depth)
+            merge = _merged(geometry) if geometry.strides == (1, 1) else 1
             correlate(source, weights, Taps(places, (1, 1), merge), out, grid)
 
 
@@ -190,6 +214,10 @@ def kernel_gradient(
     """Fill `grad_kernel` ``(kh, kw, channels / groups, filters)`` and, if given, `grad_bias` ``(filters,)``."""
     arrays = {"x": x, "grad": grad, "grad_kernel": grad_kernel, "grad_bias": grad_bias}
     size = _size(geometry, x.shape, grad_kernel.shape[-1], codes, **arrays)
+    if _is_depthwise(geometry, x, codes):
+        wide, flat = _repeated(x, grad.shape[3] // x.shape[3]), grad_kernel.reshape(-1, grad.shape[3])
+        depthwise.weight_gradient(as_images(wide), as_images(grad), _taps(geometry), flat, grad_bias)
+        return
     sources = as_images(x), as_images(grad, codes, size)
     weight_gradient(*sources, _taps(geometry), geometry.groups, grad_kernel, grad_bias)
 
