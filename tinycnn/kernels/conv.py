@@ -19,7 +19,7 @@ from tinycnn.kernels.check import check
 from tinycnn.kernels.correlate import Grid, Taps, correlate
 from tinycnn.kernels.geometry import Geometry
 from tinycnn.kernels.nhwc import Output, as_images
-from tinycnn.kernels.simd import NR
+from tinycnn.kernels.simd import LANES
 from tinycnn.kernels.weight_gradient import sum_bias, weight_gradient
 
 
@@ -71,7 +71,7 @@ def winograd_tile(kernel_shape: tuple, geometry: Geometry, size: tuple) -> int:
     """
     setting = _winograd_setting()
     suits = geometry[:2] == ((3, 3), (1, 1)) and geometry[3:] == ((1, 1), 1)
-    if not suits or kernel_shape[2] % NR or kernel_shape[3] % NR:
+    if not suits or kernel_shape[2] % LANES or kernel_shape[3] % LANES:
         return 0
     if setting != "auto":
         return setting
