@@ -14,7 +14,7 @@ import os
 
 import numpy as np
 
-from tinycnn.kernels import depthwise, winograd
+from tinycnn.kernels import channelwise, winograd
 from tinycnn.kernels.check import check
 from tinycnn.kernels.correlate import Grid, Taps, correlate
 from tinycnn.kernels.geometry import Geometry
@@ -81,14 +81,27 @@ def winograd_tile(kernel_shape: tuple, geometry: Geometry, size: tuple) -> int:
     return 2 if rows * columns >= 16 or kernel_shape[2] * kernel_shape[3] < 128 * 128 else 0
 
 
-def _is_depthwise(geometry, x, codes):
-    """Whether every channel of `x` is a group, and no pool is fused."""
-    return geometry.groups == x.shape[3] > 1 and codes is None
+def _repeats(geometry, channels, filters):
+    """How many filters a depthwise convolution has per channel, if few; else 1."""
+    repeats = filters // channels
+    return repeats if geometry.groups == channels > 1 and repeats < LANES else 1
 
 
-def _repeated(x, count):
-    """Every channel `count` times, as neighbours."""
-    return x if count == 1 else np.repeat(x, count, axis=3)
+def _spread(x, kernel, geometry):
+    """`x`, with a copy of its channel for each filter of a depthwise convolution."""
+    repeats = _repeats(geometry, x.shape[3], kernel.shape[3])
+    return x if repeats == 1 else np.repeat(x, repeats, axis=3)
+
+
+def _correlate(source, weights, taps, out, grid):
+    """`correlate`, by the kernel that suits so many groups and columns."""
+    groups, _, columns = weights.shape
+    if groups == source.channels > 1 and columns == 1:
+        channelwise.depthwise(source, weights, taps, out, grid)
+    elif groups == 1 and not out.pooled and channelwise.suits_dot(source.channels, columns):
+        channelwise.few_filters(source, weights, taps, out, grid)
+    else:
+        correlate(source, weights, taps, out, grid)
 
 
 @functools.lru_cache
@@ -129,20 +142,18 @@ def forward(
     codes: np.ndarray | None = None,
 ) -> None:
     """Fill `y` ``(images, rows, columns, filters)``; with `codes`, `y` and `codes` are the 2x2 max-pooled output."""
-    filters, groups = kernel.shape[-1], geometry.groups
+    filters = kernel.shape[-1]
     size = _size(geometry, x.shape, filters, codes, x=x, kernel=kernel, bias=bias, y=y)
     out = Output(*as_images(y, codes, size), np.zeros(filters, x.dtype) if bias is None else bias, relu)
     tile = winograd_tile(kernel.shape, geometry, size)
     if tile:
         winograd.forward(as_images(x), kernel, _corner(geometry), out, tile)
         return
-    if _is_depthwise(geometry, x, codes):
-        taps, repeats = _taps(geometry), filters // groups
-        depthwise.correlate(as_images(_repeated(x, repeats)), kernel.reshape(-1, filters), taps, out, Grid(*size))
-        return
+    x = _spread(x, kernel, geometry)
     # (groups, kh*kw*depth, filters/groups): the columns of the matrix that im2col's rows meet
+    groups = x.shape[3] // kernel.shape[2]
     weights = kernel.reshape(-1, groups, filters // groups).transpose(1, 0, 2)
-    correlate(as_images(x), weights, _taps(geometry), out, Grid(*size))
+    _correlate(as_images(x), weights, _taps(geometry), out, Grid(*size))
 
 
 @functools.lru_cache
@@ -175,7 +186,7 @@ def input_gradient(
     arrays = {"grad": grad, "kernel": kernel, "grad_x": grad_x, "image_bias": bias}
     source = as_images(grad, codes, _size(geometry, grad_x.shape, filters, codes, **arrays))
     bias = np.zeros(channels, grad.dtype) if bias is None else bias
-    if _is_depthwise(geometry, grad_x, codes) and filters > channels:  # as if each filter had a channel of its own
+    if _repeats(geometry, channels, filters) > 1:  # as if each filter had a channel of its own
         wide = np.empty((*grad_x.shape[:3], filters), grad.dtype)
         input_gradient(grad, kernel, geometry._replace(groups=filters), wide)
         np.add(wide.reshape(*grad_x.shape, -1).sum(axis=4), bias, out=grad_x)
@@ -193,14 +204,10 @@ def input_gradient(
             places = tuple((y, x) for y in places_y for x in places_x)
             pixels = -(-(height - phase_y) // stride_y), -(-(width - phase_x) // stride_x)
             grid = Grid(*pixels, phase_y, stride_y, phase_x, stride_x)
-            if _is_depthwise(geometry, grad_x, codes):
-                weights = kernel[np.ix_(rows, columns)].reshape(-1, filters)
-                depthwise.correlate(source, weights, Taps(places, (1, 1)), out, grid)
-                continue
             # (rows, columns, depth, groups, filters) -> (groups, rows * columns * filters, depth)
             weights = split[np.ix_(rows, columns)].transpose(3, 0, 1, 4, 2).reshape(groups, -1, depth)
             merge = _merged(geometry) if geometry.strides == (1, 1) else 1
-            correlate(source, weights, Taps(places, (1, 1), merge), out, grid)
+            _correlate(source, weights, Taps(places, (1, 1), merge), out, grid)
 
 
 def kernel_gradient(
@@ -214,12 +221,13 @@ def kernel_gradient(
     """Fill `grad_kernel` ``(kh, kw, channels / groups, filters)`` and, if given, `grad_bias` ``(filters,)``."""
     arrays = {"x": x, "grad": grad, "grad_kernel": grad_kernel, "grad_bias": grad_bias}
     size = _size(geometry, x.shape, grad_kernel.shape[-1], codes, **arrays)
-    if _is_depthwise(geometry, x, codes):
-        wide, flat = _repeated(x, grad.shape[3] // x.shape[3]), grad_kernel.reshape(-1, grad.shape[3])
-        depthwise.weight_gradient(as_images(wide), as_images(grad), _taps(geometry), flat, grad_bias)
-        return
-    sources = as_images(x), as_images(grad, codes, size)
-    weight_gradient(*sources, _taps(geometry), geometry.groups, grad_kernel, grad_bias)
+    x = _spread(x, grad_kernel, geometry)
+    sources, (*window, depth, filters) = (as_images(x), as_images(grad, codes, size)), grad_kernel.shape
+    groups = x.shape[3] // depth
+    depthwise = groups == x.shape[3] == filters > 1
+    few = groups == 1 and channelwise.suits_channels(window[0] * window[1], depth, filters)
+    gradient = channelwise.weight_gradient if depthwise or few else weight_gradient
+    gradient(*sources, _taps(geometry), groups, grad_kernel, grad_bias)
 
 
 def backward(

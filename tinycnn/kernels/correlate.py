@@ -104,6 +104,15 @@ def load_rows(images, walk, n, first, rows, P):
         load_row(images, n, row, walk.left, P, r * walk.width * images.channels, walk.width)
 
 
+@inlined
+def source_of(images, walk, n, first, rows, P):
+    """Where in P the source of the outputs of image n from row `first` on begins; P holds the images if in place."""
+    if walk.in_place:
+        return pixel(images, n, first * walk.stride_y + walk.top, -walk.left)
+    load_rows(images, walk, n, first, rows, P)
+    return 0
+
+
 class Grid(NamedTuple):
     """Which pixels of the output are computed: `rows` x `columns` of them."""
 
@@ -173,11 +182,7 @@ def _correlate(worker, source, walk, packed, out, grid, rooms, counter, panel):
     for task in tasks(counter, source.number * blocks):
         n, first = task // blocks, task % blocks * block
         rows = min(block, grid.rows - first)
-        a = c = 0
-        if walk.in_place:
-            a = pixel(source, n, first * walk.stride_y + walk.top, -walk.left)
-        else:
-            load_rows(source, walk, n, first, rows, P)
+        a, c = source_of(source, walk, n, first, rows, P), 0
         if not out.pooled:
             c = pixel(out, n, grid.first_row + first * grid.row_step, grid.first_column)
         for g in range(groups):

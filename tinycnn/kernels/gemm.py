@@ -4,8 +4,9 @@ What they multiply is described by addresses (`simd.at`) and steps, in numbers o
 
     gemm_tile      MR rows by NR columns of a matrix product
     panel_tile     the same, or NARROW_ROWS rows by LANES columns where those would idle; and it finishes an output
-    channel_tile   NARROW_ROWS rows of LANES channels, each channel by itself: what a depthwise convolution is made of
-    outer_tile     NARROW_ROWS rows of LANES channels times one number: the kernel gradient of a few filters
+    channel_tile   NARROW_ROWS rows of LANES channels, each channel by itself: depthwise convolution; or all times
+                   one number: the kernel gradient of a few filters
+    dot_tile       NARROW_ROWS sums over vectors of channels: convolution with a few filters
 """
 
 from typing import Any, NamedTuple
@@ -28,6 +29,7 @@ from tinycnn.kernels.simd import (
     llvm_vector,
     read,
     read_where,
+    sum_of_lanes,
     write,
     write_where,
 )
@@ -98,10 +100,11 @@ def one_run(typing_context, length):
     return runs(types.int64), generate
 
 
-def _tile(rows, vectors, left_lanes=False, right_lanes=True):
+def _tile(rows, vectors, left_lanes=False, right_lanes=True, dot=False):
     """LLVM's instructions for a tile of `rows` by `vectors` registers, as an intrinsic's ``generate``.
 
-    A and B are read as one number for all lanes, or if `left_lanes`, `right_lanes`, as a vector of their own.
+    A and B are read as one number for all lanes, or if `left_lanes`, `right_lanes`, as a vector of their own.  `dot`
+    adds up the lanes of each row and stores one number.
     """
     most = vectors * LANES
 
@@ -168,8 +171,17 @@ def _tile(rows, vectors, left_lanes=False, right_lanes=True):
                 return total
             bias, relu = cgutils.unpack_tuple(builder, args[7])
             total = builder.fadd(total, load(builder.gep(bias, [INDEX(j * LANES)]), j))
-            cut = builder.select(builder.fcmp_ordered("<=", total, zero), zero, total)
+            nothing = ir.Constant(total.type, None if total.type == vector else 0.0)
+            cut = builder.select(builder.fcmp_ordered("<=", total, nothing), nothing, total)
             return builder.select(builder.icmp_unsigned("!=", relu, relu.type(0)), cut, total)
+
+        if dot:
+            for i in range(rows):
+                with builder.if_then(builder.icmp_signed("<", INDEX(i), rows_), likely=True):
+                    pointer = builder.gep(C, [begin(3, INDEX(i), c_row)])
+                    total = sum_of_lanes(builder, builder.load(accumulators[i][0]))
+                    builder.store(finished(total, lambda pointer, j: builder.load(pointer), 0), pointer)
+            return context.get_dummy_value()
 
         with builder.if_else(builder.icmp_signed("==", cols_, INDEX(most))) as (whole, part):
             with whole:
@@ -218,23 +230,34 @@ def panel_tile(typing_context, left, runs, right, out, rows, cols, add, finish, 
 
 
 @intrinsic
-def channel_tile(typing_context, left, runs, right, out, rows, cols, add, finish):
+def channel_tile(typing_context, left, runs, right, out, rows, cols, add, finish, lanes):
     """`gemm_tile` for each channel j < `cols` <= LANES alone, `rows` <= NARROW_ROWS::
 
         out.start[i*out.row + j]  (+)=  sum over t, k of
-            left.start[runs.taps[t] + row i + k*left.step + j] * right.start[(t*runs.length + k)*right.row + j]
+            left.start[runs.taps[t] + i*left.row + k*left.step + j] * right.start[(t*runs.length + k)*right.row + j]
 
-    A must be readable LANES numbers wide too.
+    A must be readable LANES numbers wide, like B.  With an empty tuple for `lanes`, not one of one number, B is the
+    same for every channel: ``right.start[(t*runs.length + k)*right.row]``.
     """
-    sig = types.void(left, runs, right, out, types.intp, types.intp, types.boolean, finish)
-    return sig, _tile(NARROW_ROWS, 1, left_lanes=True)
+    sig = types.void(left, runs, right, out, types.intp, types.intp, types.boolean, finish, lanes)
+    return sig, _tile(NARROW_ROWS, 1, left_lanes=True, right_lanes=lanes.count > 0)
 
 
 @intrinsic
-def outer_tile(typing_context, left, runs, right, out, rows, cols, add):
-    """`channel_tile` where B is one number, not one a channel: ``right.start[(t*runs.length + k)*right.row]``."""
-    sig = types.void(left, runs, right, out, types.intp, types.intp, types.boolean)
-    return sig, _tile(NARROW_ROWS, 1, left_lanes=True, right_lanes=False)
+def dot_tile(typing_context, left, runs, right, out, rows, finish):
+    """Sums over vectors of channels, `rows` <= NARROW_ROWS::
+
+        out.start[i*out.row]  =  finish of the sum over t, k and j < LANES of
+            left.start[runs.taps[t] + i*left.row + k*left.step + j] * right.start[(t*runs.length + k)*right.row + j]
+    """
+    sig = types.void(left, runs, right, out, types.intp, finish)
+    generate = _tile(NARROW_ROWS, 1, left_lanes=True, dot=True)
+    whole = types.void(left, runs, right, out, types.intp, types.intp, types.boolean, finish)
+
+    def dot(context, builder, sig, args):
+        return generate(context, builder, whole, (*args[:5], INDEX(1), cgutils.false_bit, args[5]))
+
+    return sig, dot
 
 
 @inlined

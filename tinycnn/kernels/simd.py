@@ -383,3 +383,16 @@ def write_where(builder: Any, value: Any, pointer: Any, align: int, mask: Any) -
     return _masked(
         builder, "llvm.masked.store", ir.VoidType(), [value, pointer, ir.IntType(32)(align), mask], value.type
     )
+
+
+def sum_of_lanes(builder: Any, value: Any) -> Any:
+    """The sum of a vector's lanes: of its halves, of their halves, and so on."""
+    count = LANES
+    while count > 1:
+        count //= 2
+        halves = [
+            builder.shuffle_vector(value, value, ir.Constant(ir.VectorType(ir.IntType(32), count), list(lanes)))
+            for lanes in (range(count), range(count, 2 * count))
+        ]
+        value = builder.fadd(*halves)
+    return builder.extract_element(value, ir.IntType(32)(0))

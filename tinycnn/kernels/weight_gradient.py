@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from tinycnn.kernels import runtime
-from tinycnn.kernels.compile import jit
-from tinycnn.kernels.correlate import BUFFER, Taps, Walk, load_rows, padded_rows, panel_of, walk
+from tinycnn.kernels.compile import inlined, jit
+from tinycnn.kernels.correlate import BUFFER, Taps, Walk, padded_rows, panel_of, source_of, walk
 from tinycnn.kernels.gemm import Left, Out, Right, Runs, panel_tile, tile_rows
 from tinycnn.kernels.nhwc import Images, load_row, pixel
 from tinycnn.kernels.simd import LANES, NR, at, zero
@@ -37,6 +37,21 @@ class Rooms(NamedTuple):
     """float64 ``(chunks, columns)``: a float32 sum over millions of pixels loses digits.  No columns: not wanted."""
 
 
+@inlined
+def gradient_of(grad, in_place, n, first, rows, D, b_sum):
+    """Where in D `rows` rows of image n's gradient begin, from row `first` on; they are added to `b_sum`, if any."""
+    d, line = pixel(grad, n, first, 0), grad.width * grad.channels
+    if not in_place:
+        d = 0
+        for r in range(rows):
+            load_row(grad, n, first + r, 0, D, r * line, grad.width)
+    if b_sum.size:
+        for p in range(d, d + rows * line, grad.channels):
+            for c in range(grad.channels):
+                b_sum[c] += D[p + c]
+    return d
+
+
 @jit
 def _weight_gradient(worker, x, grad, walk, rooms, counter, panel):
     x, grad, walk, rooms = Images(*x), Images(*grad), Walk(*walk), Rooms(*rooms)
@@ -58,20 +73,8 @@ def _weight_gradient(worker, x, grad, walk, rooms, counter, panel):
         for task in range(start, stop):
             n, first = task // blocks, task % blocks * block
             rows = min(block, grad.height - first)
-            a = d = 0
-            if walk.in_place:
-                a = pixel(x, n, first * walk.stride_y + walk.top, -walk.left)
-            else:
-                load_rows(x, walk, n, first, rows, P)
-            if in_place:
-                d = pixel(grad, n, first, 0)
-            else:
-                for r in range(rows):
-                    load_row(grad, n, first + r, 0, D, r * across * filters, across)
-            if b_sum.size:
-                for p in range(rows * across):
-                    for c in range(filters):
-                        b_sum[c] += D[d + p * filters + c]
+            a = source_of(x, walk, n, first, rows, P)
+            d = gradient_of(grad, in_place, n, first, rows, D, b_sum)
             for g in range(walk.groups):
                 for f in range(g * columns, (g + 1) * columns, width):
                     for i in range(0, places.size, tile_rows(panel)):

@@ -130,7 +130,7 @@ def _transform_tiles(x, tiling, n, first, count, V, Q, T):
 
 @inlined
 def _multiply(A, depth, count, packed, start, M, panel):
-    """One panel of columns of all products: M[point, tile, width] = A[point] @ packed[point, columns from `start` on]."""
+    """One panel of all products: M[point, tile, width] = A[point] @ packed[point], its columns from `start` on."""
     size, width = packed.size // A.shape[0], len(panel) * LANES
     for p in range(A.shape[0]):
         for i in range(0, count, tile_rows(panel)):

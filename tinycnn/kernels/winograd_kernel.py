@@ -71,7 +71,10 @@ def _workspace(tile, dtype):
 
 
 def transform_kernel(kernel: np.ndarray, tile: int, U: np.ndarray, width: int, transposed: bool = False) -> None:
-    """Fill `U`, flat, with the transformed kernel in panels of `width` columns; only inside a `runtime.locked` function, like the next one."""
+    """Fill `U`, flat, with the transformed kernel in panels of `width` columns.
+
+    Only inside a `runtime.locked` function, like the next one.
+    """
     runtime.run(
         _transform_kernel,
         kernel.reshape(-1),
