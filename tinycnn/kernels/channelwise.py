@@ -51,7 +51,7 @@ def _correlate(worker, source, walk, weights, out, grid, rooms, counter, lanes):
     for task in tasks(counter, source.number * blocks):
         n, first = task // blocks, task % blocks * block
         rows = min(block, grid.rows - first)
-        a = source_of(source, walk, n, first, rows, P)
+        a = source_of(source, walk, n, 1, first, rows, P)
         y = pixel(out, n, grid.first_row + first * grid.row_step, grid.first_column)
         for p in range(0, rows * across, NARROW_ROWS):
             count = min(NARROW_ROWS, rows * across - p)
@@ -143,8 +143,8 @@ def _weight_gradient(worker, x, grad, walk, rooms, counter, lanes):
         for task in range(start, stop):
             n, first = task // blocks, task % blocks * block
             rows = min(block, grad.height - first)
-            a = source_of(x, walk, n, first, rows, P)
-            d = gradient_of(grad, in_place, n, first, rows, D, b_sum)
+            a = source_of(x, walk, n, 1, first, rows, P)
+            d = gradient_of(grad, in_place, n, 1, first, rows, D, b_sum)
             for f in range(1 if len(lanes) > 0 else filters):
                 for c in range(0, channels, LANES):
                     for t in range(0, places.size, NARROW_ROWS):

@@ -97,19 +97,17 @@ def padded_rows(walk: Walk, rows: int) -> int:
 
 
 @inlined
-def load_rows(images, walk, n, first, rows, P):
-    """Fill P with the padded source rows of the outputs of image n from row `first` on."""
-    for r in range((rows - 1) * walk.stride_y + walk.tall + 1):
-        row = first * walk.stride_y + walk.top + r
-        load_row(images, n, row, walk.left, P, r * walk.width * images.channels, walk.width)
+def source_of(images, walk, n, count, first, rows, P):
+    """Where in P the source of the outputs of `count` images begins, n and what follow it, from row `first` on.
 
-
-@inlined
-def source_of(images, walk, n, first, rows, P):
-    """Where in P the source of the outputs of image n from row `first` on begins; P holds the images if in place."""
+    P holds the images themselves if in place; else it is filled with their padded rows.
+    """
     if walk.in_place:
         return pixel(images, n, first * walk.stride_y + walk.top, -walk.left)
-    load_rows(images, walk, n, first, rows, P)
+    tall, line = (rows - 1) * walk.stride_y + walk.tall + 1, walk.width * images.channels
+    for i in range(count * tall):
+        row = first * walk.stride_y + walk.top + i % tall
+        load_row(images, n + i // tall, row, walk.left, P, i * line, walk.width)
     return 0
 
 
@@ -182,7 +180,7 @@ def _correlate(worker, source, walk, packed, out, grid, rooms, counter, panel):
     for task in tasks(counter, source.number * blocks):
         n, first = task // blocks, task % blocks * block
         rows = min(block, grid.rows - first)
-        a, c = source_of(source, walk, n, first, rows, P), 0
+        a, c = source_of(source, walk, n, 1, first, rows, P), 0
         if not out.pooled:
             c = pixel(out, n, grid.first_row + first * grid.row_step, grid.first_column)
         for g in range(groups):

@@ -13,20 +13,22 @@ import numpy as np
 
 from tinycnn.kernels import runtime
 from tinycnn.kernels.compile import inlined, jit
-from tinycnn.kernels.correlate import BUFFER, Taps, Walk, padded_rows, panel_of, source_of, walk
+from tinycnn.kernels.correlate import BUFFER, Taps, Walk, padded_rows, panel_of, places_of, source_of, walk
 from tinycnn.kernels.gemm import Left, Out, Right, Runs, panel_tile, tile_rows
 from tinycnn.kernels.nhwc import Images, load_row, pixel
 from tinycnn.kernels.simd import LANES, NR, at, zero
 from tinycnn.kernels.tasks import share, tasks
 
 BIAS_CHUNKS = 64
+PIXELS = 512  # that many are summed before a sum is put back to memory, of several images if these are small
+SUM = 1 << 14  # numbers of a task that adds up chunks
 
 
 class Rooms(NamedTuple):
     """Scratch memory for a few rows of outputs, per worker, and the chunks' sums."""
 
     lines: np.ndarray
-    """int64 ``(rows,)``: where each output row begins in the source."""
+    """int64 ``(rows,)``: where each output row begins in the source; of several images, if these are small."""
     places: np.ndarray
     """int64 ``(taps * channels / groups,)``: where each number of a kernel meets the source's first."""
     source: np.ndarray
@@ -38,15 +40,18 @@ class Rooms(NamedTuple):
 
 
 @inlined
-def gradient_of(grad, in_place, n, first, rows, D, b_sum):
-    """Where in D `rows` rows of image n's gradient begin, from row `first` on; they are added to `b_sum`, if any."""
+def gradient_of(grad, in_place, n, count, first, rows, D, b_sum):
+    """Where in D the gradients of `count` images begin, n and what follow it, `rows` rows of each from `first` on.
+
+    They are added to `b_sum`, if any.
+    """
     d, line = pixel(grad, n, first, 0), grad.width * grad.channels
     if not in_place:
         d = 0
-        for r in range(rows):
-            load_row(grad, n, first + r, 0, D, r * line, grad.width)
+        for r in range(count * rows):
+            load_row(grad, n + r // rows, first + r % rows, 0, D, r * line, grad.width)
     if b_sum.size:
-        for p in range(d, d + rows * line, grad.channels):
+        for p in range(d, d + count * rows * line, grad.channels):
             for c in range(grad.channels):
                 b_sum[c] += D[p + c]
     return d
@@ -55,8 +60,8 @@ def gradient_of(grad, in_place, n, first, rows, D, b_sum):
 @jit
 def _weight_gradient(worker, x, grad, walk, rooms, counter, panel):
     x, grad, walk, rooms = Images(*x), Images(*grad), Walk(*walk), Rooms(*rooms)
-    lines, places, block = rooms.lines, rooms.places, rooms.lines.size
-    blocks, across, filters = -(-grad.height // block), grad.width, grad.channels
+    lines, places, block = rooms.lines, rooms.places, min(rooms.lines.size, grad.height)
+    blocks, across, filters, images = -(-grad.height // block), grad.width, grad.channels, rooms.lines.size // block
     columns, width = filters // walk.groups, len(panel) * LANES
     chunks = rooms.kernels.shape[0]
     in_place = not grad.pooled and columns % width == 0  # a tile reads whole panels
@@ -70,17 +75,17 @@ def _weight_gradient(worker, x, grad, walk, rooms, counter, panel):
         W, b_sum = rooms.kernels[chunk], rooms.biases[chunk]
         zero(W, 0, W.size)
         zero(b_sum, 0, b_sum.size)
-        for task in range(start, stop):
-            n, first = task // blocks, task % blocks * block
+        for task in range(start, stop, images):
+            n, count, first = task // blocks, min(images, stop - task), task % blocks * block
             rows = min(block, grad.height - first)
-            a = source_of(x, walk, n, first, rows, P)
-            d = gradient_of(grad, in_place, n, first, rows, D, b_sum)
+            a = source_of(x, walk, n, count, first, rows, P)
+            d = gradient_of(grad, in_place, n, count, first, rows, D, b_sum)
             for g in range(walk.groups):
                 for f in range(g * columns, (g + 1) * columns, width):
                     for i in range(0, places.size, tile_rows(panel)):
                         panel_tile(
                             Left(at(P, a + g * (x.channels // walk.groups)), at(places, i), step=walk.step_x),
-                            Runs(at(lines, 0), rows, across),
+                            Runs(at(lines, 0), count * rows, across),
                             Right(at(D, d + f), row=filters),
                             Out(at(W, i * filters + f), row=filters),
                             min(tile_rows(panel), places.size - i),
@@ -92,13 +97,25 @@ def _weight_gradient(worker, x, grad, walk, rooms, counter, panel):
 
 
 @jit
-def sum_chunks(partial, total):
-    """``total = partial[0] + partial[1] + ...``, in that order; `total` may be ``partial[0]``."""
-    for i in range(total.size):
-        total[i] = partial[0, i]
-    for chunk in range(1, partial.shape[0]):
-        for i in range(total.size):
-            total[i] += partial[chunk, i]
+def _sum_chunks(worker, partial, total, counter):
+    for task in tasks(counter, -(-total.size // SUM)):
+        start, stop = task * SUM, min((task + 1) * SUM, total.size)
+        for i in range(start, stop):
+            total[i] = partial[0, i]
+        for chunk in range(1, partial.shape[0]):
+            for i in range(start, stop):
+                total[i] += partial[chunk, i]
+
+
+def sum_chunks(partial: np.ndarray, total: np.ndarray) -> None:
+    """``total = partial[0] + partial[1] + ...``, in that order; `total` may be ``partial[0]``.
+
+    Only inside a `runtime.locked` function.
+    """
+    if total.size > SUM:
+        runtime.run(_sum_chunks, partial, total, runtime.task_counter())
+    else:  # not worth waking anyone
+        _sum_chunks(0, partial, total, runtime.task_counter())
 
 
 @runtime.locked
@@ -112,16 +129,22 @@ def weight_gradient(
     way, dtype = walk(taps, x.channels, groups, (grad.height, grad.width), (x.height, x.width)), x.data.dtype
     line = grad.width * grad.channels
     block = max(1, min(grad.height, BUFFER // (dtype.itemsize * (way.step_y + line))))
-    chunks = max(2, min(16, x.number, (1 << 22) // grad_kernel.size))
+    chunks = max(2, min(16, x.number))
+    while chunks > 4 and chunks * grad_kernel.size > 1 << 20:  # that many numbers stay in cache
+        chunks = chunks // 4 * 2
+    size = (x.height if way.in_place else padded_rows(way, block)) * way.width * x.channels
+    images = 1
+    if block == grad.height:
+        images = max(1, min(x.number // chunks, PIXELS // (block * grad.width), BUFFER // (dtype.itemsize * size)))
     workers = runtime.get_num_threads()
     P, D, kernels = runtime.scratch(
         dtype,
-        0 if way.in_place else workers * padded_rows(way, block) * way.width * x.channels,
-        workers * (block * line + NR),
+        0 if way.in_place else workers * images * size,
+        workers * (images * block * line + NR),
         chunks * grad_kernel.size,
     )
     rooms = Rooms(
-        np.arange(block) * way.step_y,
+        places_of(images, block, size, way.step_y),
         np.add.outer(way.offsets, np.arange(way.length)).reshape(-1),
         P.reshape(workers, -1),
         D.reshape(workers, -1),
