@@ -144,7 +144,7 @@ def _weight_gradient(worker, x, grad, walk, rooms, counter, lanes):
             n, first = task // blocks, task % blocks * block
             rows = min(block, grad.height - first)
             a = source_of(x, walk, n, 1, first, rows, P)
-            d = gradient_of(grad, in_place, n, 1, first, rows, D, b_sum)
+            d = gradient_of(grad, in_place, filters, n, 1, first, rows, D, b_sum)
             for f in range(1 if len(lanes) > 0 else filters):
                 for c in range(0, channels, LANES):
                     for t in range(0, places.size, NARROW_ROWS):

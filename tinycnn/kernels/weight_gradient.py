@@ -40,18 +40,33 @@ class Rooms(NamedTuple):
 
 
 @inlined
-def gradient_of(grad, in_place, n, count, first, rows, D, b_sum):
+def pitch_of(filters, depth):
+    """Numbers between pixels of the gradient: a power of two of cache lines falls on few cache sets.
+
+    So many filters are copied to a better pitch where the copy is read often: for `depth` numbers of each kernel.
+    """
+    return filters + LANES if filters >= 4 * LANES and depth >= 512 else filters
+
+
+@inlined
+def gradient_of(grad, in_place, pitch, n, count, first, rows, D, b_sum):
     """Where in D the gradients of `count` images begin, n and what follow it, `rows` rows of each from `first` on.
 
-    They are added to `b_sum`, if any.
+    D holds `grad` itself if in place; else it is filled, with `pitch` numbers from one pixel to the next.  The
+    gradients are added to `b_sum`, if any.
     """
-    d, line = pixel(grad, n, first, 0), grad.width * grad.channels
+    d = pixel(grad, n, first, 0)
     if not in_place:
         d = 0
         for r in range(count * rows):
-            load_row(grad, n + r // rows, first + r % rows, 0, D, r * line, grad.width)
+            image, row, line = n + r // rows, first + r % rows, r * grad.width * pitch
+            if pitch == grad.channels:
+                load_row(grad, image, row, 0, D, line, grad.width)
+            else:
+                for j in range(grad.width):
+                    load_row(grad, image, row, -j, D, line + j * pitch, 1)
     if b_sum.size:
-        for p in range(d, d + count * rows * line, grad.channels):
+        for p in range(d, d + count * rows * grad.width * pitch, pitch):
             for c in range(grad.channels):
                 b_sum[c] += D[p + c]
     return d
@@ -64,7 +79,8 @@ def _weight_gradient(worker, x, grad, walk, rooms, counter, panel):
     blocks, across, filters, images = -(-grad.height // block), grad.width, grad.channels, rooms.lines.size // block
     columns, width = filters // walk.groups, len(panel) * LANES
     chunks = rooms.kernels.shape[0]
-    in_place = not grad.pooled and columns % width == 0  # a tile reads whole panels
+    pitch = pitch_of(filters, places.size)
+    in_place = not grad.pooled and pitch == filters and columns % width == 0  # a tile reads whole panels
     P, D = x.data, grad.data
     if not walk.in_place:
         P = rooms.source[worker]
@@ -73,24 +89,25 @@ def _weight_gradient(worker, x, grad, walk, rooms, counter, panel):
     for chunk in tasks(counter, chunks):
         start, stop = share(x.number * blocks, chunk, chunks)
         W, b_sum = rooms.kernels[chunk], rooms.biases[chunk]
-        zero(W, 0, W.size)
+        if start == stop:
+            zero(W, 0, W.size)
         zero(b_sum, 0, b_sum.size)
         for task in range(start, stop, images):
             n, count, first = task // blocks, min(images, stop - task), task % blocks * block
             rows = min(block, grad.height - first)
             a = source_of(x, walk, n, count, first, rows, P)
-            d = gradient_of(grad, in_place, n, count, first, rows, D, b_sum)
+            d = gradient_of(grad, in_place, pitch, n, count, first, rows, D, b_sum)
             for g in range(walk.groups):
                 for f in range(g * columns, (g + 1) * columns, width):
                     for i in range(0, places.size, tile_rows(panel)):
                         panel_tile(
                             Left(at(P, a + g * (x.channels // walk.groups)), at(places, i), step=walk.step_x),
                             Runs(at(lines, 0), count * rows, across),
-                            Right(at(D, d + f), row=filters),
+                            Right(at(D, d + f), row=pitch),
                             Out(at(W, i * filters + f), row=filters),
                             min(tile_rows(panel), places.size - i),
                             min(width, (g + 1) * columns - f),
-                            True,
+                            task > start,
                             None,
                             panel,
                         )
@@ -140,7 +157,7 @@ def weight_gradient(
     P, D, kernels = runtime.scratch(
         dtype,
         0 if way.in_place else workers * images * size,
-        workers * (images * block * line + NR),
+        workers * (images * block * grad.width * pitch_of(grad.channels, way.offsets.size * way.length) + NR),
         chunks * grad_kernel.size,
     )
     rooms = Rooms(
