@@ -124,7 +124,7 @@ def few_filters(source: Images, weights: np.ndarray, taps: Taps, out: Output, gr
 
 
 @jit
-def _weight_gradient(worker, x, grad, walk, rooms, counter, lanes):
+def _kernel_gradient(worker, x, grad, walk, rooms, counter, lanes):
     x, grad, walk, rooms = Images(*x), Images(*grad), Walk(*walk), GradientRooms(*rooms)
     lines, places, block = rooms.lines, rooms.places, rooms.lines.size
     blocks, across, channels, filters = -(-grad.height // block), grad.width, x.channels, grad.channels
@@ -162,13 +162,13 @@ def _weight_gradient(worker, x, grad, walk, rooms, counter, lanes):
 
 
 def suits_channels(taps: int, channels: int, filters: int) -> bool:
-    """Whether so few filters are better computed one by one: what `weight_gradient` and this one multiply."""
+    """Whether so few filters are better computed one by one: what either multiplies."""
     one_by_one = filters * -(-taps // NARROW_ROWS) * -(-channels // LANES)
     return one_by_one < -(-taps * channels // NARROW_ROWS) * -(-filters // LANES)
 
 
 @runtime.locked
-def weight_gradient(
+def kernel_gradient(
     x: Images, grad: Images, taps: Taps, groups: int, grad_kernel: np.ndarray, grad_bias: np.ndarray | None
 ) -> None:
     """Fill `grad_kernel` and `grad_bias` (None: not wanted) of a depthwise convolution or, with one group, of any.
@@ -192,7 +192,7 @@ def weight_gradient(
         np.empty((chunks, 0 if grad_bias is None else grad.channels)),
     )
     lanes = EACH if groups > 1 else ONE
-    runtime.run(_weight_gradient, x, grad, way, rooms, runtime.task_counter(), lanes)
+    runtime.run(_kernel_gradient, x, grad, way, rooms, runtime.task_counter(), lanes)
     total = kernels[: grad_kernel.size]
     sum_chunks(rooms.kernels, total)
     if groups > 1:

@@ -226,7 +226,7 @@ def kernel_gradient(
     groups = x.shape[3] // depth
     depthwise = groups == x.shape[3] == filters > 1
     few = groups == 1 and channelwise.suits_channels(window[0] * window[1], depth, filters)
-    gradient = channelwise.weight_gradient if depthwise or few else weight_gradient
+    gradient = channelwise.kernel_gradient if depthwise or few else weight_gradient
     gradient(*sources, _taps(geometry), groups, grad_kernel, grad_bias)
 
 

@@ -247,8 +247,8 @@ def channel_tile(typing_context, left, runs, right, out, rows, cols, add, finish
 def dot_tile(typing_context, left, runs, right, out, rows, finish):
     """Sums over vectors of channels, `rows` <= NARROW_ROWS::
 
-        out.start[i*out.row]  =  finish of the sum over t, k and j < LANES of
-            left.start[runs.taps[t] + i*left.row + k*left.step + j] * right.start[(t*runs.length + k)*right.row + j]
+    out.start[i*out.row]  =  finish of the sum over t, k and j < LANES of
+        left.start[runs.taps[t] + i*left.row + k*left.step + j] * right.start[(t*runs.length + k)*right.row + j]
     """
     sig = types.void(left, runs, right, out, types.intp, finish)
     generate = _tile(NARROW_ROWS, 1, left_lanes=True, dot=True)
