@@ -167,6 +167,23 @@ def _phase(phase, stride, pad, dilation, size):
     return tuple(k for _, k in met), tuple(place for place, _ in met)
 
 
+@functools.lru_cache
+def _phases(geometry, height, width):
+    """``(grid, taps, kernel elements)`` of each phase of the stride; a phase that no element meets has neither."""
+    axes = tuple(zip(geometry.strides, geometry.pads, geometry.dilation, geometry.kernel_size, strict=True))
+    (stride_y, stride_x), merge = geometry.strides, _merged(geometry) if geometry.strides == (1, 1) else 1
+    phases = []
+    for phase_y in range(min(stride_y, height)):
+        for phase_x in range(min(stride_x, width)):
+            rows, places_y = _phase(phase_y, *axes[0])
+            columns, places_x = _phase(phase_x, *axes[1])
+            pixels = -(-(height - phase_y) // stride_y), -(-(width - phase_x) // stride_x)
+            taps = Taps(tuple((y, x) for y in places_y for x in places_x), (1, 1), merge)
+            elements = [r * geometry.kernel_size[1] + s for r in rows for s in columns]
+            phases.append((Grid(*pixels, phase_y, stride_y, phase_x, stride_x), taps, elements))
+    return phases
+
+
 def input_gradient(
     grad: np.ndarray,
     kernel: np.ndarray,
@@ -181,7 +198,7 @@ def input_gradient(
     `codes`, `grad` is the gradient of the 2x2 max-pooled output.
     """
     kh, kw, depth, filters = kernel.shape
-    groups, (stride_y, stride_x) = geometry.groups, geometry.strides
+    groups = geometry.groups
     _, height, width, channels = grad_x.shape
     arrays = {"grad": grad, "kernel": kernel, "grad_x": grad_x, "image_bias": bias}
     source = as_images(grad, codes, _size(geometry, grad_x.shape, filters, codes, **arrays))
@@ -192,22 +209,14 @@ def input_gradient(
         np.add(wide.reshape(*grad_x.shape, -1).sum(axis=4), bias, out=grad_x)
         return
     out = Output(*as_images(grad_x), bias, False)
-    split = kernel.reshape(kh, kw, depth, groups, filters // groups)
-    axes = tuple(zip(geometry.strides, geometry.pads, geometry.dilation, (kh, kw), strict=True))
-    for phase_y in range(min(stride_y, height)):
-        for phase_x in range(min(stride_x, width)):
-            rows, places_y = _phase(phase_y, *axes[0])
-            columns, places_x = _phase(phase_x, *axes[1])
-            if not rows or not columns:
-                grad_x[:, phase_y::stride_y, phase_x::stride_x] = out.bias
-                continue
-            places = tuple((y, x) for y in places_y for x in places_x)
-            pixels = -(-(height - phase_y) // stride_y), -(-(width - phase_x) // stride_x)
-            grid = Grid(*pixels, phase_y, stride_y, phase_x, stride_x)
-            # (rows, columns, depth, groups, filters) -> (groups, rows * columns * filters, depth)
-            weights = split[np.ix_(rows, columns)].transpose(3, 0, 1, 4, 2).reshape(groups, -1, depth)
-            merge = _merged(geometry) if geometry.strides == (1, 1) else 1
-            _correlate(source, weights, Taps(places, (1, 1), merge), out, grid)
+    split = kernel.reshape(kh * kw, depth, groups, filters // groups)
+    for grid, taps, elements in _phases(geometry, height, width):
+        if not elements:
+            grad_x[:, grid.first_row :: grid.row_step, grid.first_column :: grid.column_step] = bias
+            continue
+        # (elements, depth, groups, filters) -> (groups, elements * filters, depth)
+        weights = split[elements].transpose(2, 0, 3, 1).reshape(groups, -1, depth)
+        _correlate(source, weights, taps, out, grid)
 
 
 def kernel_gradient(
