@@ -22,7 +22,13 @@ from tinycnn.layers.pool import MaxPool2D
 from tinycnn.layers.steps import plan
 rng = np.random.default_rng(0)
 outputs = []
-for channels, filters, options in ((32, 64, {"padding": "same"}), (5, 7, {"strides": 2, "dilation_rate": 2})):
+for channels, filters, options in (
+    (32, 64, {"padding": "same"}),
+    (5, 7, {"strides": 2, "dilation_rate": 2}),
+    (16, 48, {"padding": "same"}),  # Winograd in narrow panels
+    (32, 1, {"padding": "same"}),
+    (21, 21, {"groups": 21}),
+):
     x = rng.standard_normal((2, 13, 10, channels)).astype(np.float32)
     layer = Conv2D(filters, 3, activation="relu", **options)
     layer.build(x.shape[1:], np.random.default_rng(1))
@@ -57,6 +63,6 @@ def outputs(tmp_path_factory):
 
 
 def test_avx512_tile_computes_what_the_avx2_tile_computes(outputs):
-    assert len(outputs["avx2"]) == len(outputs["avx512"]) == 15
+    assert len(outputs["avx2"]) == len(outputs["avx512"]) == 27
     for narrow, wide in zip(outputs["avx2"], outputs["avx512"], strict=True):
         assert abs(narrow - wide).max() <= 2e-6 * abs(narrow).max()

@@ -210,9 +210,11 @@ def input_gradient(
         return
     out = Output(*as_images(grad_x), bias, False)
     split = kernel.reshape(kh * kw, depth, groups, filters // groups)
-    for grid, taps, elements in _phases(geometry, height, width):
+    phases = _phases(geometry, height, width)
+    if not all(elements for _, _, elements in phases):  # pixels that no kernel element ever sees
+        grad_x[...] = bias
+    for grid, taps, elements in phases:
         if not elements:
-            grad_x[:, grid.first_row :: grid.row_step, grid.first_column :: grid.column_step] = bias
             continue
         # (elements, depth, groups, filters) -> (groups, elements * filters, depth)
         weights = split[elements].transpose(2, 0, 3, 1).reshape(groups, -1, depth)
