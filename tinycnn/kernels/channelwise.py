@@ -198,6 +198,6 @@ def kernel_gradient(
     if groups > 1:
         grad_kernel[...] = total.reshape(grad_kernel.shape)
     else:  # (filters, taps, channels)
-        grad_kernel[...] = total.reshape(grad.channels, *grad_kernel.shape[:-1]).transpose(1, 2, 3, 0)
+        grad_kernel[...] = np.moveaxis(total.reshape(grad.channels, *grad_kernel.shape[:-1]), 0, -1)
     if grad_bias is not None:
         sum_chunks(rooms.biases, grad_bias)

@@ -85,7 +85,7 @@ def walk(taps: Taps, channels: int, groups: int, outputs: tuple, size: tuple | N
     return Walk(offsets.astype(np.int64), length, *steps, stride_y, top, tall, -left, width, groups, in_place)
 
 
-@functools.lru_cache
+@functools.lru_cache(maxsize=64)
 def places_of(rows: int, columns: int, step_y: int, step_x: int) -> np.ndarray:
     """int64 ``(rows * columns,)``: ``i * step_y + j * step_x``, row by row."""
     return np.add.outer(np.arange(rows) * step_y, np.arange(columns) * step_x).reshape(-1)

@@ -155,46 +155,69 @@ def _tile(rows, vectors, left_lanes=False, right_lanes=True, dot=False):
                 builder.store(builder.gep(a_pointer, [a_k]), a_slot)
                 builder.store(builder.gep(b_pointer, [b_k]), b_slot)
 
-        def write_rows(load, store):
-            """Every row into C; `load` and `store` a vector, given its pointer and number."""
-            for i in range(rows):
-                with builder.if_then(builder.icmp_signed("<", INDEX(i), rows_), likely=True):
-                    row = builder.gep(C, [begin(3, INDEX(i), c_row)])
-                    for j in range(vectors):
-                        pointer = builder.gep(row, [INDEX(j * LANES)])
-                        old = builder.select(add_, load(pointer, j), zero)
-                        total = builder.fadd(old, builder.load(accumulators[i][j]))
-                        store(finished(total, load, j), pointer, j)
+        finishes = len(args) > 7 and sig.args[7] != types.none
+        bias, relu = cgutils.unpack_tuple(builder, args[7]) if finishes else (None, None)
 
-        def finished(total, load, j):
-            if len(args) < 8 or sig.args[7] == types.none:
+        def finished(total, shift):
+            """The product with its bias, and cut at zero if wanted."""
+            if shift is None:
                 return total
-            bias, relu = cgutils.unpack_tuple(builder, args[7])
-            total = builder.fadd(total, load(builder.gep(bias, [INDEX(j * LANES)]), j))
-            nothing = ir.Constant(total.type, None if total.type == vector else 0.0)
+            total, nothing = builder.fadd(total, shift), ir.Constant(shift.type, None if shift.type == vector else 0.0)
             cut = builder.select(builder.fcmp_ordered("<=", total, nothing), nothing, total)
             return builder.select(builder.icmp_unsigned("!=", relu, relu.type(0)), cut, total)
 
+        def put(pointer, total, shift, load, store, j):
+            old = builder.select(add_, load(pointer, j), zero)
+            store(finished(builder.fadd(old, total), shift), pointer, j)
+
+        def shifts(load):
+            return [load(builder.gep(bias, [INDEX(j * LANES)]), j) if finishes else None for j in range(vectors)]
+
+        def whole_row(pointer, j):
+            return read(builder, pointer, vector, align)
+
         if dot:
+            shift = builder.load(bias) if finishes else None
             for i in range(rows):
                 with builder.if_then(builder.icmp_signed("<", INDEX(i), rows_), likely=True):
-                    pointer = builder.gep(C, [begin(3, INDEX(i), c_row)])
                     total = sum_of_lanes(builder, builder.load(accumulators[i][0]))
-                    builder.store(finished(total, lambda pointer, j: builder.load(pointer), 0), pointer)
+                    builder.store(finished(total, shift), builder.gep(C, [begin(3, INDEX(i), c_row)]))
             return context.get_dummy_value()
 
         with builder.if_else(builder.icmp_signed("==", cols_, INDEX(most))) as (whole, part):
             with whole:
-                write_rows(
-                    lambda pointer, j: read(builder, pointer, vector, align),
-                    lambda value, pointer, j: write(builder, value, pointer, align),
-                )
-            with part:
+                shift = shifts(whole_row)
+                for i in range(rows):
+                    with builder.if_then(builder.icmp_signed("<", INDEX(i), rows_), likely=True):
+                        row = builder.gep(C, [begin(3, INDEX(i), c_row)])
+                        for j in range(vectors):
+                            pointer, total = builder.gep(row, [INDEX(j * LANES)]), builder.load(accumulators[i][j])
+                            put(pointer, total, shift[j], whole_row, lambda v, p, j: write(builder, v, p, align), j)
+            with part:  # rare, so a loop: it is compiled faster
+                tile = cgutils.alloca_once(builder, ir.ArrayType(vector, rows * vectors))
+                first = builder.bitcast(tile, vector.as_pointer())
+                for i in range(rows):
+                    for j in range(vectors):
+                        builder.store(builder.load(accumulators[i][j]), builder.gep(first, [INDEX(i * vectors + j)]))
                 masks = [first_lanes(builder, builder.sub(cols_, INDEX(j * LANES))) for j in range(vectors)]
-                write_rows(
-                    lambda pointer, j: read_where(builder, pointer, vector, align, masks[j]),
-                    lambda value, pointer, j: write_where(builder, value, pointer, align, masks[j]),
-                )
+
+                def part_row(pointer, j):
+                    return read_where(builder, pointer, vector, align, masks[j])
+
+                shift = shifts(part_row)
+                with cgutils.for_range(builder, rows_) as loop:
+                    row = builder.gep(C, [begin(3, loop.index, c_row)])
+                    for j in range(vectors):
+                        place = builder.add(builder.mul(loop.index, INDEX(vectors)), INDEX(j))
+                        pointer, total = builder.gep(row, [INDEX(j * LANES)]), builder.load(builder.gep(first, [place]))
+                        put(
+                            pointer,
+                            total,
+                            shift[j],
+                            part_row,
+                            lambda v, p, j: write_where(builder, v, p, align, masks[j]),
+                            j,
+                        )
         return context.get_dummy_value()
 
     return generate

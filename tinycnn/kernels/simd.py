@@ -396,3 +396,38 @@ def sum_of_lanes(builder: Any, value: Any) -> Any:
         ]
         value = builder.fadd(*halves)
     return builder.extract_element(value, ir.IntType(32)(0))
+
+
+@intrinsic
+def widen(typing_context, value):
+    """A vector's numbers in float64."""
+    wide = Vector(types.float64)
+
+    def generate(context, builder, sig, args):
+        return args[0] if sig.args[0] == wide else builder.fpext(args[0], llvm_vector(types.float64))
+
+    return wide(value), generate
+
+
+@intrinsic
+def load_part(typing_context, array, i, count):
+    """`load` of the first `count` lanes; the others are zero, and their memory is not touched."""
+    vector = Vector(array.dtype)
+
+    def generate(context, builder, sig, args):
+        pointer, mask = pointer_to(context, builder, array, *args[:2]), first_lanes(builder, args[2])
+        return read_where(builder, pointer, llvm_vector(array.dtype), itemsize(array), mask)
+
+    return vector(array, types.intp, types.intp), generate
+
+
+@intrinsic
+def store_part(typing_context, array, i, value, count):
+    """`store` of the first `count` lanes."""
+
+    def generate(context, builder, sig, args):
+        pointer, mask = pointer_to(context, builder, array, *args[:2]), first_lanes(builder, args[3])
+        write_where(builder, args[2], pointer, itemsize(array), mask)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, value, types.intp), generate

@@ -16,7 +16,7 @@ from tinycnn.kernels.compile import inlined, jit
 from tinycnn.kernels.correlate import BUFFER, Taps, Walk, padded_rows, panel_of, places_of, source_of, walk
 from tinycnn.kernels.gemm import Left, Out, Right, Runs, panel_tile, tile_rows
 from tinycnn.kernels.nhwc import Images, load_row, pixel
-from tinycnn.kernels.simd import LANES, NR, at, zero
+from tinycnn.kernels.simd import LANES, NR, at, load_part, store_part, widen, zero
 from tinycnn.kernels.tasks import share, tasks
 
 BIAS_CHUNKS = 64
@@ -66,9 +66,12 @@ def gradient_of(grad, in_place, pitch, n, count, first, rows, D, b_sum):
                 for j in range(grad.width):
                     load_row(grad, image, row, -j, D, line + j * pitch, 1)
     if b_sum.size:
-        for p in range(d, d + count * rows * grad.width * pitch, pitch):
-            for c in range(grad.channels):
-                b_sum[c] += D[p + c]
+        for c in range(0, grad.channels, LANES):
+            lanes = min(LANES, grad.channels - c)
+            total = load_part(b_sum, c, lanes)
+            for p in range(d, d + count * rows * grad.width * pitch, pitch):
+                total = total + widen(load_part(D, p + c, lanes))
+            store_part(b_sum, c, total, lanes)
     return d
 
 
