@@ -65,7 +65,7 @@ def _winograd_setting():
 def winograd_tile(kernel_shape: tuple, geometry: Geometry, size: tuple) -> int:
     """The tile that a convolution runs on, 4 or 2, or 0 for the direct kernels.
 
-    Winograd needs 3x3, stride 1, one group, and channels and filters in whole panels.  The rest of the rule was
+    Winograd needs 3x3, stride 1, one group, and channels and filters in whole vectors.  The rest of the rule was
     measured over 2x2 to 56x56 outputs and 16 to 256 channels (``benchmarks/winograd_table.py``): small images waste
     part of a 4x4 tile, and where there are fewer tiles than rows in a register tile, only the direct kernels pay.
     """

@@ -58,13 +58,11 @@ def gradient_of(grad, in_place, pitch, n, count, first, rows, D, b_sum):
     d = pixel(grad, n, first, 0)
     if not in_place:
         d = 0
-        for r in range(count * rows):
-            image, row, line = n + r // rows, first + r % rows, r * grad.width * pitch
-            if pitch == grad.channels:
-                load_row(grad, image, row, 0, D, line, grad.width)
-            else:
-                for j in range(grad.width):
-                    load_row(grad, image, row, -j, D, line + j * pitch, 1)
+        pieces = 1 if pitch == grad.channels else grad.width  # so many a row
+        for i in range(count * rows * pieces):
+            r, j = i // pieces, i % pieces
+            image, row, place = n + r // rows, first + r % rows, (r * grad.width + j) * pitch
+            load_row(grad, image, row, -j, D, place, grad.width // pieces)
     if b_sum.size:
         for c in range(0, grad.channels, LANES):
             lanes = min(LANES, grad.channels - c)
