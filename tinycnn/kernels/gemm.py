@@ -156,7 +156,10 @@ def _tile(rows, vectors, left_lanes=False, right_lanes=True, dot=False):
                 builder.store(builder.gep(b_pointer, [b_k]), b_slot)
 
         finishes = len(args) > 7 and sig.args[7] != types.none
-        bias, relu = cgutils.unpack_tuple(builder, args[7]) if finishes else (None, None)
+        bias: Any = None
+        relu: Any = None
+        if finishes:
+            bias, relu = cgutils.unpack_tuple(builder, args[7])
 
         def finished(total, shift):
             """The product with its bias, and cut at zero if wanted."""
