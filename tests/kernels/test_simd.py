@@ -12,16 +12,13 @@ from tinycnn.kernels.simd import (
     at,
     copy,
     load,
-    load_part,
     load_where_code,
     relu,
     second_level_cache,
     store,
     store_max4,
-    store_part,
     stream,
     transpose_square,
-    widen,
     zero,
 )
 
@@ -204,20 +201,3 @@ def test_the_size_of_the_second_level_cache(tmp_path, text, kilobytes):
     if text:
         (tmp_path / "size").write_text(text)
     assert second_level_cache(tmp_path / "size") == kilobytes * 1024
-
-
-@jit
-def copy_part(source, i, count, target, j, wide):
-    value = load_part(source, i, count)
-    store_part(target, j, value, count)
-    store(wide, 0, widen(value))
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("count", [0, 1, LANES - 1, LANES])
-def test_part_of_a_vector(dtype, count):
-    source, target = np.arange(1, LANES + 4, dtype=dtype), np.full(LANES + 4, 77, dtype)
-    wide = np.full(LANES, np.nan)
-    copy_part(source, 2, count, target, 3, wide)
-    assert target.tolist() == [77] * 3 + source[2 : 2 + count].tolist() + [77] * (LANES + 1 - count)
-    assert wide.tolist() == source[2 : 2 + count].tolist() + [0] * (LANES - count)

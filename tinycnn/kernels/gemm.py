@@ -16,6 +16,7 @@ from numba import types
 from numba.core import cgutils
 
 from tinycnn.kernels.compile import inlined
+from tinycnn.kernels.parts import first_lanes, read_where, sum_of_lanes, write_where
 from tinycnn.kernels.simd import (
     FMA_FLAGS,
     INDEX,
@@ -23,15 +24,11 @@ from tinycnn.kernels.simd import (
     MR,
     NR,
     broadcast,
-    first_lanes,
     intrinsic,
     llvm_scalar,
     llvm_vector,
     read,
-    read_where,
-    sum_of_lanes,
     write,
-    write_where,
 )
 
 NARROW_ROWS = 12  # accumulators of a tile one vector wide: enough to hide how long a multiply-add takes
