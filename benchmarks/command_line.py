@@ -31,5 +31,5 @@ def finish(options, result, report, plot=None):
     if options.json:
         print(json.dumps(result))
     else:
-        print(f"{result['processor']}, {result['cores']} cores\n")
+        print(f"{result['processor']}, {result['cores']} cores")
         report(result)

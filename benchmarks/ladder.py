@@ -263,8 +263,8 @@ def report(layer, rows):
     print(table(cells, ("", "forward ms", "GFLOP/s", "gradients ms", "GFLOP/s", "extra MB", "mult", "error")))
 
 
-def plot(found, path):
-    """The ladder as PNG: speed, memory and rounding of every rung, a colour per layer."""
+def plot(found, machine, path):
+    """The ladder as PNG: speed, memory and rounding of every rung, the first at the bottom, a colour per layer."""
     from matplotlib.figure import Figure
 
     names = [rung.name for rung in RUNGS if any(row["rung"] == rung.name for rows in found.values() for row in rows)]
@@ -279,11 +279,10 @@ def plot(found, path):
         extra = [math.nan if row["extra_mb"] is None else max(row["extra_mb"], 0.01) for row in rows]
         memory.plot(extra, places, "s", color=f"C{k}")
         error.plot([row["error"] for row in rows], places, "D", color=f"C{k}")
-    medians = []
-    for name in names:
+    for i, name in enumerate(names):
         rates = [gflops(row, layer, "forward") for layer, rows in found.items() for row in rows if row["rung"] == name]
-        medians.append(float(np.median(rates)))
-    speed.barh(range(len(names)), medians, height=0.8, color="0.92", zorder=0)
+        median = float(np.median(rates))
+        speed.text(2e4, i, f"{median:.0f}" if median > 10 else f"{median:.1g}", ha="right", va="center")
     for axis, title in (
         (speed, "GFLOP/s, as if direct"),
         (memory, "extra MB, at least 0.01"),
@@ -291,12 +290,21 @@ def plot(found, path):
     ):
         axis.set_xscale("log")
         axis.set_xlabel(title)
+        for i in range(0, len(names), 2):
+            axis.axhspan(i - 0.5, i + 0.5, color="0.96", zorder=0)
+        axis.tick_params("y", length=0)
+        axis.spines[["top", "right", "left"]].set_visible(False)
         axis.grid(axis="x", color="0.9")
         axis.set_axisbelow(True)
     speed.set_yticks(range(len(names)), names)
-    speed.set_title("Forward (full), both gradients (hollow); bars: median forward")
-    memory.set_title("Memory besides operands")
-    error.set_title("Rounding, against float64")
+    speed.set(ylim=(-0.5, len(names) - 0.5), xlim=(1e-3, 3e4))
+    speed.set_xticks([1e-2, 1, 100], ["0.01", "1", "100"])
+    memory.set_xticks([0.01, 1, 100], ["0.01", "1", "100"])
+    error.set_xlim(1e-7, 1e-4)
+    speed.set_title("Speed: forward full, both gradients hollow, median forward in figures", loc="left", fontsize=11)
+    memory.set_title("Memory besides operands", loc="left", fontsize=11)
+    error.set_title("Rounding, against float64", loc="left", fontsize=11)
+    figure.suptitle(f"The same convolution on every rung: {machine}", x=0.01, ha="left")
     figure.legend(loc="outside lower center", ncols=min(3, len(found)), fontsize=9)
     figure.savefig(path, dpi=130)
 
@@ -320,7 +328,7 @@ def main():
         if not options.json:
             report(layer, found[layer])
     if options.out:
-        plot(found, options.out)
+        plot(found, f"{load['processor']}, {load['cores']} cores", options.out)
     if options.json:
         print(json.dumps(load | {layer.title: rows for layer, rows in found.items()}))
 

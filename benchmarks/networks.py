@@ -91,7 +91,7 @@ def report(result):
             rows.append((name, *cells, *(f"{ratio:.2f}" if ratio else "-" for ratio in ratios)))
         print(f"\n{TASKS[task]}, {result['rounds']} rounds: milliseconds, and tinycnn's time of theirs\n")
         header = ["", "images", "tinycnn", *kinds, *(f"of {kind}" for kind in (*kinds, "best"))]
-        print(table(rows, header))
+        print(table(rows, header) + "\n")
         for kind in (*kinds, "best"):
             if found_both := result["summary"][task][f"ratio_{kind}"]:
                 mean, (worst, ratio) = found_both

@@ -1,6 +1,6 @@
 """A network of `architectures` in Keras on TensorFlow.
 
-Option: jit_compile as in ``compile``, "auto" by default.
+Options: those of ``compile``, such as jit_compile, which is "auto" by default.
 """
 
 import itertools
@@ -61,7 +61,7 @@ class Worker:
         inputs = keras.Input(network["shape"])
         self.model = keras.Model(inputs, through(network["layers"], inputs, itertools.count()))
         loss = "mse" if network["loss"] == "mse" else "sparse_categorical_crossentropy"
-        self.model.compile("adam", loss, jit_compile=self.options.get("jit_compile", "auto"))
+        self.model.compile("adam", loss, **({"jit_compile": "auto"} | self.options))
         self.x, self.y = images_and_targets(network)
 
     def train(self):

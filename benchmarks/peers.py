@@ -276,7 +276,7 @@ def ratios(medians):
 
 def say_ratios(result):
     """The lines below a table of peers: what counts, and who was left out."""
-    print("* the fastest of its kind, which counts below\n")
+    print("\n* the fastest of its kind, which counts below\n")
     for kind in KINDS[1:]:
         if result[f"ratio_{kind}"]:
             fastest = result["fastest_of_kind"][kind]

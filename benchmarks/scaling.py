@@ -54,7 +54,7 @@ def arguments():
     add("--seconds", type=float, default=4, help="about so long per point, all libraries together (default 4)")
     add("--rounds", type=int, default=9, help="at most so many steps per point and library (default 9)")
     add("--peers", type=parse_labels, default=parse_labels(DEFAULT), help=f"{PEERS_HELP} Default: {DEFAULT}")
-    return parse(parser, only=["channels"], seconds=0.1, rounds=2, peers=["tinycnn", "torch"])
+    return parse(parser, only=["channels"], seconds=0.1, rounds=2, peers=["tinycnn"])
 
 
 def measure_point(peers, left_out, point, options):

@@ -7,10 +7,25 @@ from pathlib import Path
 
 import pytest
 
+from tinycnn.kernels import sets
+
 # In the background of a script Python inherits an ignored SIGINT, and so would the programs that tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+
+collect_ignore_glob = ["campaigns/*"]  # run by tests/campaigns/run.py, where they are modules of their own
+
+
+@pytest.fixture(params=list(sets.SETS))
+def kernels(request):
+    """Every set of kernels in turn: what holds for one holds for all.
+
+    Tests of models, training and files ask for it by ``pytestmark = pytest.mark.usefixtures("kernels")``.
+    """
+    with sets.set_kernels(request.param):
+        yield sets.active()
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,8 @@ import pytest
 from PIL import Image
 from runs import example_module, films
 
+from tinycnn.models.report_cnn import report_cnn
+
 ROOT = Path(__file__).parent.parent
 SMALL = ["--size", "32", "--phantoms", "8", "--batch-size", "4", "--threads", "1"]
 
@@ -38,6 +40,29 @@ def run(*arguments, code=0, **extra):
     assert done.returncode == code, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done.stderr if code == 2 else done.stdout
+
+
+@pytest.fixture
+def main(monkeypatch):
+    """The example's `main`, to be called in this process."""
+    monkeypatch.delenv("TINYCNN_DATA", raising=False)
+    return example_module("chest_xray").main
+
+
+@pytest.fixture
+def called(main, capsys):
+    """As `run`, but in this process, where an error that is not foreseen fails the test by itself."""
+
+    def call(*arguments, code=0):
+        try:
+            status = main([*map(str, arguments)])
+        except SystemExit as stopped:
+            status = stopped.code
+        output = capsys.readouterr()
+        assert status == code, output.out + output.err
+        return output.err if code == 2 else output.out
+
+    return call
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +118,7 @@ def test_other_images_are_not_called_chest_films(main, tmp_path, capsys):
 def test_saves_everything(finished):
     out, _ = finished
     names = {"model.npz", "checkpoint.npz", "history.csv", "report.json", "report.html", "MODEL_CARD.md"}
+    names |= {"inside.html", "inside_wrong.html"}
     names |= {f"{name}.png" for name in ("curves", "confusion", "roc", "reliability", "samples", "overlays")}
     assert {path.name for path in out.iterdir()} == names
     for name in names:
@@ -128,7 +154,7 @@ def test_report_json_holds_all_numbers(finished):
 def test_page_and_card(finished):
     page = (finished[0] / "report.html").read_text()
     assert "Synthetic images." in page and "never for diagnosis" in page
-    assert not re.search(r"""(src|href)=["'](?!data:)|https?://|<script""", page)
+    assert not re.search(r"""(src|href)=["'](?!data:|#)|https?://|<script[^>]""", page)
     card = (finished[0] / "MODEL_CARD.md").read_text()
     assert "synthetic images" in card and "temperature" in card
 
@@ -178,25 +204,25 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
     assert (tmp_path / "checkpoint.npz").exists()
 
 
-def test_resume_refuses_another_run(finished):
-    message = run(*SMALL, "--epochs", 3, "--out", finished[0], "--resume", code=2)
+def test_resume_refuses_another_run(finished, called):
+    message = called(*SMALL, "--epochs", 3, "--out", finished[0], "--resume", code=2)
     assert "cannot resume" in message and "validation_fraction 0.25" in message
-    message = run(*SMALL, "--validation-fraction", 0.25, "--seed", 5, "--out", finished[0], "--resume", code=2)
+    message = called(*SMALL, "--validation-fraction", 0.25, "--seed", 5, "--out", finished[0], "--resume", code=2)
     assert "seed 0, this run has 5" in message
 
 
-def test_damaged_checkpoint_is_named(tmp_path):
+def test_damaged_checkpoint_is_named(tmp_path, called):
     (tmp_path / "checkpoint.npz").write_bytes(b"nonsense")
-    message = run(*SMALL, "--out", tmp_path, "--resume", code=2)
+    message = called(*SMALL, "--out", tmp_path, "--resume", code=2)
     assert "checkpoint.npz is not a whole tinycnn file" in message
 
 
-def test_real_files_and_near_copies(tmp_path):
+def test_real_files_and_near_copies(tmp_path, called):
     data = films(tmp_path / "films", broken=True)
     options = ["--data", data, "--size", 32, "--epochs", 1, "--out", tmp_path / "out", "--no-class-weight", "--no-html"]
-    message = run(*options, code=2)
+    message = called(*options, code=2)
     assert "broken.png" in message and "--skip-bad-files" in message
-    text = run(*options, "--skip-bad-files")
+    text = called(*options, "--skip-bad-files")
     assert "left out train/Normal/broken.png" in text
     assert "among the 6 test images: 1." in text and "5 without near-copies" in text
     assert "SYNTHETIC" not in text
@@ -204,13 +230,6 @@ def test_real_files_and_near_copies(tmp_path):
     assert report["class_weights"] is None and report["synthetic"] is False
     assert report["data"]["skipped"][0][0] == "train/Normal/broken.png"
     assert not (tmp_path / "out/report.html").exists()
-
-
-@pytest.fixture
-def main(monkeypatch):
-    """The example's `main`, to be called in this process."""
-    monkeypatch.delenv("TINYCNN_DATA", raising=False)
-    return example_module("chest_xray").main
 
 
 def test_zip_of_the_files(main, tmp_path, capsys):
@@ -246,16 +265,26 @@ def test_data_may_be_named_by_the_environment(tmp_path):
         (["--nonsense"], "unrecognized"),
     ],
 )
-def test_wrong_options_are_answered_without_a_traceback(options, words, tmp_path):
-    assert words in run(*options, "--out", tmp_path, code=2)
+def test_wrong_options_are_answered_in_words(options, words, tmp_path, called):
+    assert words in called(*options, "--out", tmp_path, code=2)
 
 
-def test_out_that_is_a_file(tmp_path):
+@pytest.mark.parametrize("option, words", [("--data", "no such folder or zip file: x"), ("--epochs", "invalid")])
+def test_wrong_options_end_the_program_without_a_traceback(option, words, tmp_path):
+    assert words in run(option, "x", "--out", tmp_path, code=2)
+
+
+def test_out_that_is_a_file(tmp_path, called):
     (tmp_path / "file").write_text("")
-    assert str(tmp_path / "file") in run(*SMALL, "--out", tmp_path / "file", code=2)
+    assert str(tmp_path / "file") in called(*SMALL, "--out", tmp_path / "file", code=2)
 
 
-def test_help_teaches():
-    text = run("--help")
+def test_help_teaches(called):
+    text = called("--help")
     for words in ("examples:", "--data Covid19-dataset.zip", "--resume", "exit codes", "never for diagnosis"):
         assert words in text
+
+
+def test_the_network_on_the_first_screen_is_the_packages():
+    shown, own = example_module("chest_xray").network(3, 5), report_cnn(3, 5)
+    assert repr(shown) == repr(own)

@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import signal
 import stat
 from concurrent.futures import ThreadPoolExecutor
 
@@ -86,3 +87,31 @@ def test_json_that_write_json_never_wrote(tmp_path, text):
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(ValueError, match=re.escape(str(tmp_path / "a.json"))):
         read_json(tmp_path / "a.json")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no locks there")
+def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
+    """The child is killed while it writes; files of living writers, of other targets and of the user's stay."""
+    path = tmp_path / "a.json"
+    child = os.fork()
+    if child == 0:
+        with atomic_write(path) as temporary:
+            temporary.write_text("half")
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert len(list(tmp_path.iterdir())) == 1
+    others = [tmp_path / name for name in (".a-12345678.txt", ".b-12345678.json", "a-12345678.json")]
+    for other in others:
+        other.write_text("mine")
+    with atomic_write(path) as first:
+        write_json(path, [1])
+        assert first.exists()
+        first.write_text("[2]")
+    assert sorted(tmp_path.iterdir()) == sorted([path, *others]) and read_json(path) == [2]
+
+
+def test_writers_of_one_file_take_nothing_from_each_other(tmp_path):
+    path = tmp_path / "a.json"
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda i: write_json(path, [i] * 100), range(200)))
+    assert len(set(read_json(path))) == 1 and list(tmp_path.iterdir()) == [path]

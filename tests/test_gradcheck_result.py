@@ -27,5 +27,8 @@ def test_the_table():
         "kernel  (2, 3)  4.00e+00      2.50e-01       5.00e-01       -            0/6      WRONG",
         "kernel: wrong at a random direction",
     ]
+    result.table[1].suspicion = "wrong sign"
+    assert str(result).endswith("wrong at a random direction\nsuspicion, kernel: wrong sign")
     result.problems.clear()
+    result.table[1].suspicion = None
     assert result.ok and str(result).endswith("gradients agree")

@@ -12,32 +12,37 @@ PACKAGE = ROOT / "tinycnn"
 # The house, from the ground up: rooms, and files that lie flat in tinycnn/.  Each may import what stands on its own
 # floor or below.  So study -> inside, models -> model -> training -> layers -> kernels, and never back.
 FLOORS = [
-    ["arguments", "files", "gradcheck_result", "lazy", "summary"]
+    ["arguments", "files", "gradcheck_result", "lazy", "npz", "summary", "suspicion"]
     + ["reference", "reference_loops", "reference_training", "reference_winograd"],
     ["kernels"],
     ["data", "initializers", "losses", "memory", "optimizers", "schedules"],
     ["layers"],
-    ["gradcheck", "serialization", "walk"],
+    ["gradcheck", "gradcheck_moves", "serialization", "walk"],
     ["training"],
     ["model"],
     ["callbacks", "ensemble", "models"],
     ["inside", "scores"],
-    ["study"],
+    ["exercises", "study"],
+    ["__main__"],
 ]
 FLOOR = {name: height for height, floor in enumerate(FLOORS) for name in floor}
-BESIDE_THE_ENGINE = {"study", "scores", "inside"}
+BESIDE_THE_ENGINE = {"exercises", "study", "scores", "inside", "__main__"}
 PACKAGES = {"numpy", "numba", "llvmlite", "PIL", "matplotlib"}  # besides the standard library
 # What can be imported under a name that is only known when the program runs.
-BY_NAME = {"lazy", "layers/registry", "study/command_line"}
+BY_NAME = {"__main__", "lazy", "layers/registry", "study/command_line"}
 
 # Tests of no one file: the examples, other libraries, the whole.
 OF_THE_WHOLE = {
+    "test_benchmark_scripts",
     "test_benchmarks",
     "test_best_recipe",
+    "test_compare_explanations",
     "test_compare_networks",
     "test_examples",
     "test_imports",
+    "test_kernel_sets",
     "test_ladder",
+    "test_lessons",
     "test_peers",
     "test_reproduce",
     "test_see_through",

@@ -263,3 +263,10 @@ def test_losses_by_name():
 def test_what_is_no_loss(wrong, message):
     with pytest.raises(ValueError, match=message):
         get(wrong)
+
+
+@pytest.mark.parametrize("weights", [[0, 0], {0: 0, 1: 0.0}])
+def test_weights_that_are_all_zero_are_refused(weights):
+    with pytest.raises(ValueError, match="every class weight is 0, so nothing would be learned"):
+        CrossEntropy(weights).forward(np.zeros((2, 2)), [0, 1])
+    CrossEntropy({0: 0.0}).forward(np.zeros((2, 2)), [0, 1])

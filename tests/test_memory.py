@@ -18,6 +18,8 @@ from tinycnn.memory import Memory
 from tinycnn.model import Sequential
 from tinycnn.optimizers import Adam
 
+pytestmark = pytest.mark.usefixtures("kernels")
+
 
 def convolution(filters=16, activation=None):
     return Conv2D(filters, 3, padding="same", activation=activation)

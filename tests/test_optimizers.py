@@ -8,6 +8,8 @@ import pytest
 from tinycnn.optimizers import SGD, Adam, Optimizer, get
 from tinycnn.schedules import ExponentialDecay
 
+pytestmark = pytest.mark.usefixtures("kernels")
+
 SHAPES = {"a/kernel": (3, 3, 5, 7), "a/bias": (7,), "b/kernel": (129, 3), "b/gamma": (1,)}
 STEPS = 6
 RATE = 2.0**-7  # this and the betas are exact in float32, through which Keras takes them even for float64 variables
@@ -288,8 +290,11 @@ def test_a_new_optimizer_is_one_equation():
     assert optimizer.config()["rho"] == 0.875 and "rho=0.875" in repr(optimizer)
 
 
-@pytest.mark.parametrize("optimizer", [SGD(0.5, 0.25, True, 0.1, 2.0, False), Adam(0.5, 0.5, 0.75, 0.25, 0.1)])
-def test_config_makes_the_optimizer_again(optimizer):
+@pytest.mark.parametrize(
+    "make", [lambda: SGD(0.5, 0.25, True, 0.1, 2.0, False), lambda: Adam(0.5, 0.5, 0.75, 0.25, 0.1)]
+)
+def test_config_makes_the_optimizer_again(make):
+    optimizer = make()
     optimizer.step([("p", np.ones(2), np.ones(2))])
     again = type(optimizer)(**optimizer.config())
     assert again.config() == optimizer.config() and repr(again) == repr(optimizer)

@@ -22,6 +22,8 @@ from tinycnn.layers.base import Layer
 from tinycnn.model import Sequential
 from tinycnn.training import fit
 
+pytestmark = pytest.mark.usefixtures("kernels")
+
 OLD = Path(__file__).parent / "saved_by_0_1_0"
 
 

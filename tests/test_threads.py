@@ -72,6 +72,7 @@ def train(make, path, optimizer="adam"):
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("make", [report_cnn, mixture])
+@pytest.mark.usefixtures("kernels")
 def test_threads_change_no_bit_of_the_saved_weights(make, optimizer, tmp_path):
     saved = []
     for count in (1, 2, 3, 1):

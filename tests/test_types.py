@@ -49,11 +49,17 @@ tinycnn.Sequential([tinycnn.Dense(3)]).fit(3, epoch=1)
 """
 
 
-def mypy(tmp_path, text):
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """Where mypy keeps what it found out about the package, which takes nearly all of its time."""
+    return tmp_path_factory.mktemp("mypy")
+
+
+def mypy(tmp_path, text, cache):
     pytest.importorskip("mypy")
     script = tmp_path / "script.py"
     script.write_text(text)
-    options = ["--config-file", str(Path(__file__).parents[1] / "pyproject.toml"), "--cache-dir", str(tmp_path / "c")]
+    options = ["--config-file", str(Path(__file__).parents[1] / "pyproject.toml"), "--cache-dir", str(cache)]
     done = subprocess.run(
         [sys.executable, "-m", "mypy", *options, str(script)],
         capture_output=True,
@@ -64,16 +70,16 @@ def mypy(tmp_path, text):
     return [line for line in done.stdout.splitlines() if line.startswith(str(script))]
 
 
-def test_a_users_script_has_types(tmp_path):
-    lines = mypy(tmp_path, SCRIPT)
+def test_a_users_script_has_types(tmp_path, cache):
+    lines = mypy(tmp_path, SCRIPT, cache)
     assert all("Revealed type is" in line for line in lines), lines
     assert len(lines) == len(REVEALED)
     for line, expected in zip(lines, REVEALED, strict=True):
         assert expected in line and '"Any"' not in line
 
 
-def test_a_users_mistakes_are_found(tmp_path):
-    errors = "\n".join(mypy(tmp_path, WRONG))
+def test_a_users_mistakes_are_found(tmp_path, cache):
+    errors = "\n".join(mypy(tmp_path, WRONG, cache))
     assert 'Argument 1 to "Conv2D" has incompatible type "str"' in errors
     assert 'Unexpected keyword argument "epoch"' in errors
 

@@ -28,8 +28,8 @@ def number(value: Any, what: str, below: float = math.inf) -> float:
     return result
 
 
-def whole_number(value: Any, what: str) -> int:
-    """`value` as an int, if it is a whole number from 1 on.
+def whole_number(value: Any, what: str, below: float = math.inf) -> int:
+    """`value` as an int, if it is a whole number from 1 on and smaller than `below`.
 
     >>> whole_number(1e3, "CosineDecay: decay_steps")
     1000
@@ -39,7 +39,7 @@ def whole_number(value: Any, what: str) -> int:
     ValueError
         If it is no such number.
     """
-    if not isinstance(value, str) and (result := number(value, what)) >= 1 and result.is_integer():
+    if not isinstance(value, str) and (result := number(value, what, below)) >= 1 and result.is_integer():
         return int(result)
     raise ValueError(f"{what} must be a positive whole number, got {value!r}")
 

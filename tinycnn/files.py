@@ -1,16 +1,22 @@
 """Writing files so that a crash or a full disk never leaves a broken one behind."""
 
+import glob
 import json
 import math
 import os
 import secrets
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+
+try:
+    import fcntl
+except ImportError:  # Windows, where temporary files of killed processes stay
+    fcntl = None  # type: ignore[assignment]
 
 PathLike: TypeAlias = str | os.PathLike[str]
 
@@ -20,7 +26,8 @@ def atomic_write(path: PathLike) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it over `path` if the block succeeds, remove it if not.
 
     Bytes and folder are flushed to the disk, so readers see either the old file or the whole new one, even after a
-    power cut.  A file that is replaced keeps its permissions; a new one gets what the umask allows.
+    power cut.  A file that is replaced keeps its permissions; a new one gets what the umask allows.  What a killed
+    process left behind of earlier attempts at `path` is removed.
 
     >>> import tempfile, pathlib
     >>> folder = pathlib.Path(tempfile.mkdtemp())
@@ -35,11 +42,11 @@ def atomic_write(path: PathLike) -> Iterator[Path]:
         With the target's name, if the folder is missing, read-only or full; the old file is untouched.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
+    temporary = handle = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Created by open, not by tempfile: only the system can apply the umask without a race between threads.
-        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        _remove_left_behind(path)
+        temporary, handle = _create_beside(path)
         if path.exists():
             os.chmod(temporary, stat.S_IMODE(path.stat().st_mode))
         yield temporary
@@ -50,7 +57,50 @@ def atomic_write(path: PathLike) -> Iterator[Path]:
     except OSError as error:
         raise OSError(error.errno, f"could not write {path}: {error.strerror or error}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        if handle is not None:
+            os.close(handle)
+
+
+def _create_beside(path: Path) -> tuple[Path, int | None]:
+    """A new empty file beside `path`, and the handle that holds its lock for as long as this process lives."""
+    while True:
+        temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
+        # Created by open, not by tempfile: only the system can apply the umask without a race between threads.
+        handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
+        if fcntl is None:
+            os.close(handle)
+            return temporary, None
+        try:
+            if _locked(handle) and temporary.exists():
+                return temporary, handle
+            os.close(handle)  # another process took the file for one that was left behind
+        except OSError:  # a file system without locks, where nobody removes anything
+            return temporary, handle
+
+
+def _remove_left_behind(path: Path) -> None:
+    """Remove temporary files for `path` of processes that were killed: those whose lock nobody holds."""
+    if fcntl is None:
+        return
+    for left in path.parent.glob(f".{glob.escape(path.stem)}-????????{glob.escape(path.suffix)}"):
+        with suppress(OSError):  # removed meanwhile, or of another user's
+            handle = os.open(left, os.O_RDWR | os.O_NOFOLLOW)
+            try:
+                if _locked(handle):
+                    left.unlink()
+            finally:
+                os.close(handle)
+
+
+def _locked(handle: int) -> bool:
+    """Whether this process now holds the file's lock, which the system gives back when the process ends."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _sync(path: Path, flags: int) -> None:

@@ -1,17 +1,18 @@
 """Compare the gradients that a layer, a loss or a model computes with finite differences."""
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tinycnn.gradcheck_moves import DRAWS, directions, elements, undisturbed
 from tinycnn.gradcheck_result import GradcheckResult, TensorCheck
 from tinycnn.layers.base import Layer
+from tinycnn.suspicion import suspicion
 
+LARGEST = 1_000_000  # numbers of which the shares of a wrong gradient may consist
 STEP_SHRINK = 8  # a mismatch is looked at again with a step this many times smaller
-DRAWS = 5  # random directions per tensor in random mode
 
 
 class GradientError(AssertionError):
@@ -55,6 +56,9 @@ def gradcheck(
     difference is taken again with a step eight times smaller.  If they still disagree, both steps together tell a kink
     from an error: without a kink, the gap between the one-sided differences shrinks with the step and the central
     difference stays put.  Only where these move by as much as the disagreement is the element skipped, and counted.
+
+    Of a wrong gradient `tinycnn.suspicion` tells the likely cause where the pattern shows it: the sign, a factor, axes
+    exchanged or reversed, numbers one place off, a sum that is not taken, an upstream gradient that is not used.
 
     During the check, dropout masks are frozen, and parameters or running statistics that are constant
     (a bias of zeros, a gamma of ones) are disturbed, because a constant hides errors.  Parameters, states
@@ -135,9 +139,9 @@ def gradcheck(
     result = GradcheckResult(f"gradcheck of {type(target).__name__}, {mode} mode, training={training}")
     check = _Check(target, x, labels, layers, training, result.problems)
     tolerance = _Tolerance(mode == "exact", epsilon, rtol, atol, max_skipped)
-    with _undisturbed([layer for layer, _ in layers], rng) as check.restore_states:
+    with undisturbed([layer for layer, _ in layers], rng) as check.restore_states:
         for name, tensor, gradient in check.prepare(rng):
-            moves = _elements(tensor, gradient) if mode == "exact" else _directions(tensor, gradient, rng)
+            moves = elements(tensor, gradient) if mode == "exact" else directions(tensor, gradient, rng)
             result.table.append(_compare(check, name, tensor, gradient, moves, tolerance))
     if verbose:
         print(result)
@@ -214,16 +218,39 @@ class _Check:
         self.problems += [f"{name}: {fault}" for name, fault in faults if fault]
         return [] if self.problems else [(name, tensor, gradient.copy()) for name, tensor, gradient in found]
 
-    def difference(self, move, step):
-        """Central difference, and the gap between the one-sided ones, along `move` with `step`."""
+    def sides(self, move, step):
+        """Outputs ahead and behind along `move`, and how far they lie apart."""
         taken = move(step)
         ahead = self.outputs()
         taken -= move(-step)
         behind = self.outputs()
         move(0.0)
+        return ahead, behind, taken
+
+    def difference(self, move, step):
+        """Central difference, and the gap between the one-sided ones, along `move` with `step`."""
+        ahead, behind, taken = self.sides(move, step)
         central = np.vdot(self.upstream, ahead - behind) / taken
         gap = np.vdot(self.upstream, ahead - 2 * self.y + behind) / (taken / 2)
         return float(central), float(gap)
+
+    def shares(self, tensor, gradient, step):
+        """What each output adds to each element's difference, (*tensor.shape, *y.shape); None for a large tensor."""
+        if tensor.size * self.y.size > LARGEST:
+            return None
+        found = np.empty((*tensor.shape, *self.y.shape))
+        for index, move, _ in elements(tensor, gradient):
+            ahead, behind, taken = self.sides(move, step)
+            found[index] = self.upstream * (ahead - behind) / taken
+        return found
+
+    def counts(self):
+        """Sizes by which a gradient is divided, or not, by mistake."""
+        n = {"images": len(self.x)}
+        if self.y.ndim == 4:
+            pixels = self.y.shape[1] * self.y.shape[2]
+            n |= {"output pixels of an image": pixels, "output pixels": len(self.x) * pixels}
+        return n
 
 
 def _fault(tensor, gradient):
@@ -231,7 +258,8 @@ def _fault(tensor, gradient):
     if not isinstance(gradient, np.ndarray):
         return f"backward gave {gradient!r} instead of an array"
     if gradient.shape != tensor.shape:
-        return f"gradient of shape {gradient.shape} for a tensor of shape {tensor.shape}"
+        hint = ": transposed?" if sorted(gradient.shape) == sorted(tensor.shape) else ""
+        return f"gradient of shape {gradient.shape} for a tensor of shape {tensor.shape}{hint}"
     if gradient.dtype != np.float64:
         return f"gradient in {gradient.dtype} for a float64 tensor"
     if (bad := np.argwhere(~np.isfinite(gradient))).size:
@@ -290,13 +318,14 @@ def _compare(check, name, tensor, gradient, moves, tolerance):
         pairs.append(found)
 
     worst = max(pairs, key=lambda p: p.excess, default=_Pair(0.0, None, 0.0, 0.0))
-    wrong = sum(p.excess > 1 for p in pairs)
+    wrong, cause = sum(p.excess > 1 for p in pairs), None
     if wrong:
         where = f"index {worst.place}" if exact else "a random direction"
         check.problems.append(
             f"{name}: wrong at {where}: backward gives {worst.analytic:.9g}, finite differences {worst.numeric:.9g} "
             f"(largest gradient of the tensor {largest:.3g}; {wrong} of {len(pairs)} wrong)"
         )
+        cause = _cause(check, tensor, gradient, pairs, tolerance)
     on_kinks = skipped > max_skipped * tensor.size if exact else len(pairs) < DRAWS
     if on_kinks:
         check.problems.append(
@@ -317,33 +346,21 @@ def _compare(check, name, tensor, gradient, moves, tolerance):
         numeric=worst.numeric,
         largest_gradient=largest,
         ok=not wrong and not on_kinks,
+        suspicion=cause,
     )
 
 
-def _elements(tensor, gradient):
-    """For each element: its index, a function that moves it by a step, its analytic gradient."""
-    for index in np.ndindex(tensor.shape):
-        kept = tensor[index]
-
-        def move(step, index=index, kept=kept):
-            tensor[index] = kept + step
-            return tensor[index] - kept  # the step that was really taken, after rounding
-
-        yield index, move, float(gradient[index])
-
-
-def _directions(tensor, gradient, rng):
-    """The same for random unit vectors: twice as many as needed, since some may meet a kink."""
-    kept = tensor.copy()
-    for _ in range(2 * DRAWS):
-        direction = rng.normal(size=tensor.shape)
-        direction /= np.linalg.norm(direction)
-
-        def move(step, direction=direction):
-            tensor[...] = kept + step * direction
-            return step
-
-        yield None, move, float(np.vdot(gradient, direction))
+def _cause(check, tensor, gradient, pairs, tolerance):
+    """What the pattern of the errors of one tensor makes suspect, or None."""
+    if not tolerance.exact:
+        analytic, numeric = np.array([p.analytic for p in pairs]), np.array([p.numeric for p in pairs])
+        return suspicion(analytic, numeric, counts=check.counts())
+    numeric = np.full(tensor.shape, np.nan)  # stays NaN on kinks
+    for p in pairs:
+        numeric[p.place] = p.numeric
+    return suspicion(
+        gradient, numeric, check.shares(tensor, gradient, tolerance.epsilon), check.upstream, check.counts()
+    )
 
 
 def _layers(layers: Iterable[Layer], trainable: bool = True) -> Iterator[tuple[Layer, bool]]:
@@ -351,38 +368,3 @@ def _layers(layers: Iterable[Layer], trainable: bool = True) -> Iterator[tuple[L
     for layer in layers:
         yield layer, trainable and layer.trainable
         yield from _layers(layer.sublayers(), trainable and layer.trainable)
-
-
-@contextmanager
-def _undisturbed(layers, rng):
-    """Disturb constant tensors inside the block; put everything back after it.
-
-    Yields a function that puts running statistics back to where they were after the disturbance.
-    """
-    params, states = _copies(layer.params for layer in layers), _copies(layer.state for layer in layers)
-    frozen = [(layer, layer.frozen) for layer in layers if hasattr(layer, "frozen")]
-    generators = [(layer.rng, layer.rng.bit_generator.state) for layer in layers if layer.rng is not None]
-    for arrays, key, value in params:
-        if value.size and np.ptp(value) == 0:
-            arrays[key] += 0.2 * rng.normal(size=value.shape)
-    for arrays, key, value in states:
-        if value.dtype.kind == "f":  # upwards only: a variance must stay positive
-            arrays[key] += 0.2 * np.abs(rng.normal(size=value.shape))
-    disturbed = _copies(layer.state for layer in layers)
-    try:
-        yield lambda: _put_back(disturbed)
-    finally:
-        _put_back(params + states)
-        for layer, flag in frozen:
-            layer.frozen = flag
-        for generator, state in generators:
-            generator.bit_generator.state = state
-
-
-def _copies(dicts):
-    return [(arrays, key, array.copy()) for arrays in dicts for key, array in arrays.items()]
-
-
-def _put_back(copies):
-    for arrays, key, value in copies:
-        arrays[key][...] = value

@@ -18,6 +18,7 @@ class TensorCheck:
     numeric: float
     largest_gradient: float
     ok: bool
+    suspicion: str | None = None  # the likely cause with its evidence, where the pattern of the errors tells it
 
 
 @dataclass
@@ -58,4 +59,5 @@ class GradcheckResult:
         widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in cells]
         verdict = "gradients agree" if self.ok else "\n".join(self.problems)
-        return "\n".join(line.rstrip() for line in [self.title, *lines, verdict])
+        causes = [f"suspicion, {row.name}: {row.suspicion}" for row in self.table if row.suspicion]
+        return "\n".join(line.rstrip() for line in [self.title, *lines, verdict, *causes])

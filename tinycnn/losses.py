@@ -114,6 +114,9 @@ class CrossEntropy(Loss):
         weight = self.class_weight
         if weight is None:
             return None
+        every = list(weight.values()) if isinstance(weight, dict) and len(weight) >= classes else weight
+        if isinstance(every, list) and not any(every):
+            raise ValueError(f"CrossEntropy: every class weight is 0, so nothing would be learned; got {weight}")
         if isinstance(weight, dict):
             unknown = [key for key in weight if key >= classes]
             if unknown:

@@ -15,9 +15,10 @@ from tinycnn.layers.base import Layer, Shape
 from tinycnn.layers.naming import name_layers
 from tinycnn.layers.steps import Step, plan
 from tinycnn.memory import Memory
-from tinycnn.serialization import describe_model, load_model, read_npz, write_npz
+from tinycnn.npz import read_npz, write_npz
+from tinycnn.serialization import describe_model, load_model, load_weights
 from tinycnn.summary import summary_text
-from tinycnn.walk import NonFinite, copy_weights, first_nonfinite, trainable, walk, weights_of
+from tinycnn.walk import NonFinite, copy_weights, first_nonfinite, trainable, walk
 
 if TYPE_CHECKING:
     from tinycnn.losses import Loss
@@ -59,6 +60,8 @@ class Sequential:
         softmax at the end, if there is one. See `tinycnn.layers.steps`; a step may be replaced, to time it for example.
     loss : Loss or None
         That `fit` last trained with, class weights apart: `evaluate` takes it by default.
+    untrained : bool
+        Whether the weights are those drawn by `build`, as nobody has run backward, set or loaded any since.
     stop_training : bool
         Set it, from a callback, to end `fit` after the running epoch.
 
@@ -85,6 +88,7 @@ class Sequential:
         self.name = name
         self.metadata: dict[str, Any] = {}
         self.loss: Loss | None = None
+        self.untrained = True
         self.stop_training = False
         self.rng = np.random.default_rng(self.seed)
         self.input_shape: Shape = None  # type: ignore[assignment]  # these three until the model is built
@@ -121,12 +125,13 @@ class Sequential:
         ValueError
             From the first layer that its input does not fit, with its name and index.
         """
-        self.rng = np.random.default_rng(self.seed)
+        self.rng, self.untrained = np.random.default_rng(self.seed), True
         shape = tuple(int(n) for n in input_shape)
         self.input_shape = shape
         for layer in self.layers:
             if not self.built and layer.input_shape == shape and layer.dtype == dtype:
                 shape = layer.output_shape  # built in another model: its weights are why it is here
+                self.untrained = False
                 for part in walk(layer):
                     part.rng = self.rng
             else:
@@ -249,12 +254,13 @@ class Sequential:
                 "ran alone or in another model"
             )
         grad = steps[-1].layers[-1].check_gradient(grad)
+        self.untrained = False
         first = 0 if input_grad else _first_trainable(steps)
         through = (step.layers[0].input_shape for step in steps[first if input_grad else first + 1 :])
         largest = max((self._bytes(grad, shape) for shape in through), default=0)
         if not input_grad:
             self._ran = []
-        with self._memory.backward(largest, overwrite=not input_grad):
+        with self._memory.backward(largest, overwrite=not input_grad and active().reuses_outputs):
             for i in range(len(steps) - 1, first - 1, -1):
                 self._memory.enter(i, steps[i].reads_output)
                 wanted = {} if input_grad or i > first else {"input_grad": False}
@@ -335,6 +341,7 @@ class Sequential:
             Naming the layer and both shapes at the first misfit, or the keys missing or left over.
         """
         copy_weights(weights, self._weights(), source)
+        self.untrained = False
 
     def _weights(self) -> dict[str, np.ndarray]:
         self._need_build("its weights exist")
@@ -398,16 +405,23 @@ class Sequential:
         return header, {f"weights/{key}": array for key, array in self._weights().items()}
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> "Sequential":
+    def load(cls, path: str | os.PathLike[str], allow_nonfinite: bool = False) -> "Sequential":
         """The model saved at `path`, built and with its weights; a checkpoint's file serves too.
+
+        Parameters
+        ----------
+        path : path-like
+        allow_nonfinite : bool
+            Take weights that are NaN or infinite, to look into a training that exploded.
 
         Raises
         ------
         FileNotFoundError
         ValueError
-            If the file is damaged, not a model, or holds a layer class that is not imported.
+            If the file is damaged, not a model, or holds a layer class that is not imported or weights that are not
+            finite; with what is wrong.
         """
-        return load_model(cls, path)
+        return load_model(cls, path, allow_nonfinite)
 
     def load_weights(self, path: str | os.PathLike[str]) -> None:
         """Copy the weights saved at `path` into this model of the same layers.
@@ -418,7 +432,8 @@ class Sequential:
         ValueError
             If the file is damaged, or naming the first layer that differs and both shapes.
         """
-        self.set_weights(weights_of(read_npz(path)[1]), source=str(path))
+        self._need_build("it can load weights")
+        load_weights(self, read_npz(path)[1], path)
 
     def _need_build(self, until: str) -> None:
         if not self.built:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tinycnn.arguments import chosen, number, shown
+from tinycnn.arguments import chosen, number, shown, whole_number
 from tinycnn.kernels.aligned import aligned_zeros_like
 from tinycnn.kernels.sets import active
 
@@ -158,6 +158,9 @@ class Optimizer:
         iterations, rate = arrays.pop("iterations", None), arrays.pop("learning_rate", self.learning_rate)
         if iterations is None:
             raise ValueError(f"{name}: no 'iterations' in this state; it is not from an optimizer's state_dict")
+        if iterations != 0:
+            iterations = whole_number(iterations, f"{name}: iterations", below=2**53)  # floats count no further
+        rate = rate if callable(rate) else number(rate, f"{name}: learning_rate")
         if callable(self.learning_rate) and not callable(rate):
             raise ValueError(f"{name}: the state is from a run with a plain learning rate, this one has a schedule")
         found: dict[str, dict[str, Array]] = {}
@@ -165,12 +168,14 @@ class Optimizer:
             key, _, slot = entry.rpartition("/")
             if slot not in self.slots:
                 raise ValueError(f"{name} keeps {list(self.slots)} for each parameter, but the state has '{entry}'")
-            found.setdefault(key, {})[slot] = np.array(value, order="C")
+            found.setdefault(key, {})[slot] = array = np.array(value, order="C")
+            if array.dtype.kind != "f" or not np.isfinite(array).all():
+                raise ValueError(f"{name}: '{entry}' must be of finite floats, got {array.dtype}")
         for key, kept in found.items():
             if len(kept) < len(self.slots):
                 raise ValueError(f"{name}: of '{key}' the state has only {sorted(kept)}, not {list(self.slots)}")
         self.iterations = int(iterations)
-        self.learning_rate = rate if callable(rate) else float(rate)
+        self.learning_rate = rate
         self._kept = {key: [kept[slot] for slot in self.slots] for key, kept in found.items()}
         self._owners = {}
 

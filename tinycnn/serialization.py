@@ -1,81 +1,16 @@
-"""Models and checkpoints as one `.npz` file each: arrays by name and one JSON text, never a pickle."""
+"""A model as what a file holds, and back: architecture as JSON, weights as arrays."""
 
-import json
-import os
-import zipfile
-import zlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinycnn.files import atomic_write
 from tinycnn.layers.registry import describe, restore
+from tinycnn.npz import Path, field, read_npz
 from tinycnn.walk import weights_of
 
 if TYPE_CHECKING:
     from tinycnn.model import Sequential
-
-Path = str | os.PathLike[str]
-HEADER = "tinycnn"  # name of the JSON text inside the file
-VERSION = 1
-
-
-def write_npz(path: Path, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
-    """Write `arrays` and the JSON-able dict `header` to `path`, whole or not at all.
-
-    Equal contents give equal bytes: the zip entries carry a fixed date.
-
-    Raises
-    ------
-    OSError
-        Naming `path`, if it cannot be written; an older file there is left as it was.
-    ValueError
-        If `header` holds something that JSON has no notion of.
-    """
-    try:
-        text = json.dumps({"version": VERSION, **header}, default=_plain)
-    except TypeError as error:
-        raise ValueError(f"cannot write {path}: {error}; use numbers, texts, lists and dicts of them") from error
-    with atomic_write(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **{HEADER: np.array(text), **arrays})  # type: ignore[arg-type]
-
-
-def read_npz(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The pair ``(header, arrays)`` that `write_npz` stored.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If the file is truncated, damaged, of a newer version or not one of tinycnn's.
-    """
-    try:
-        if not zipfile.is_zipfile(path) and not os.path.isdir(path):
-            open(path, "rb").close()  # says so, if there is no such file or nobody may read it
-            raise ValueError("a model is a .npz, which is a zip file, and this is none (or it was cut off)")
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile) or HEADER not in file.files:
-                raise ValueError("it has no tinycnn header")
-            header = json.loads(file[HEADER].item())
-            if header["version"] > VERSION:
-                raise ValueError(f"it has format version {header['version']}, this tinycnn reads up to {VERSION}")
-            return header, {key: file[key] for key in file.files if key != HEADER}
-    except (FileNotFoundError, IsADirectoryError, PermissionError):
-        raise
-    except (
-        ValueError,
-        TypeError,
-        KeyError,
-        AttributeError,
-        OSError,
-        EOFError,
-        NotImplementedError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
-        raise ValueError(f"{path} is not a whole tinycnn file: {error}") from error
 
 
 def describe_model(model: "Sequential") -> dict[str, Any]:
@@ -90,30 +25,63 @@ def describe_model(model: "Sequential") -> dict[str, Any]:
     }
 
 
-def load_model(cls: type["Sequential"], path: Path) -> "Sequential":
+def load_model(cls: type["Sequential"], path: Path, allow_nonfinite: bool = False) -> "Sequential":
     """A `cls` (`Sequential`) like the one saved at `path`, with its weights; errors as of `Sequential.load`."""
     header, arrays = read_npz(path)
-    try:
-        stored = header["architecture"]
-        model = cls([restore(layer) for layer in stored["layers"]], seed=stored["seed"], name=stored["name"])
-        model.metadata = header["metadata"]
-        for layer in model.all_layers():
-            layer.initialize = False
-        model.build(stored["input_shape"], dtype=stored["dtype"])
-        for layer in model.all_layers():
-            layer.initialize = True
-        for frozen in stored["frozen"]:
-            model.get_layer(frozen).trainable = False
-    except KeyError as error:
-        raise ValueError(f"{path} holds no tinycnn model: {error} is missing") from error
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{path}: {error}") from error
-    model.set_weights(weights_of(arrays), source=str(path))
+    metadata = field(header, "metadata", dict, str(path))
+    model = _build(cls, field(header, "architecture", dict, f"{path} holds no tinycnn model"), path)
+    model.metadata = metadata
+    load_weights(model, arrays, path, allow_nonfinite)
     return model
 
 
-def _plain(value: Any) -> Any:
-    """NumPy's numbers and arrays (of a layer's arguments, of a generator's state) as Python's."""
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
-    raise TypeError(f"{value!r} of type {type(value).__name__} cannot be stored")
+def load_weights(
+    model: "Sequential", arrays: Mapping[str, np.ndarray], path: Path, allow_nonfinite: bool = False
+) -> None:
+    """Copy the weights among the `arrays` of the file at `path` into `model`, all or none.
+
+    Raises
+    ------
+    ValueError
+        As of `Sequential.set_weights`; and for NaN and infinity, unless `allow_nonfinite`.
+    """
+    weights = weights_of(arrays)
+    for key, array in weights.items() if not allow_nonfinite else ():
+        with np.errstate(over="ignore"):  # of float64 that float32 cannot hold
+            if array.dtype.kind == "f" and not np.isfinite(array.astype(model.dtype, copy=False)).all():
+                layer, _, what = key.rpartition("/")
+                hint = "Sequential.load(path, allow_nonfinite=True) takes it"
+                raise ValueError(f"{path}: layer '{layer}' has NaN or infinity in its {what}; {hint}")
+    model.set_weights(weights, source=str(path))
+
+
+def _build(cls: type["Sequential"], stored: dict[str, Any], path: Path) -> "Sequential":
+    """The model that a file describes, weights at zero.  Zeros nobody has touched take no memory, so that a file which
+    claims a layer larger than its weights is refused, when shapes are compared, at no cost."""
+    where = f"{path}: architecture"
+    layers = []
+    for i, spec in enumerate(field(stored, "layers", list, where)):
+        field(spec, "config", dict, f"{where}: layer {i}")
+        try:
+            layers.append(restore(spec))
+        except Exception as error:  # a constructor, maybe of a class of the user's: it can raise anything
+            raise ValueError(f"{path}: {_said(error)} (layer {i})") from error
+    seed, name = field(stored, "seed", int, where, least=0), field(stored, "name", str, where)
+    shape, dtype = field(stored, "input_shape", list, where), field(stored, "dtype", str, where)
+    frozen = field(stored, "frozen", list, where)
+    try:
+        model = cls(layers, seed=seed, name=name)
+        for layer in model.all_layers():
+            layer.initialize = False
+        model.build(shape, dtype=dtype)
+        for layer in model.all_layers():
+            layer.initialize = True
+        for layer_name in frozen:
+            model.get_layer(layer_name).trainable = False
+    except Exception as error:  # likewise
+        raise ValueError(f"{path}: {_said(error)}") from error
+    return model
+
+
+def _said(error: Exception) -> str:
+    return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"

@@ -15,6 +15,12 @@ class NonFinite(NamedTuple):
     name: str
     what: str
 
+    def where(self) -> str:
+        """A half-sentence for errors."""
+        if self.index < 0:
+            return f"{self.what} are not finite"
+        return f"it is first seen in {self.what} of layer {self.index} '{self.name}'"
+
 
 def walk(layer: Layer) -> Iterator[Layer]:
     """Yield `layer` and everything inside it."""
@@ -48,8 +54,8 @@ def first_nonfinite(layers: Sequence[Layer], x: np.ndarray | None = None) -> Non
     return None
 
 
-def copy_weights(weights: Mapping[str, np.ndarray], own: Mapping[str, np.ndarray], source: str) -> None:
-    """Copy `weights` into the arrays of `own` if all keys, shapes and types agree; see `Sequential.set_weights`."""
+def check_weights(weights: Mapping[str, np.ndarray], own: Mapping[str, np.ndarray], source: str) -> None:
+    """Refuse `weights` unless all keys, shapes and types agree with `own`; see `Sequential.set_weights`."""
     for key in [*own, *(key for key in weights if key not in own)]:
         layer, _, what = key.rpartition("/")
         if key not in weights:
@@ -61,6 +67,11 @@ def copy_weights(weights: Mapping[str, np.ndarray], own: Mapping[str, np.ndarray
             raise ValueError(f"layer '{layer}' has {what} of shape {own[key].shape}, but {source} has {given.shape}")
         if given.dtype.kind not in "fiu":
             raise ValueError(f"layer '{layer}' needs numbers for {what}, but {source} has {given.dtype}")
+
+
+def copy_weights(weights: Mapping[str, np.ndarray], own: Mapping[str, np.ndarray], source: str) -> None:
+    """Copy `weights` into the arrays of `own`, all or none; errors as of `check_weights`."""
+    check_weights(weights, own, source)
     for key, array in own.items():
         array[...] = weights[key]
 

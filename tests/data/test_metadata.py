@@ -1,9 +1,12 @@
 import io
 import os
+import re
+import struct
+import zlib
 
 import numpy as np
 import pytest
-from PIL import Image, PngImagePlugin
+from PIL import Image, ImageCms, PngImagePlugin
 
 from tinycnn.data.decode import decode_image
 from tinycnn.data.metadata import strip_bytes, strip_metadata
@@ -47,9 +50,7 @@ def check(data, *removed):
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_blocks": 2}, {"quality": 100}])
 def test_jpeg(mode, options):
     data = encode(picture(mode), "JPEG", exif=exif(), comment=SECRET, xmp=SECRET.encode(), dpi=(300, 300), **options)
-    stripped = check(data, "EXIF", "XMP", "comment")
-    with Image.open(io.BytesIO(stripped)) as image:
-        assert image.info.get("dpi") == Image.open(io.BytesIO(data)).info.get("dpi")
+    stripped = check(data, "EXIF", "XMP", "comment", "resolution")
     assert strip_bytes(stripped) == (stripped, [])
 
 
@@ -65,8 +66,9 @@ def test_jpeg_segments_of_all_kinds():
     extra = segment(0xE0, b"JFXX\x00\x10" + SECRET.encode()) + segment(0xED, b"Photoshop 3.0\x00" + SECRET.encode())
     extra += segment(0xEC, SECRET.encode()) + b"\xff\xff\xff" + segment(0xFE, SECRET.encode())[1:]
     data = data[:2] + with_thumbnail + extra + data[20:] + SECRET.encode()
-    stripped = check(data, "APP12", "Photoshop/IPTC", "comment", "data after the image", "thumbnail")
-    assert Image.open(io.BytesIO(stripped)).info["icc_profile"] == b"profile " * 20
+    names = "APP12", "Photoshop/IPTC", "colour profile", "comment", "data after the image", "thumbnail"
+    stripped = check(data, *names)
+    assert "icc_profile" not in Image.open(io.BytesIO(stripped)).info
     assert stripped[2:20] == jfif
 
 
@@ -88,8 +90,8 @@ def test_png(mode):
     text.add(b"tIME", b"\x07\xe4\x03\x01\x0c\x00\x00")
     text.add(b"prIV", SECRET.encode())
     data = encode(picture(mode), "PNG", pnginfo=text, exif=exif(), dpi=(300, 300)) + SECRET.encode()
-    stripped = check(data, "EXIF", "data after the image", "prIV", "text", "time")
-    assert Image.open(io.BytesIO(stripped)).info["dpi"] == pytest.approx((300, 300), abs=0.1)
+    stripped = check(data, "EXIF", "data after the image", "prIV", "resolution", "text", "time")
+    assert strip_bytes(stripped) == (stripped, [])
 
 
 def test_text_behind_the_pixels_and_transparency():
@@ -118,6 +120,82 @@ def test_tiff(mode):
     )
     assert SECRET.encode() in data
     check(data, "TIFF fields")
+
+
+SCREEN = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_a_colour_profile_goes_and_what_that_changes_is_said(format):
+    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    check(encode(picture(), format, icc_profile=SCREEN), *["TIFF fields"] * (format == "TIFF"), "colour profile")
+    darker = SCREEN.replace(
+        b"para" + bytes(4) + b"\0\3\0\0" + b"\0\2\x66\x66", b"para" + bytes(4) + b"\0\3\0\0" + b"\0\1\0\0"
+    )
+    assert darker != SCREEN and lab
+    names = strip_bytes(encode(picture(), format, icc_profile=darker))[1]
+    assert int(re.search(r"colours as shown change by up to (\d+) of 255", " ".join(names))[1]) > 20
+
+
+@pytest.mark.parametrize("depth", ["PNG", "TIFF"])
+def test_sixteen_bits_a_colour_are_refused_for_eight_would_be_left(depth):
+    if depth == "PNG":
+        rows = np.random.default_rng(0).integers(0, 256, (4, 1 + 4 * 6), np.uint8)
+        rows[:, 0] = 0
+        header = struct.pack(">IIBBBBB", 4, 4, 16, 2, 0, 0, 0)
+        data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows.tobytes()))
+        data += chunk(b"IEND", b"")
+    else:
+        entries = [(256, 3, 1, 4), (257, 3, 1, 4), (258, 3, 3, 200), (259, 3, 1, 1), (262, 3, 1, 2), (273, 4, 1, 8)]
+        entries += [(277, 3, 1, 3), (278, 3, 1, 4), (279, 4, 1, 96)]
+        pack = {3: "<HHIHxx", 4: "<HHII"}
+        table = b"".join(struct.pack(pack[kind if n == 1 else 4], tag, kind, n, v) for tag, kind, n, v in entries)
+        body = b"II*\0" + struct.pack("<I", 104) + bytes(96) + struct.pack("<H", len(entries)) + table + bytes(4)
+        data = body.replace(struct.pack("<HHII", 258, 3, 3, 200), struct.pack("<HHII", 258, 3, 3, len(body)))
+        data += struct.pack("<HHH", 16, 16, 16)
+    assert decode_image(data, 4).shape == (4, 4, 3)
+    with pytest.raises(ValueError, match="16 bits per colour"):
+        strip_bytes(data)
+
+
+def chunk(kind, content):
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def test_colours_that_no_pixel_has_go():
+    image = picture("P")
+    pixels = np.asarray(image).copy()
+    pixels[pixels > 199] = 0
+    colours = np.array(image.getpalette(), np.uint8)
+    colours[620 : 620 + len(SECRET)] = list(SECRET.encode())
+    image = Image.fromarray(pixels, "P")
+    image.putpalette(colours.tobytes())
+    for format in ("PNG", "TIFF", "BMP"):
+        data = encode(image, format)
+        assert format == "BMP" or format == "TIFF" or SECRET.encode() in data
+        stripped, _ = strip_bytes(data)
+        with Image.open(io.BytesIO(stripped)) as after:
+            np.testing.assert_array_equal(np.asarray(after.convert("RGB")), np.asarray(image.convert("RGB")))
+            assert SECRET.encode() not in bytes(after.getpalette())
+
+
+def test_tables_that_no_scan_uses_and_bytes_behind_segments_go():
+    data = encode(picture(), "JPEG")
+    at = data.index(b"\xff\xdb")
+    table = segment(0xDB, b"\x03" + (SECRET.encode() * 9)[:64])
+    check(data[:at] + table + data[at:])
+    data = encode(picture("CMYK"), "JPEG")
+    at = data.index(b"Adobe") - 4
+    check(
+        data[:at] + segment(0xEE, data[at + 4 : at + 16] + SECRET.encode()) + data[at + 16 :], "bytes behind a segment"
+    )
+
+
+@pytest.mark.parametrize("format", ["PNG", "WEBP"])
+def test_animations_are_refused(format):
+    data = encode(picture(), format, save_all=True, append_images=[picture("L").convert("RGB")])
+    with pytest.raises(ValueError, match="2 pages or frames"):
+        strip_bytes(data)
 
 
 def test_tiff_of_several_pages():

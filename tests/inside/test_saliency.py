@@ -1,238 +1,138 @@
-"""Grad-CAM against numeric gradients, hand-computed maps and PyTorch; the checks on heat maps against known cases."""
+"""Gradients against finite differences; what they become against the equations, written out plainly."""
 
 import numpy as np
 import pytest
+from seen import brute_score, small_cnn, tiny_network
 
-from tinycnn.inside.saliency import feature_maps, grad_cam, inside_by_class, mass_inside, randomization_check, resize
-from tinycnn.layers.activation import ReLU, Tanh
-from tinycnn.layers.conv import Conv2D
+from tinycnn.inside.saliency import guided_backpropagation, integrated_gradients, saliency, smooth_grad
+from tinycnn.kernels.sets import set_kernels
+from tinycnn.layers.activation import ReLU
 from tinycnn.layers.dense import Dense
-from tinycnn.layers.dropout import Dropout
-from tinycnn.layers.norm import BatchNorm
-from tinycnn.layers.pool import GlobalAveragePool2D, MaxPool2D
 from tinycnn.layers.reshape import Flatten
-from tinycnn.layers.residual import Residual
-from tinycnn.layers.upsample import UpSample2D
 from tinycnn.model import Sequential
-from tinycnn.study.report.overlays import overlay
+
+METHODS = [saliency, guided_backpropagation, smooth_grad, integrated_gradients]
 
 
-def small_cnn(seed=0):
-    """With a convolution and a pooling that the model fuses, and dropout, which must be off."""
-    return Sequential(
-        [
-            Conv2D(8, 3, padding="same", activation="relu"),
-            MaxPool2D(2),
-            Conv2D(16, 3, padding="same", activation="relu"),
-            MaxPool2D(2),
-            Dropout(0.5),
-            Flatten(),
-            Dense(7, activation="relu"),
-            Dense(3, activation="softmax"),
-        ],
-        seed=seed,
-    )
+def images_of(model, n=2, seed=0):
+    return np.random.default_rng(seed).random((n, *model.input_shape))
 
 
-@pytest.fixture
-def images():
-    return np.random.default_rng(5).integers(0, 256, (5, 12, 20, 3), dtype=np.uint8)
-
-
-def picked_pixels(kernel):
-    """One channel that passes the image on, and a class score that is a given sum of its pixels."""
-    model = Sequential([Conv2D(1, 1, use_bias=False), Flatten(), Dense(2, use_bias=False)])
-    model.build((2, 3, 1))
-    model.set_weights({"conv2d/kernel": np.ones((1, 1, 1, 1)), "dense/kernel": np.asarray(kernel, float)})
-    return model
-
-
-def test_map_by_hand():
-    model = picked_pixels(np.stack([[1, 2, 3, 0, 0, 0], [-1, -1, -1, -1, -1, -1]], axis=1))
-    image = np.float32([[[0.0, 1.0, 2.0], [4.0, 3.0, 8.0]]])[..., None]
-    # The score grows by 1 per unit of the channel's mean, so the map is the image itself, scaled to 1.
-    assert np.allclose(grad_cam(model, image, 0)[0], [[0, 0.125, 0.25], [0.5, 0.375, 1]])
-    assert not grad_cam(model, image, 1).any()  # every pixel speaks against class 1
-
-
-def test_weights_of_two_channels_by_hand():
-    model = Sequential([Conv2D(2, 1, use_bias=False), GlobalAveragePool2D(), Dense(1, use_bias=False)])
-    model.build((1, 3, 2))
-    model.set_weights({"conv2d/kernel": np.eye(2)[None, None], "dense/kernel": np.array([[3.0], [-1.0]])})
-    image = np.float32([[[[1, 1], [2, 2], [0, 5]]]])
-    # 3 * first channel - second channel: 2, 4 and -5, of which the last is cut off.
-    assert np.allclose(grad_cam(model, image, 0), [[[0.5, 1, 0]]])
-
-
-def test_weights_are_numeric_gradients():
-    model = Sequential(
-        [Conv2D(3, 3, padding="same"), Tanh(), Conv2D(4, 2, strides=2), BatchNorm(), Flatten(), Dense(3, "softmax")]
-    )
-    model.build((3, 5, 2), dtype=np.float64)
-    image = np.random.default_rng(0).normal(size=(1, 3, 5, 2))
-    features = feature_maps(model, image, "conv2d")  # (1, 3, 5, 3)
-    step, weights = 1e-5, np.zeros(3)
-
-    def score(features):
-        for layer in model.layers[1:-1]:
-            features = layer.forward(features)
-        return model.layers[-1].forward_linear(features)[0, 2]
-
-    for index in np.ndindex(features.shape):
-        above, below = features.copy(), features.copy()
+def test_saliency_is_the_finite_difference_of_every_pixel():
+    model = tiny_network()
+    image = images_of(model, 1)
+    gradient, step = saliency(model, image, 1)[0], 1e-6
+    for index in np.ndindex(gradient.shape):
+        above, below = image[0].copy(), image[0].copy()
         above[index] += step
         below[index] -= step
-        weights[index[-1]] += (score(above) - score(below)) / (2 * step) / 15
-    expected = (features[0] @ weights).clip(0)
-    assert expected.max() > 0
-    assert np.allclose(grad_cam(model, image, 2, layer="conv2d")[0], expected / expected.max(), atol=1e-6)
+        numeric = (brute_score(model, above, 1) - brute_score(model, below, 1)) / (2 * step)
+        assert np.isclose(gradient[index], numeric, rtol=1e-5, atol=1e-9)
 
 
-def test_agrees_with_pytorch(images):
-    torch = pytest.importorskip("torch")
-    model = small_cnn()
-    model.build(images.shape[1:])
-    w = {key: torch.tensor(value) for key, value in model.get_weights().items()}
-    functional = torch.nn.functional
-    x = torch.tensor(images.transpose(0, 3, 1, 2) / 255, dtype=torch.float32)
-    x = functional.conv2d(x, w["conv2d/kernel"].permute(3, 2, 0, 1), w["conv2d/bias"], padding=1).relu()
-    x = functional.max_pool2d(x, 2)
-    x = functional.conv2d(x, w["conv2d_1/kernel"].permute(3, 2, 0, 1), w["conv2d_1/bias"], padding=1).relu()
-    features = x.requires_grad_()
-    x = functional.max_pool2d(features, 2).permute(0, 2, 3, 1).flatten(1)
-    scores = (x @ w["dense/kernel"] + w["dense/bias"]).relu() @ w["dense_1/kernel"] + w["dense_1/bias"]
-    scores.max(dim=1).values.sum().backward()
-    maps = (features.grad.mean(dim=(2, 3), keepdim=True) * features).sum(dim=1, keepdim=True).relu()
-    maps = maps / maps.amax(dim=(2, 3), keepdim=True).clamp(min=1e-30)
-    maps = functional.interpolate(maps, size=images.shape[1:3], mode="bilinear").detach().numpy()[:, 0]
-    assert np.allclose(grad_cam(model, images), maps, atol=2e-5)
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+def test_integrated_gradients_add_up_to_the_difference_of_the_scores(activation):
+    model = tiny_network(activation)
+    images = images_of(model, 2)
+
+    def error(baseline, steps):
+        start = np.broadcast_to(baseline, images.shape[1:])
+        total = integrated_gradients(model, images, 2, baseline, steps=steps).sum(axis=(1, 2, 3))
+        return np.abs(total - [brute_score(model, image, 2) - brute_score(model, start, 2) for image in images]).max()
+
+    assert error(0.0, 20) < 1e-3 and error(0.0, 200) < 1e-5  # by this way, no max-pool changes its winner
+    assert error(images_of(model, 1, seed=1)[0], 200) < 5e-3  # where one does, the rule is exact only in the limit
 
 
-def test_maps_do_not_depend_on_batches_or_the_scale_of_scores(images):
-    model = small_cnn()
-    maps = grad_cam(model, images, [0, 1, 2, 0, 1])
-    assert maps.shape == images.shape[:3] and maps.dtype == np.float32
-    assert maps.min() >= 0 and maps.max() <= 1
-    assert np.allclose(grad_cam(model, images, [0, 1, 2, 0, 1], batch_size=2), maps, atol=1e-6)
-    with pytest.raises(ValueError, match="batch_size must be at least 1, got -1"):
-        grad_cam(model, images, batch_size=-1)
-    assert np.allclose(grad_cam(model, (images / 255).astype(np.float32), [0, 1, 2, 0, 1]), maps, atol=1e-5)
-    weights = model.get_weights()
-    model.set_weights(weights | {"dense_1/kernel": 3 * weights["dense_1/kernel"], "dense_1/bias": np.full(3, 7.0)})
-    assert np.allclose(grad_cam(model, images, [0, 1, 2, 0, 1]), maps, atol=1e-5)
+def test_integrated_gradients_are_exact_for_a_linear_model_in_one_step():
+    model = Sequential([Flatten(), Dense(2)])
+    model.build((2, 3, 2), dtype=np.float64)
+    images = images_of(model)
+    kernel = model.get_weights()["dense/kernel"][:, 1].reshape(2, 3, 2)
+    assert np.allclose(integrated_gradients(model, images, 1, 0.25, steps=1), (images - 0.25) * kernel)
 
 
-def test_mirrored_image_gives_the_mirrored_map(images):
-    model = Sequential([Conv2D(4, (3, 1), padding="same"), ReLU(), GlobalAveragePool2D(), Dense(3, "softmax")])
-    assert np.allclose(grad_cam(model, images[:, :, ::-1], 1), grad_cam(model, images, 1)[:, :, ::-1], atol=1e-6)
+def test_guided_backpropagation_by_hand():
+    model = Sequential([Flatten(), Dense(3, use_bias=False), ReLU(), Dense(1, use_bias=False)])
+    model.build((1, 2, 1), dtype=np.float64)
+    first, last = np.array([[1.0, -1.0, 2.0], [1.0, 1.0, -3.0]]), np.array([[1.0], [-2.0], [1.0]])
+    model.set_weights({"dense/kernel": first, "dense_1/kernel": last})
+    image = np.array([[[[1.0], [2.0]]]])  # before the ReLU: 3, 1, -4; the second speaks against, the third is silent
+    assert np.allclose(saliency(model, image, 0).ravel(), [1 * 1 + -1 * -2, 1 * 1 + 1 * -2])
+    assert np.allclose(guided_backpropagation(model, image, 0).ravel(), [1, 1])
 
 
-def test_explains_the_predicted_class_by_default_and_leaves_predictions_alone(images):
+def test_guided_backpropagation_reaches_relus_within_layers_and_blocks():
+    """A network whose ReLUs are activations is guided as one whose ReLUs stand alone."""
+    model = tiny_network("relu")
+    image = images_of(model, 1)
+    conv, pool, block, flatten, dense, last = model.layers
+    z = conv.forward_linear(image)
+    a = ReLU()
+    h = pool.forward(a.forward(z))
+    inner, b, c, d = block.layers[0], ReLU(), ReLU(), ReLU()
+    s = c.forward(h + b.forward(inner.forward_linear(h)))
+    last.forward_linear(d.forward(dense.forward_linear(flatten.forward(s))))
+    grad = last.backward_linear(np.array([[0.0, 1, 0]]))
+    grad = flatten.backward(dense.backward_linear(d.backward(np.maximum(grad, 0))))
+    grad = c.backward(np.maximum(grad, 0))
+    grad = grad + inner.backward_linear(b.backward(np.maximum(grad, 0)))
+    expected = conv.backward_linear(a.backward(np.maximum(pool.backward(grad), 0)))
+    found = guided_backpropagation(model, image, 1)
+    assert np.allclose(found, expected) and not np.allclose(found, saliency(model, image, 1))
+
+
+def test_smooth_grad_is_the_mean_over_noisy_copies():
+    model = tiny_network()
+    images = images_of(model)
+    rng = np.random.default_rng(7)
+    spread = images.max(axis=(1, 2, 3)) - images.min(axis=(1, 2, 3))
+    expected = np.zeros_like(images)
+    for _ in range(5):
+        noise = rng.standard_normal(images.shape) * 0.2 * spread[:, None, None, None]
+        expected += saliency(model, images + noise, 1) / 5
+    assert np.allclose(smooth_grad(model, images, 1, samples=5, noise=0.2, seed=7), expected)
+    assert np.allclose(smooth_grad(model, images, 1, samples=2, noise=0), saliency(model, images, 1))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_bytes_batches_classes_and_the_model_left_as_it_was(method):
+    images = np.random.default_rng(5).integers(0, 256, (3, 12, 20, 3), dtype=np.uint8)
     model = small_cnn()
     before = model.predict(images)
-    maps = grad_cam(model, images)
-    assert np.array_equal(maps, grad_cam(model, images, before.argmax(axis=1)))
+    attributions = method(model, images)
+    assert attributions.shape == images.shape and attributions.dtype == np.float32
     assert np.array_equal(model.predict(images), before)
-
-
-def test_layers_by_name_index_object_and_inside_a_block(images):
-    model = small_cnn()
-    maps = grad_cam(model, images, 0)
-    for layer in ("conv2d_1", 2, -6, model.layers[2]):
-        assert np.array_equal(grad_cam(model, images, 0, layer=layer), maps)
-    block = Sequential([Residual([Conv2D(3, 3, padding="same")]), Flatten(), Dense(2, "softmax")])
-    assert grad_cam(block, images).shape == images.shape[:3]
-
-
-def test_feature_maps_are_what_the_layer_gives(images):
-    model = small_cnn()
-    model.build(images.shape[1:])
-    x = images.astype(np.float32) / 255
-    expected = model.layers[0].forward(x).copy()
-    assert np.allclose(feature_maps(model, images, 0), expected, atol=1e-5)
-    assert np.allclose(feature_maps(model, images[1], "conv2d"), expected[1], atol=1e-5)
-    assert feature_maps(model, images).shape == (5, 6, 10, 16)
-
-
-def test_errors_name_what_there_is(images):
-    model = small_cnn()
-    with pytest.raises(ValueError, match=r"'nonsense' is no layer .* choose one of: conv2d, max_pooling2d"):
-        grad_cam(model, images, layer="nonsense")
-    with pytest.raises(ValueError, match="image-like output"):
-        grad_cam(model, images, layer="dense")
-    with pytest.raises(ValueError, match=r"images of shape \(10, 20, 3\), but model 'sequential' takes"):
-        grad_cam(model, images[:, :10])
+    called = before.argmax(axis=1)
+    close = {"rtol": 1e-3, "atol": 1e-4 * np.abs(attributions).max()}
+    np.testing.assert_allclose(method(model, (images / 255).astype(np.float32), called), attributions, **close)
+    if method is not smooth_grad:  # its noise is drawn batch by batch
+        np.testing.assert_allclose(method(model, images, batch_size=2), attributions, **close)
     with pytest.raises(ValueError, match=r"0\.\.2"):
-        grad_cam(model, images, class_index=3)
-    with pytest.raises(ValueError, match="one per image"):
-        grad_cam(model, images, class_index=[0, 1])
-    with pytest.raises(ValueError, match=r"got \(12, 20, 3\)"):
-        grad_cam(model, images[0])
-    with pytest.raises(ValueError, match="no Conv2D"):
-        grad_cam(Sequential([Flatten(), Dense(2)]), images)
+        method(model, images, 3)
 
 
-def test_randomized_weights_change_the_maps_but_not_the_model():
-    rng = np.random.default_rng(2)
-    labels = np.arange(60) % 3
-    images = rng.integers(0, 90, (60, 12, 12, 1), dtype=np.uint8)
-    for i, label in enumerate(labels):  # a bright square in a corner that belongs to the class
-        row, column = ((1, 1), (1, 7), (7, 4))[label]
-        images[i, row : row + 4, column : column + 4] += 150
+def test_guided_backpropagation_is_the_same_with_every_kernel_set():
+    images = np.random.default_rng(5).integers(0, 256, (2, 12, 20, 3), dtype=np.uint8)
     model = small_cnn()
-    model.fit((images, labels), epochs=6, verbose=0)
-    before = model.get_weights()
-    correlations = randomization_check(model, images[:12])
-    assert list(correlations) == ["dense_1", "dense", "conv2d_1", "conv2d"]
-    assert correlations == randomization_check(model, images[:12])
-    assert all(np.array_equal(before[key], value) for key, value in model.get_weights().items())
-    assert correlations["conv2d"] < 0.6
-    assert all(-1 <= value <= 1 for value in correlations.values())
+    model.build((12, 20, 3), dtype=np.float64)
+    found = []
+    try:
+        for kernels in ("reference", "im2col", "fast"):
+            set_kernels(kernels)
+            found.append(guided_backpropagation(model, images, 1))
+    finally:
+        set_kernels("fast")
+    assert np.allclose(found[0], found[1], atol=1e-12) and np.allclose(found[0], found[2], atol=1e-12)
 
 
-def test_maps_that_show_the_image_whatever_the_weights_stay_alike(images):
-    model = Sequential([Conv2D(1, 1, use_bias=False, kernel_initializer="he_normal"), GlobalAveragePool2D(), Dense(1)])
-    # One channel and one class: whatever the weights, the map is the image or, with another sign, its dark side.
-    model.build((12, 20, 1))
-    model.set_weights({"conv2d/kernel": np.ones((1, 1, 1, 1)), "dense/kernel": np.ones((1, 1)), "dense/bias": [0]})
-    values = set(np.round(list(randomization_check(model, images[..., :1]).values()), 6))
-    assert values <= {0.0, 1.0}
-
-
-def test_resize_is_the_bilinear_layer():
-    maps = np.random.default_rng(3).random((2, 3, 5))
-    layer = UpSample2D((4, 2), interpolation="bilinear")
-    assert np.allclose(resize(maps, (12, 10)), layer.forward(maps[..., None])[..., 0])
-    assert np.array_equal(resize(maps, (3, 5)), maps)
-    assert np.allclose(resize(np.full((1, 1, 1), 0.5), (7, 3)), 0.5)
-    assert np.allclose(resize(np.arange(4.0).reshape(1, 1, 4), (1, 2)), [[[0.5, 2.5]]])
-
-
-def test_mass_inside():
-    maps = np.array([[[1.0, 2.0], [3.0, 4.0]], [[0.0, 0.0], [0.0, 0.0]]])
-    masks = np.array([[[True, False], [False, True]]] * 2)
-    share = mass_inside(maps, masks)
-    assert share[0] == 0.5 and np.isnan(share[1])
-    table = inside_by_class(maps, masks, [1, 0], ["a", "b", "c"])
-    assert table == {
-        "a": {"share": None, "area": 0.5, "images": 0},
-        "b": {"share": 0.5, "area": 0.5, "images": 1},
-        "c": {"share": None, "area": None, "images": 0},
-    }
-    with pytest.raises(ValueError, match="float64"):
-        mass_inside(maps, masks.astype(float))
-    with pytest.raises(ValueError, match="-1"):
-        mass_inside(-maps[:1] / 4, masks[:1])
-    with pytest.raises(ValueError, match=r"shape \(2,\)"):
-        inside_by_class(maps, masks, [1], ["a"])
-
-
-def test_overlay_shows_the_image_where_there_is_no_heat(images):
-    grey = overlay(images, np.zeros(images.shape[:3]))
-    assert np.abs(grey.astype(float) - images.mean(axis=3, keepdims=True)).max() <= 0.5
-    assert (grey[..., 0] == grey[..., 2]).all()
-    assert np.array_equal(overlay(images / 255, np.zeros(images.shape[:3])), grey)
-    hot = overlay(images, np.ones(images.shape[:3]), strength=1.0)
-    assert len(np.unique(hot.reshape(-1, 3), axis=0)) == 1
-    with pytest.raises(ValueError, match="maps"):
-        overlay(images, np.zeros((5, 12)))
+def test_impossible_options_are_named():
+    model = tiny_network()
+    images = images_of(model)
+    for options in ({"samples": 0}, {"noise": -0.1}):
+        with pytest.raises(ValueError, match=next(iter(options))):
+            smooth_grad(model, images, **options)
+    with pytest.raises(ValueError, match="steps must be a positive int"):
+        integrated_gradients(model, images, steps=0)
+    with pytest.raises(ValueError, match=r"baseline must be a number or have the shape \(6, 4, 2\), got \(2,\)"):
+        integrated_gradients(model, images, baseline=np.zeros(2))

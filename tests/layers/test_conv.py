@@ -269,6 +269,7 @@ def test_transposed_is_the_adjoint(strides):
     assert np.isclose((y * g).sum(), (x * back.forward(g)).sum(), rtol=1e-12)
 
 
+@pytest.mark.parametrize("kernels", ["fast"], indirect=True)
 @pytest.mark.parametrize("activation", [None, "relu"])
 @pytest.mark.parametrize("padding", ["same", "valid", ((0, 2), (1, 3))])
 def test_the_layer_is_the_same_with_and_without_winograd(padding, activation):

@@ -15,6 +15,8 @@ from tinycnn.layers.residual import Residual
 from tinycnn.layers.steps import plan
 from tinycnn.model import Sequential
 
+pytestmark = pytest.mark.parametrize("kernels", ["fast"], indirect=True)  # the others fuse nothing
+
 
 def normal(*shape, seed=0, dtype=np.float32):
     return np.random.default_rng(seed).normal(size=shape).astype(dtype)

@@ -7,7 +7,7 @@ from tinycnn.models import report_cnn
 from tinycnn.optimizers import Adam
 
 SUMMARY = """\
-Model: "sequential"
+Model: "report_cnn"
 ┏━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━┓
 ┃ Layer (type)                    ┃ Output Shape           ┃       Param # ┃
 ┡━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━┩
@@ -50,6 +50,7 @@ def test_parameters_and_summary():
     assert printed == [SUMMARY]
 
 
+@pytest.mark.parametrize("kernels", ["fast"], indirect=True)
 def test_every_convolution_runs_with_its_pool():
     model = report_cnn()
     model.build((32, 48, 3))

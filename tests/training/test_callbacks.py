@@ -9,7 +9,7 @@ from toys import spots
 from toys_training import Script, bits, network, run
 
 from tinycnn.model import Sequential
-from tinycnn.serialization import read_npz
+from tinycnn.npz import read_npz
 from tinycnn.training import Callback, Checkpoint, CSVLogger, EarlyStopping, fit
 
 

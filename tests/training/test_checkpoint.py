@@ -12,9 +12,10 @@ import pytest
 from toys import Affine, spots
 from toys_training import Stop, bits, network, run
 
+from tinycnn.kernels.sets import get_kernels
 from tinycnn.model import Sequential
+from tinycnn.npz import read_npz
 from tinycnn.optimizers import SGD, Adam
-from tinycnn.serialization import read_npz
 from tinycnn.training import Callback, Checkpoint, fit
 
 
@@ -26,7 +27,8 @@ def test_a_killed_run_resumes_to_the_same_bits(tmp_path):
         "t.run(sys.argv[3], callbacks=[t.Stop(2, 1, signal.SIGKILL)])\n"
     )
     here = Path(__file__).parents[1]
-    done = subprocess.run([sys.executable, "-c", script, str(here), str(here.parent), str(path)], timeout=120)
+    command = [sys.executable, "-c", script, str(here), str(here.parent), str(path)]
+    done = subprocess.run(command, env={**os.environ, "TINYCNN_KERNELS": get_kernels()}, timeout=120)
     assert done.returncode == -signal.SIGKILL
     header = read_npz(path)[0]
     assert header["training"]["epoch"] == 2 and len(header["training"]["history"]["loss"]) == 2

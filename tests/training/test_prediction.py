@@ -1,10 +1,13 @@
 """evaluate and predict."""
 
+import warnings
+
 import numpy as np
 import pytest
-from toys import Affine, spots
+from toys import Affine, batch, small_model, spots
 from toys_training import network
 
+from tinycnn.layers import LeakyReLU
 from tinycnn.losses import MeanSquaredError
 from tinycnn.model import Sequential
 from tinycnn.training import evaluate, fit, predict
@@ -46,3 +49,25 @@ def test_evaluate_remembers_the_loss_of_fit_but_not_its_class_weights(tmp_path):
 def test_no_images_are_refused(data):
     with pytest.raises(ValueError, match="holds no images"):
         predict(network(), data)
+
+
+def test_random_weights_are_said_to_be_random():
+    model = small_model()
+    with pytest.warns(UserWarning, match="weights of model 'sequential' are random"):
+        model.predict(batch())
+    with pytest.warns(UserWarning, match="neither trained nor loaded"):
+        model.evaluate((batch(), np.zeros(len(batch()), int)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.set_weights(model.get_weights())
+        model.predict(batch())
+        Sequential([LeakyReLU()]).predict(batch())
+
+
+def test_numbers_that_are_none_are_refused_with_their_origin():
+    model = small_model()
+    model.set_weights(model.get_weights() | {"affine_1/bias": np.float32([0, np.nan, 0])})
+    with pytest.raises(FloatingPointError, match="NaN or infinity in the outputs: .*bias of layer 4 'affine_1'"):
+        model.predict(batch())
+    with pytest.raises(FloatingPointError, match="the loss is nan: .*bias of layer 4 'affine_1'"):
+        model.evaluate((batch(), np.zeros(len(batch()), int)))

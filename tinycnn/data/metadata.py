@@ -3,11 +3,13 @@
 import hashlib
 import io
 import struct
-import zlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from PIL import Image, ImageCms
+from PIL.TiffImagePlugin import TiffImageFile
 
 from tinycnn.data.dataset import BadFile
 from tinycnn.data.decode import ORIENTATION, decode_image, exif_of, open_image
@@ -15,10 +17,11 @@ from tinycnn.data.layout import map_files
 from tinycnn.data.source import FolderSource
 from tinycnn.files import PathLike, atomic_write
 
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_PNG_KEPT = {b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"cICP", b"sBIT", b"bKGD", b"pHYs", b"hIST"}
-_PNG_KEPT |= {b"acTL", b"fcTL", b"fdAT"}  # animation
-_WEBP_KEPT = {b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF", b"ICCP"}
+_CODING = {0xC0: "baseline", 0xC1: "extended", 0xC2: "progressive"}  # JPEG's frames that Pillow reads
+_DQT, _DHT, _SOS, _DRI, _DNL, _EOI = 0xDB, 0xC4, 0xDA, 0xDD, 0xDC, 0xD9  # other markers of JPEG (T.81, table B.1)
+_NAMES = {b"EXIF": "EXIF", b"eXIf": "EXIF", b"XMP ": "XMP", b"tIME": "time", b"pHYs": "resolution"}
+_NAMES |= dict.fromkeys((b"tEXt", b"zTXt", b"iTXt"), "text")
+_OF_PIXELS = {b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"iCCP", b"ICCP"}
 
 
 class Stripped(NamedTuple):
@@ -41,15 +44,19 @@ def strip_metadata(
 ) -> Stripped:
     """Copy all images under the folder `source` to `target`, leaving out their metadata.
 
-    Left out: EXIF, XMP, IPTC and Photoshop blocks, comments, text and time chunks, embedded thumbnails, private
-    blocks, and whatever follows the end of the image. Kept: what decoders need, resolution and colour profile.
-    An EXIF orientation other than "upright" stays, as the only EXIF field, because a film would lie on its side
-    without it. JPEG, PNG and WebP are cut between their blocks and never re-encoded; TIFF is rewritten without
-    loss; BMP has no metadata. Every copy is decoded and compared with its original before it is written.
+    What is written is what decoding the same pixels needs, and nothing else: PNG, WebP, TIFF and BMP are saved anew
+    from their pixels, without loss; of a JPEG, which cannot be, the tables that its scans use and the compressed data
+    are copied, each at the length that the standard gives it.  So EXIF, XMP, IPTC, comments, text, times, thumbnails,
+    resolution, private blocks, unused palette colours and tables, gaps and tails all go.  An EXIF orientation other
+    than "upright" stays, as the only EXIF field, because a film would lie on its side without it.  **A colour profile
+    goes too**: the numbers of the pixels stay, and where that changes how they are shown, `removed` says by how much.
+    Every copy is decoded and compared with its original before it is written.
+
+    Not touched: **text burnt into the pixels**, names of files and folders, and what somebody might have hidden within
+    the compressed data of a JPEG itself.  Look for the first two yourself.
 
     `source` is never changed. Each file is written under a temporary name and renamed, so after a crash `target`
-    holds whole files only, and a second call completes it. Names of files and folders stay, and so does text
-    burnt into the pixels: look for both yourself. Hidden files and those of operating systems are not copied.
+    holds whole files only, and a second call completes it. Hidden files and those of operating systems are not copied.
 
     Parameters
     ----------
@@ -175,148 +182,201 @@ def strip_bytes(data: bytes) -> tuple[bytes, list[str]]:
     decode_image(data, 1)  # refuses what is damaged, no image, or a decompression bomb, and says why
     with open_image(data) as image:
         form = "JPEG" if image.format == "MPO" else str(image.format)
-        orientation = _orientation_of(image)
-    strip = {"JPEG": _strip_jpeg, "PNG": _strip_png, "WEBP": _strip_webp, "TIFF": _strip_tiff, "BMP": _strip_bmp}
-    if form not in strip:
-        raise ValueError(f"metadata of {form} files cannot be removed; convert the file to PNG first")
+        if form not in ("JPEG", "PNG", "WEBP", "TIFF", "BMP"):
+            raise ValueError(f"metadata of {form} files cannot be removed; convert the file to PNG first")
+        orientation, removed = _orientation_of(image), _profile_of(image)
     try:
-        stripped, removed = strip[form](data, orientation)
+        stripped, names = _strip_jpeg(data, orientation) if form == "JPEG" else _saved_anew(data, form, orientation)
     except (struct.error, IndexError) as error:
         raise ValueError(f"damaged {form} file: {error}") from error
     if _picture(data) != _picture(stripped):
         raise ValueError(f"its pixels would change without its metadata (an unusual {form} file)")
-    return stripped, sorted(set(removed))
+    return stripped, sorted({*removed, *names})
 
 
 def _picture(data: bytes) -> tuple[object, ...]:
     """All that makes the picture: equal for two files that show the same."""
     with open_image(data) as image:
-        pixels = hashlib.sha256(np.asarray(image).data).digest()
-        return image.size, image.mode, pixels, image.getpalette(), _orientation_of(image)
+        shown = image.convert("RGBA") if image.mode == "P" or "transparency" in image.info else image
+        pixels = hashlib.sha256(np.asarray(shown).data).digest()
+        return image.size, image.mode, pixels, _orientation_of(image)  # last: decoding turns a TIFF upright
 
 
-def _orientation_of(image):
+def _orientation_of(image: Image.Image) -> int:
     """EXIF orientation, 1 ("upright") for what is none."""
     orientation = exif_of(image).get(ORIENTATION)
-    return orientation if orientation in range(2, 9) else 1
+    return int(orientation) if isinstance(orientation, int) and orientation in range(2, 9) else 1
 
 
-def _orientation_only(orientation):
+def _orientation_only(orientation: int) -> bytes:
     """An EXIF block (a TIFF header and one directory) with nothing but the orientation."""
-    return b"MM\x00*\x00\x00\x00\x08" + struct.pack(">HHHIHHI", 1, ORIENTATION, 3, 1, orientation, 0, 0)
+    return b"Exif\x00\x00MM\x00*\x00\x00\x00\x08" + struct.pack(">HHHIHHI", 1, ORIENTATION, 3, 1, orientation, 0, 0)
 
 
-def _strip_jpeg(data, orientation):
-    """Walk the marker segments (ITU-T T.81, annex B): copy those of the coding, drop those of applications."""
-    kept, removed, exif_at, at = [data[:2]], [], 1, 2
+def _profile_of(image: Image.Image) -> list[str]:
+    """What to say of the image's colour profile: without one, colours are shown as sRGB."""
+    profile = image.info.get("icc_profile")
+    if not profile:
+        return []
+    try:
+        ramp = Image.fromarray(np.indices((6, 6, 6), np.uint8).reshape(3, 36, 6).transpose(1, 2, 0) * 51)
+        ramp = ramp.convert("L") if image.mode in ("L", "LA", "1") else ramp
+        given, usual = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
+        shown = ImageCms.profileToProfile(ramp, given, usual, outputMode="RGB")
+        change = int(np.abs(np.asarray(shown, int) - np.asarray(ramp.convert("RGB"), int)).max())
+    except Exception:  # a damaged profile, or one of inks: nothing to compare
+        return ["colour profile"]
+    return [f"colour profile (colours as shown change by up to {change} of 255)" if change > 2 else "colour profile"]
+
+
+def _saved_anew(data: bytes, form: str, orientation: int) -> tuple[bytes, list[str]]:
+    """A new file of the same pixels, in a format without loss, and what the old one had besides them."""
+    with open_image(data) as image:
+        if (frames := getattr(image, "n_frames", 1)) > 1:
+            raise ValueError(f"a {form} of {frames} pages or frames; save each as a file first")
+        deep = (
+            image.tag_v2.get(258, (8,)) if isinstance(image, TiffImageFile) else data[24:25] if form == "PNG" else (8,)
+        )
+        if max(deep) > 8 and len(image.getbands()) > 1:  # Pillow decodes only 8 of them
+            raise ValueError(f"a {form} with {max(deep)} bits per colour, of which 8 would be left; save it with 8")
+        removed = ["TIFF fields"] if form == "TIFF" else _kinds(data, form)
+        clean = image.copy()  # a TIFF turns upright when it is decoded
+        clean.info = {key: value for key, value in image.info.items() if key == "transparency"}
+        if clean.mode == "P":
+            _forget_unused_colours(clean)
+        options: dict[str, Any] = {"compression": "tiff_adobe_deflate"} if form == "TIFF" else {}
+        if form == "WEBP":
+            options = {"lossless": True, "exact": True}
+        if orientation != 1 and form != "TIFF":
+            options["exif"] = _orientation_only(orientation)
+        file = io.BytesIO()
+        clean.save(file, form, **options)
+    return file.getvalue(), removed
+
+
+def _forget_unused_colours(image: Image.Image) -> None:
+    """Make the colours of a palette black, and opaque, that no pixel has: up to 1,024 bytes of anything."""
+    used = np.zeros(256, bool)
+    used[np.unique(np.asarray(image))] = True
+    palette = np.zeros((256, 3), np.uint8)
+    given = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
+    palette[: len(given)] = given
+    palette[~used] = 0
+    image.putpalette(palette[: np.flatnonzero(used)[-1] + 1].tobytes())
+    opacity = image.info.get("transparency")
+    if isinstance(opacity, bytes):
+        image.info["transparency"] = bytes(a if used[i] else 255 for i, a in enumerate(opacity))
+
+
+def _kinds(data: bytes, form: str) -> list[str]:
+    """Names of the blocks of a PNG, WebP or BMP file that are not of its pixels, for the user to read."""
+    removed, at, end = [], {"PNG": 8, "WEBP": 12}.get(form, 0), len(data)
+    if form == "BMP":
+        at = end = struct.unpack_from("<I", data, 2)[0] or end
+    while at + 8 <= end:
+        if form == "PNG":
+            length, kind = struct.unpack_from(">I4s", data, at)
+            at += 12 + length
+        else:
+            kind, length = struct.unpack_from("<4sI", data, at)
+            at += 8 + length + length % 2
+            end = min(end, 8 + struct.unpack_from("<I", data, 4)[0])
+        if kind not in _OF_PIXELS:
+            removed.append(_NAMES.get(kind, kind.decode("ascii", "replace")))
+        if kind == b"IEND":
+            break
+    return [*removed, "data after the image"] if data[at:].strip(b"\x00") else removed
+
+
+def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes, bytes]]:
+    """Yield of each segment (ITU-T T.81, annex B) its marker, its content, and a scan's compressed data behind it."""
+    at = 2
     while True:
         if data[at] != 0xFF:
             raise ValueError(f"damaged JPEG file: no marker at byte {at}")
         while data[at + 1] == 0xFF:  # fill bytes
             at += 1
         marker = data[at + 1]
-        if marker == 0xD9:  # end of image
-            kept.append(data[at : at + 2])
-            if data[at + 2 :].strip(b"\x00"):
-                removed.append("data after the image")
-            break
-        length = struct.unpack_from(">H", data, at + 2)[0]
-        segment, at = data[at : at + 2 + length], at + 2 + length
-        name = _jpeg_metadata_name(marker, segment[4:])
-        if name:
-            removed.append(name)
-        elif marker == 0xE0 and length > 16:
-            removed.append("thumbnail")
-            kept.append(b"\xff\xe0\x00\x10" + segment[4:16] + b"\x00\x00")
-        else:
-            kept.append(segment)
-        if marker == 0xE0 and not name:
-            exif_at = len(kept)  # JFIF wants to come first
-        if marker == 0xDA:  # entropy-coded data follow, in which FF is followed by 00 or a restart marker
+        if marker == _EOI:
+            yield marker, data[at + 2 :], b""
+            return
+        start, at = at + 4, at + 2 + struct.unpack_from(">H", data, at + 2)[0]
+        content, end = data[start:at], at
+        if marker == _SOS:  # compressed data follow, in which FF is followed by 00 or a restart marker
             end = data.find(b"\xff", at)
             while end >= 0 and (data[end + 1] == 0 or 0xD0 <= data[end + 1] <= 0xD7):
                 end = data.find(b"\xff", end + 2)
             if end < 0:
                 raise ValueError("damaged JPEG file: it has no end")
-            kept.append(data[at:end])
-            at = end
+        yield marker, content, data[at:end]
+        at = end
+
+
+def _strip_jpeg(data: bytes, orientation: int) -> tuple[bytes, list[str]]:
+    """Write the frame, and before each scan the tables that it uses, and nothing beside them."""
+    removed, head, body = [], {}, []
+    tables: dict[tuple[int, int], bytes] = {}  # by marker and number, as last defined; and as last written
+    written: dict[tuple[int, int], bytes] = {}
+    components: dict[int, int] = {}  # of the frame, with the number of each one's quantisation table
+    for marker, content, scan in _jpeg_segments(data):
+        used = len(content)
+        if marker in (_DQT, _DHT):
+            used = 0
+            while used < len(content):
+                of_dht = 17 + sum(content[used + 1 : used + 17])  # counts of codes, then their symbols
+                length = of_dht if marker == _DHT else 65 + 64 * (content[used] >> 4)
+                if content[used] > 0x1F or used + length > len(content):
+                    break
+                tables[marker, content[used]] = content[used : used + length]
+                used += length
+        elif marker in _CODING:
+            used = 6 + 3 * content[5]
+            components = {content[i]: content[i + 2] for i in range(6, used, 3)}
+            body.append(_segment(marker, content[:used]))
+        elif marker == _SOS:
+            used = 4 + 2 * content[0]
+            first, last, high = content[used - 3], content[used - 2], content[used - 1] >> 4
+            for i in range(1, used - 3, 2):
+                number, codes = components[content[i]], content[i + 1]
+                wanted = [(_DQT, number), (_DQT, number | 0x10)]  # of 8 or 16 bits
+                wanted += [(_DHT, codes >> 4)] if first == 0 and high == 0 else []
+                wanted += [(_DHT, 0x10 | codes & 15)] if last > 0 else []
+                for key in wanted:
+                    if key in tables and written.get(key) != tables[key]:
+                        written[key] = tables[key]
+                        body.append(_segment(key[0], tables[key]))
+            body.append(_segment(marker, content[:used]) + scan)
+        elif marker in (_DRI, _DNL):
+            used = 2
+            body.append(_segment(marker, content[:used]))
+        elif marker == 0xE0 and content.startswith(b"JFIF\x00"):  # says that colours are YCbCr
+            head[marker] = b"JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00"
+            removed += ["resolution"] if content[5:12] != head[marker][5:12] else []
+            removed += ["thumbnail"] if len(content) > 14 else []
+        elif marker == 0xEE and content.startswith(b"Adobe") and len(content) > 11:  # says which colours they are
+            head[marker] = b"Adobe\x00\x64\x00\x00\x00\x00" + content[11:12]
+            used = 12
+        elif marker == _EOI:
+            removed += ["data after the image"] if content.strip(b"\x00") else []
+        elif 0xE0 <= marker <= 0xEF or marker == 0xFE:
+            removed += _jpeg_metadata_name(marker, content)
+        else:
+            raise ValueError(f"a JPEG with a segment {marker:#x} is too unusual to be cleaned")
+        removed += ["bytes behind a segment"] if used < len(content) else []
     if orientation != 1:
-        block = b"Exif\x00\x00" + _orientation_only(orientation)
-        kept.insert(exif_at, b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block)
-    return b"".join(kept), removed
+        head[0xE1] = _orientation_only(orientation)
+    start = b"".join(_segment(marker, content) for marker, content in sorted(head.items()))
+    return b"\xff\xd8" + start + b"".join(body) + bytes([0xFF, _EOI]), removed
 
 
-def _jpeg_metadata_name(marker, content):
-    """What kind of metadata a segment is; None if it stays: JFIF header, Adobe's colour transform, colour profile."""
-    if marker == 0xFE:
-        return "comment"
-    if not 0xE0 <= marker <= 0xEF:
-        return None
-    kept = {0xE0: b"JFIF\x00", 0xEE: b"Adobe", 0xE2: b"ICC_PROFILE\x00"}.get(marker)
-    if kept and content.startswith(kept):
-        return None
+def _segment(marker: int, content: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content
+
+
+def _jpeg_metadata_name(marker: int, content: bytes) -> list[str]:
+    """What kind of metadata a segment is; a colour profile is named by `_profile_of`."""
+    if marker == 0xE2 and content.startswith(b"ICC_PROFILE\x00"):
+        return []
     known = {b"Exif\x00": "EXIF", b"http://ns.adobe.com/x": "XMP", b"Photoshop": "Photoshop/IPTC", b"JFXX": "thumbnail"}
-    return next((name for start, name in known.items() if content.startswith(start)), f"APP{marker - 0xE0}")
-
-
-def _strip_png(data, orientation):
-    """Copy the critical chunks and those ancillary ones that decoding and colour depend on (PNG 3rd edition, 11)."""
-    kept, removed, at = [_PNG_SIGNATURE], [], 8
-    while True:
-        length, kind = struct.unpack_from(">I4s", data, at)
-        chunk, at = data[at : at + 12 + length], at + 12 + length
-        critical = not kind[0] & 0x20
-        if critical or kind in _PNG_KEPT:
-            kept.append(chunk)
-        else:
-            names = {b"eXIf": "EXIF", b"tEXt": "text", b"zTXt": "text", b"iTXt": "text", b"tIME": "time"}
-            removed.append(names.get(kind, kind.decode("ascii", "replace")))
-        if kind == b"IHDR" and orientation != 1:
-            block = b"eXIf" + _orientation_only(orientation)
-            kept.append(struct.pack(">I", len(block) - 4) + block + struct.pack(">I", zlib.crc32(block)))
-        if kind == b"IEND":
-            break
-    if data[at:].strip(b"\x00"):
-        removed.append("data after the image")
-    return b"".join(kept), removed
-
-
-def _strip_webp(data, orientation):
-    """Copy the chunks of pixels, animation and colour profile (RFC 9649)."""
-    kept, removed, at = [], [], 12
-    end = 8 + struct.unpack_from("<I", data, 4)[0]
-    while at + 8 <= min(end, len(data)):
-        kind, length = struct.unpack_from("<4sI", data, at)
-        chunk, at = data[at : at + 8 + length + length % 2], at + 8 + length + length % 2
-        if kind == b"VP8X":  # its flags announce EXIF (8) and XMP (4)
-            flags = chunk[8] & ~0x0C | (0x08 if orientation != 1 else 0)
-            chunk = chunk[:8] + bytes([flags]) + chunk[9:]
-        if kind in _WEBP_KEPT:
-            kept.append(chunk)
-        else:
-            removed.append({b"EXIF": "EXIF", b"XMP ": "XMP"}.get(kind, kind.decode("ascii", "replace")))
-    if data[end:].strip(b"\x00"):
-        removed.append("data after the image")
-    if orientation != 1:
-        block = _orientation_only(orientation)
-        kept.append(b"EXIF" + struct.pack("<I", len(block)) + block + b"\x00" * (len(block) % 2))
-    body = b"WEBP" + b"".join(kept)
-    return b"RIFF" + struct.pack("<I", len(body)) + body, removed
-
-
-def _strip_tiff(data, _):
-    """A new file of the same pixels, already upright as Pillow decodes them; a TIFF may point anywhere in itself."""
-    with open_image(data) as image:
-        pages = getattr(image, "n_frames", 1)
-        options = {key: image.info[key] for key in ("dpi", "icc_profile") if key in image.info}
-        pixels, file = image.copy(), io.BytesIO()
-        pixels.info = {}
-        pixels.save(file, "TIFF", compression="tiff_adobe_deflate", **options)
-    if pages > 1:
-        raise ValueError(f"a TIFF of {pages} pages; save each as a file first")
-    return file.getvalue(), ["TIFF fields"]
-
-
-def _strip_bmp(data, _):
-    size = struct.unpack_from("<I", data, 2)[0]
-    return data[:size] if 0 < size < len(data) else data, ["data after the image"] if 0 < size < len(data) else []
+    other = "comment" if marker == 0xFE else f"APP{marker - 0xE0}"
+    return [next((name for start, name in known.items() if content.startswith(start)), other)]

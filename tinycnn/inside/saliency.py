@@ -1,362 +1,259 @@
-"""Where a network looks: Grad-CAM heat maps, feature maps, and checks on whether to believe them.
+"""What each pixel does to a class's score: its gradient, and three ways of making more of it.
 
-A heat map is a hint, not an explanation.  It can look convincing and yet not depend on what the network learnt
-(`randomization_check` shows that), and it can point outside the lungs (`mass_inside` with
-`tinycnn.study.films.lung_field.lung_field_mask` measures that).
+Attributions are signed numbers, one for each pixel and channel; `tinycnn.inside.heat_map` makes a heat map of them.
+Whether a method shows what the network learnt is to be measured, not seen: `tinycnn.inside.randomization_check`, and,
+where the truth is known, `tinycnn.inside.mass_inside` and `tinycnn.inside.pointing_game`.
 """
-
-from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn.data.dataset import Dataset
-from tinycnn.layers.base import Layer
-from tinycnn.layers.conv import Conv2D
-from tinycnn.layers.registry import describe, restore
-from tinycnn.layers.steps import plan
+from tinycnn.inside.class_score import Classes, Images, batches, score_gradient
+from tinycnn.inside.twin import twin_of
+from tinycnn.kernels.sets import active
+from tinycnn.layers.activation import ReLU
+from tinycnn.layers.base import Layer, positive_int
+from tinycnn.layers.residual import Residual
 from tinycnn.model import Sequential
-from tinycnn.walk import walk
-
-Images = Dataset | np.ndarray
-Where = str | int | Layer | None  # a layer of the model, by name, index or itself
 
 
-def grad_cam(
-    model: Sequential,
-    images: Images,
-    class_index: int | Sequence[int] | np.ndarray | None = None,
-    layer: Where = None,
-    batch_size: int = 16,
-) -> np.ndarray:
-    """Heat maps of what speaks for a class, 0 (nothing) to 1 (the most in this image).
+def saliency(model: Sequential, images: Images, class_index: Classes = None, batch_size: int = 16) -> np.ndarray:
+    """Gradient of a class's score to the image: by how much the score would grow per unit of each pixel.
 
-    With the feature maps ``A[i, j, k]`` that `layer` gives and the class's score ``s`` before the softmax::
+    ::
 
-        weight[k] = mean over i, j of  ds / dA[i, j, k]
-        map[i, j] = max(0, sum over k of  weight[k] * A[i, j, k])
-
-    divided by its largest value, and enlarged to the image by bilinear interpolation.
+        a[i, j, c] = d s / d x[i, j, c],   s the class's score before the softmax
 
     Parameters
     ----------
     model : Sequential
         Its weights stay as they are; its layers' `grads` are overwritten.
     images : Dataset or array, shape (images, height, width, channels)
-        uint8 (scaled by 1/255) or float (as it is).
+        uint8 (scaled by 1/255) or float (as it is): gradients are per unit of what the first layer sees.
     class_index : int or sequence of int, shape (images,), optional
         Class to explain; by default the one that each image is called.
-    layer : str, int or Layer, optional
-        Name, index or object of one of ``model.layers`` with an output of shape (rows, columns, channels); by
-        default the last one that is, or contains, a `Conv2D`.
     batch_size : int
-        Images at a time; the maps do not depend on it beyond rounding.
+        Images at a time; the result does not depend on it beyond rounding.
 
     Returns
     -------
-    ndarray of float32, shape (images, height, width)
-        A map is 0 throughout where nothing speaks for the class.
+    ndarray, shape (images, height, width, channels)
+        In the model's dtype.
 
     Raises
     ------
     ValueError
-        If the images do not fit, the model has no such layer or class, or the layer's output is no image.
+        If the images do not fit, or the model has no such class.
 
     References
     ----------
-    R. R. Selvaraju et al., "Grad-CAM: visual explanations from deep networks via gradient-based localization",
-    ICCV 2017, equations 1 and 2.
+    K. Simonyan, A. Vedaldi, A. Zisserman, "Deep inside convolutional networks", ICLR 2014 workshop, section 3.
 
     Examples
     --------
-    >>> from tinycnn.models import report_cnn
-    >>> images = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), dtype=np.uint8)
-    >>> maps = grad_cam(report_cnn(), images)
-    >>> maps.shape, bool(maps.min() >= 0), bool(maps.max() <= 1)
-    ((2, 16, 16), True, True)
+    >>> from tinycnn.layers import Dense, Flatten
+    >>> model = Sequential([Flatten(), Dense(2, kernel_initializer="ones")])
+    >>> saliency(model, np.zeros((1, 2, 2, 1), np.uint8)).ravel()
+    array([1., 1., 1., 1.], dtype=float32)
     """
-    films = _images(model, images)
-    position = _position(model, layer)
-    classes = None if class_index is None else _classes(model, class_index, len(films))
-    maps = np.empty((len(films), *films.shape[1:3]), np.float32)
-    for rows, coarse, _ in _coarse_maps(model, films, position, classes, batch_size):
-        maps[rows] = resize(coarse, films.shape[1:3])
-    return maps
+    return np.concatenate([score_gradient(model, x, k) for x, k in batches(model, images, class_index, batch_size)])
 
 
-def feature_maps(model: Sequential, images: Images, layer: Where = None) -> np.ndarray:
-    """What a layer gives for each image: one picture per channel.
+class GuidedReLU(Layer):
+    """A ReLU through which only positive gradients come back; see `guided_backpropagation`.
+
+    ::
+
+        forward    y = max(x, 0)
+        backward   max(dL/dy, 0) where y > 0, else 0
+
+    Examples
+    --------
+    >>> relu = GuidedReLU()
+    >>> relu.forward(np.float32([[-1, 2, 3]])), relu.backward(np.float32([[5, 5, -5]]))
+    (array([[0., 2., 3.]], dtype=float32), array([[0., 5., 0.]], dtype=float32))
+    """
+
+    def forward(self, x: ArrayLike, training: bool = False) -> np.ndarray:
+        """``y = max(x, 0)``."""
+        x = self._enter(x)
+        return np.maximum(x, 0, out=self._output())
+
+    def backward(self, grad_y: ArrayLike, input_grad: bool = True) -> np.ndarray:
+        """``grad_y`` where it and the output are positive, else 0."""
+        grad = np.maximum(self._enter_backward(grad_y), 0)
+        grad_x = self._input_gradient(grad)
+        active().relu_backward(grad, self._y, grad_x)
+        return grad_x
+
+
+def guided_backpropagation(
+    model: Sequential, images: Images, class_index: Classes = None, batch_size: int = 16
+) -> np.ndarray:
+    """`saliency` in which every ReLU also stops negative gradients, so that only what speaks for the class comes back.
+
+    It draws clean edges, and much of that is the image's doing and not the network's: check it before you believe it.
+    Activations other than ReLU go backward as always.
 
     Parameters
     ----------
-    model, layer
-        As for `grad_cam`.
-    images : array, shape (height, width, channels) or (images, height, width, channels)
-        Few enough for one batch.
+    model, images, class_index, batch_size
+        As for `saliency`; a copy of the model runs.
 
     Returns
     -------
-    ndarray, shape (rows, columns, channels) or (images, rows, columns, channels)
+    ndarray, shape (images, height, width, channels)
 
     Raises
     ------
     ValueError
-        As for `grad_cam`.
-
-    Examples
-    --------
-    >>> from tinycnn.models import report_cnn
-    >>> feature_maps(report_cnn(), np.zeros((16, 16, 3), np.uint8), layer="conv2d_1").shape
-    (8, 8, 64)
-    """
-    single = not isinstance(images, Dataset) and np.ndim(images) == 3
-    films = _images(model, np.asarray(images)[None] if single else images)
-    steps = [step for part in plan(model.layers[: _position(model, layer) + 1], fuse=False) for step in part]
-    features = _run(steps, model.prepare(films)).copy()
-    return features[0] if single else features
-
-
-def randomization_check(
-    model: Sequential, images: Images, layer: Where = None, seed: int = 1, batch_size: int = 16
-) -> dict[str, float]:
-    """Do the heat maps depend on what was learnt?  Layer by layer from the top, replace weights by fresh random ones.
-
-    After each step, Grad-CAM maps of the same images and classes (those that the trained model called them) are
-    compared with the trained model's by Spearman's rank correlation over their pixels.  Maps worth showing lose their
-    likeness: the correlation falls well below 1.  Maps that stay alike show edges of the image, whatever the network.
-
-    Parameters
-    ----------
-    model : Sequential
-        Not changed, apart from its layers' `grads`; the weights of a copy are randomised.
-    images, layer, batch_size
-        As for `grad_cam`.
-    seed : int
-        Of the random weights, drawn by each layer's own initializer.
-
-    Returns
-    -------
-    dict of str -> float
-        Name of the layer randomised last, from the output downwards, and the mean correlation over the images
-        with all layers above it randomised too.  A map without any heat correlates 0 with every other.
-
-    Raises
-    ------
-    ValueError
-        As for `grad_cam`.
+        As of `saliency`.
 
     References
     ----------
-    J. Adebayo et al., "Sanity checks for saliency maps", NeurIPS 2018 (cascading randomization).
+    J. T. Springenberg et al., "Striving for simplicity: the all convolutional net", ICLR 2015 workshop, section 3.4;
+    W. Nie, Y. Zhang, A. Patel, "A theoretical explanation for perplexing behaviors of backpropagation-based
+    visualizations", ICML 2018 (why it restores the image).
 
     Examples
     --------
-    >>> from tinycnn.models import report_cnn
-    >>> images = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), dtype=np.uint8)
-    >>> list(randomization_check(report_cnn(), images))
-    ['dense_2', 'dense_1', 'dense', 'conv2d_2', 'conv2d_1', 'conv2d']
+    >>> from tinycnn.layers import Dense, Flatten
+    >>> model = Sequential([Flatten(), Dense(3, activation="relu", kernel_initializer="ones"), Dense(2)])
+    >>> images = np.full((1, 2, 2, 1), 255, np.uint8)
+    >>> bool((guided_backpropagation(model, images, 0) >= saliency(model, images, 0)).all())
+    True
     """
-    images = _images(model, images)
-    position = _position(model, layer)
-    before, classes = _all_maps(model, images, position, None, batch_size)
-    twin = type(model)([restore(describe(part)) for part in model.layers], seed=seed, name=model.name)
-    twin.build(model.input_shape, dtype=model.dtype)
-    weights, fresh = model.get_weights(), twin.get_weights()
-    correlations = {}
-    for owner in reversed(model.layers):
-        keys = [f"{part.name}/{key}" for part in walk(owner) for key in part.params]
-        if not keys:
-            continue
-        weights |= {key: fresh[key] for key in keys}
-        twin.set_weights(weights)
-        after, _ = _all_maps(twin, images, position, classes, batch_size)
-        correlations[str(owner.name)] = float(
-            np.mean([_rank_correlation(a, b) for a, b in zip(before, after, strict=True)])
-        )
-    return correlations
-
-
-def mass_inside(maps: ArrayLike, masks: ArrayLike) -> np.ndarray:
-    """Share of each heat map's sum that lies inside its mask.
-
-    Compare it with ``masks.mean(axis=(1, 2))``, which is what a map that looks everywhere alike has.
-
-    Parameters
-    ----------
-    maps : array of float, shape (images, height, width)
-        Not negative.
-    masks : array of bool, shape (images, height, width)
-
-    Returns
-    -------
-    ndarray of float64, shape (images,)
-        nan for a map without any heat.
-
-    Raises
-    ------
-    ValueError
-        If the shapes differ or a map is negative somewhere.
-
-    Examples
-    --------
-    >>> mass_inside([[[1.0, 3.0]]], [[[False, True]]])
-    array([0.75])
-    """
-    maps, masks = np.asarray(maps, np.float64), np.asarray(masks)
-    if maps.shape != masks.shape or maps.ndim != 3 or masks.dtype != bool:
-        raise ValueError(
-            f"maps and boolean masks of one shape (images, height, width) are needed, got {maps.shape} and "
-            f"{masks.dtype} {masks.shape}"
-        )
-    if (maps < 0).any():
-        raise ValueError(f"heat must not be negative, the least is {maps.min()}")
-    total = maps.sum(axis=(1, 2))
-    inside = (maps * masks).sum(axis=(1, 2))
-    return np.divide(inside, total, out=np.full(len(maps), np.nan), where=total > 0)
-
-
-def inside_by_class(
-    maps: ArrayLike, masks: ArrayLike, labels: ArrayLike, class_names: Sequence[str]
-) -> dict[str, dict[str, Any]]:
-    """`mass_inside` for each class, beside what the masks cover.
-
-    Parameters
-    ----------
-    maps, masks
-        As for `mass_inside`.
-    labels : sequence of int, shape (images,)
-    class_names : sequence of str
-
-    Returns
-    -------
-    dict of str -> dict
-        For each class ``share`` (mean over its maps with any heat, None if there is none), ``area`` (mean share of
-        the image within the mask, None without images) and ``images`` (how many maps the share is of).
-
-    Examples
-    --------
-    >>> maps, masks = np.array([[[1.0, 3.0]], [[2.0, 2.0]]]), np.array([[[False, True]], [[False, True]]])
-    >>> inside_by_class(maps, masks, [0, 0], ["Covid"])
-    {'Covid': {'share': 0.625, 'area': 0.5, 'images': 2}}
-    """
-    shares, areas, labels = mass_inside(maps, masks), np.asarray(masks).mean(axis=(1, 2)), np.asarray(labels)
-    if labels.shape != shares.shape:
-        raise ValueError(f"{len(shares)} maps need labels of shape ({len(shares)},), got {labels.shape}")
-    table = {}
-    for k, name in enumerate(class_names):
-        of_class = labels == k
-        known = shares[of_class & ~np.isnan(shares)]
-        table[str(name)] = {
-            "share": float(known.mean()) if known.size else None,
-            "area": float(areas[of_class].mean()) if of_class.any() else None,
-            "images": int(known.size),
-        }
-    return table
-
-
-def resize(maps: ArrayLike, size: tuple[int, int]) -> np.ndarray:
-    """Bilinear interpolation of (images, rows, columns) to `size`, pixels taken as areas with half-pixel centres.
-
-    >>> resize(np.array([[[0.0, 4.0]]]), (1, 4))
-    array([[[0., 1., 3., 4.]]])
-    """
-    resized = np.asarray(maps)
-    for axis, new in ((1, size[0]), (2, size[1])):
-        old = resized.shape[axis]
-        at = np.clip((np.arange(new) + 0.5) * old / new - 0.5, 0, old - 1)
-        low = np.minimum(at.astype(int), max(0, old - 2))
-        part = (at - low).astype(resized.dtype)
-        part = part[:, None] if axis == 1 else part
-        resized = resized.take(low, axis) * (1 - part) + resized.take(np.minimum(low + 1, old - 1), axis) * part
-    return resized
-
-
-def _coarse_maps(model, images, position, classes, batch_size):
-    """Yield rows, Grad-CAM maps at the layer's resolution scaled to a maximum of 1, and the classes explained."""
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-    below = [step for part in plan(model.layers[: position + 1], fuse=False) for step in part]
-    above, _ = plan(model.layers[position + 1 :], fuse=False)  # scores: before a softmax
-    for start in range(0, len(images), batch_size):
-        rows = slice(start, start + batch_size)
-        features = _run(below, model.prepare(images[rows])).copy()  # (n, rows, columns, channels)
-        scores = _run(above, features)
-        chosen = scores.argmax(axis=1) if classes is None else classes[rows]
-        grad = np.zeros_like(scores)
-        grad[np.arange(len(grad)), chosen] = 1
-        for step in reversed(above):
-            grad = step.backward(grad)
-        weights = grad.mean(axis=(1, 2), dtype=np.float64)  # (n, channels)
-        maps = np.maximum(np.einsum("nijk,nk->nij", features, weights), 0)
-        peak = maps.max(axis=(1, 2), keepdims=True)
-        yield rows, maps / np.where(peak > 0, peak, 1), chosen
-
-
-def _all_maps(model, images, position, classes, batch_size):
-    found = list(_coarse_maps(model, images, position, classes, batch_size))
-    return np.concatenate([maps for _, maps, _ in found]), np.concatenate([chosen for _, _, chosen in found])
-
-
-def _run(steps, x):
-    for step in steps:
-        x = step.forward(x)
-    return x
-
-
-def _images(model, images):
-    images = images.images if isinstance(images, Dataset) else np.asarray(images)
-    if images.ndim != 4 or len(images) == 0:
-        raise ValueError(f"images of shape (images, height, width, channels) are needed, got {images.shape}")
     if not model.built:
-        model.build(images.shape[1:])
-    if images.shape[1:] != tuple(model.input_shape):
-        raise ValueError(f"images of shape {images.shape[1:]}, but model '{model.name}' takes {model.input_shape}")
-    return images
+        next(batches(model, images, class_index, batch_size))
+    return saliency(twin_of(model, _guided), images, class_index, batch_size)
 
 
-def _classes(model, class_index, n):
-    classes = np.broadcast_to(np.asarray(class_index), (n,)) if np.ndim(class_index) == 0 else np.asarray(class_index)
-    outputs = model.output_shape[-1]
-    if classes.shape != (n,) or classes.dtype.kind not in "iu" or not 0 <= classes.min() <= classes.max() < outputs:
-        raise ValueError(
-            f"class_index must be one of 0..{outputs - 1}, or {n} of them, one per image; got {class_index!r}"
-        )
-    return classes
+def smooth_grad(
+    model: Sequential,
+    images: Images,
+    class_index: Classes = None,
+    samples: int = 25,
+    noise: float = 0.15,
+    seed: int | np.random.Generator = 0,
+    batch_size: int = 16,
+) -> np.ndarray:
+    """Mean `saliency` of noisy copies of each image: what the gradient's own fluctuations leave over.
+
+    ::
+
+        a = mean over samples of  d s / d x  at  x + N(0, (noise * (max x - min x))^2)
+
+    Parameters
+    ----------
+    model, images, class_index, batch_size
+        As for `saliency`; the class is that of the image without noise.
+    samples : int
+        Noisy copies of each image.
+    noise : float
+        Standard deviation, as a share of the range of the image's pixels.
+    seed : int or numpy.random.Generator
+
+    Returns
+    -------
+    ndarray, shape (images, height, width, channels)
+
+    Raises
+    ------
+    ValueError
+        As of `saliency`, or for no samples or negative noise.
+
+    References
+    ----------
+    D. Smilkov et al., "SmoothGrad: removing noise by adding noise", arXiv:1706.03825, 2017.
+
+    Examples
+    --------
+    >>> from tinycnn.layers import Dense, Flatten
+    >>> model = Sequential([Flatten(), Dense(2)])  # the gradient of a linear model is the same everywhere
+    >>> images = np.arange(4, dtype=np.uint8).reshape(1, 2, 2, 1)
+    >>> bool(np.allclose(smooth_grad(model, images, 0), saliency(model, images, 0)))
+    True
+    """
+    samples, rng = positive_int(samples, "samples"), np.random.default_rng(seed)
+    if not 0 <= noise < np.inf:
+        raise ValueError(f"noise must be 0 or more, got {noise!r}")
+    attributions = []
+    for x, classes in batches(model, images, class_index, batch_size):
+        axes = (1, 2, 3)
+        deviation = noise * (x.max(axis=axes, keepdims=True) - x.min(axis=axes, keepdims=True))  # (n, 1, 1, 1)
+        total = np.zeros_like(x)
+        for _ in range(samples):
+            noisy = x + deviation * rng.standard_normal(x.shape).astype(x.dtype)
+            total += score_gradient(model, noisy, classes)
+        attributions.append(total / samples)
+    return np.concatenate(attributions)
 
 
-def _position(model, layer):
-    """Index of `layer` in the model."""
-    spatial = [i for i, part in enumerate(model.layers[:-1]) if len(part.output_shape) == 3]
-    known = ", ".join(model.layers[i].name for i in spatial) or "none"
-    if layer is None:
-        convolutions = [i for i in spatial if any(isinstance(part, Conv2D) for part in walk(model.layers[i]))]
-        if not convolutions:
-            raise ValueError(f"model '{model.name}' has no Conv2D below its last layer; layers to choose from: {known}")
-        return convolutions[-1]
-    if isinstance(layer, Layer):
-        found = [i for i, part in enumerate(model.layers) if part is layer]
-    elif isinstance(layer, str):
-        found = [i for i, part in enumerate(model.layers) if part.name == layer]
-    else:
-        found = [range(len(model.layers))[layer]] if -len(model.layers) <= layer < len(model.layers) else []
-    if not found or found[0] not in spatial:
-        raise ValueError(
-            f"{layer!r} is no layer of model '{model.name}' with an image-like output below its last layer; "
-            f"choose one of: {known}"
-        )
-    return found[0]
+def integrated_gradients(
+    model: Sequential,
+    images: Images,
+    class_index: Classes = None,
+    baseline: float | np.ndarray = 0.0,
+    steps: int = 32,
+    batch_size: int = 16,
+) -> np.ndarray:
+    """What each pixel adds to the score on the straight way from a baseline to the image.
+
+    ::
+
+        a = (x - x0) * integral over t from 0 to 1 of  ds/dx (x0 + t (x - x0))
+
+    by the midpoint rule.  The attributions of an image add up to ``s(x) - s(x0)``, as exactly as the steps are fine.
+
+    Parameters
+    ----------
+    model, images, class_index, batch_size
+        As for `saliency`.
+    baseline : float or array, shape (height, width, channels)
+        An image that says nothing, as the first layer sees it; black by default.  A pixel equal to it gets 0.
+    steps : int
+        Points on the way.
+
+    Returns
+    -------
+    ndarray, shape (images, height, width, channels)
+        In units of the score.
+
+    Raises
+    ------
+    ValueError
+        As of `saliency`, for no steps, or for a baseline of another shape.
+
+    References
+    ----------
+    M. Sundararajan, A. Taly, Q. Yan, "Axiomatic attribution for deep networks", ICML 2017, section 3.
+
+    Examples
+    --------
+    >>> from tinycnn.layers import Dense, Flatten
+    >>> model = Sequential([Flatten(), Dense(2, kernel_initializer="ones")])
+    >>> integrated_gradients(model, np.float32([[[[0.5], [2.0]]]])).ravel()
+    array([0.5, 2. ], dtype=float32)
+    """
+    steps, start = positive_int(steps, "steps"), np.asarray(baseline)
+    attributions = []
+    for x, classes in batches(model, images, class_index, batch_size):
+        if start.shape not in ((), x.shape[1:]):
+            raise ValueError(f"the baseline must be a number or have the shape {x.shape[1:]}, got {start.shape}")
+        way, total = (x - start).astype(x.dtype), np.zeros_like(x)
+        for step in range(steps):
+            t = x.dtype.type((step + 0.5) / steps)
+            total += score_gradient(model, x - (1 - t) * way, classes)
+        attributions.append(way * total / steps)
+    return np.concatenate(attributions)
 
 
-def _rank_correlation(a, b):
-    """Spearman's: Pearson's correlation of the ranks, ties sharing their mean rank; 0 if one of them is constant."""
-    a, b = _ranks(a), _ranks(b)
-    a, b = a - a.mean(), b - b.mean()
-    length = np.sqrt((a @ a) * (b @ b))
-    return float(a @ b / length) if length > 0 else 0.0
-
-
-def _ranks(values):
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    return (last - (counts - 1) / 2)[inverse.ravel()]
+def _guided(layer: Layer) -> Layer:
+    """The layer with a `GuidedReLU` in place of each ReLU in it."""
+    if isinstance(layer, ReLU):
+        return GuidedReLU(layer.given_name)
+    if isinstance(layer, Residual):
+        layer.layers, layer.shortcut = list(map(_guided, layer.layers)), list(map(_guided, layer.shortcut))
+    if layer.activation is not None:
+        layer.activation = _guided(layer.activation)
+    return layer

@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike
 
 from tinycnn import losses
 from tinycnn.inside.terms import Back, Terms, back_of, terms_of
+from tinycnn.inside.twin import twin_of
 from tinycnn.layers.base import Layer
-from tinycnn.layers.registry import describe, restore
 from tinycnn.layers.residual import Residual
 from tinycnn.layers.steps import plan
 from tinycnn.layers.weighted import Weighted
@@ -257,7 +257,12 @@ def trace(
     >>> bool(np.allclose(seen["dense"].grad_pre_activation, (probabilities - targets) / 2))
     True
     """
-    twin = _twin(model, images)
+    if not model.built:
+        raise ValueError(
+            f"model '{model.name}' must be built before it can be traced: train it, load it, or call "
+            f"build({np.shape(images)[1:]})"
+        )
+    twin = twin_of(model)
     found = Trace({str(layer.name): layer for layer in twin.all_layers()}, training)
     for path, layer in found.layers.items():
         _watch(layer, found[path])
@@ -299,26 +304,6 @@ def _checked(index: tuple[int, ...], array: np.ndarray, what: str) -> tuple[int,
             "each from 0 to one less than that size"
         )
     return tuple(int(i) for i in given)
-
-
-def _twin(model: Sequential, images: ArrayLike) -> Sequential:
-    """A model of the same layers and weights, about to draw the same random numbers."""
-    if not model.built:
-        raise ValueError(
-            f"model '{model.name}' must be built before it can be traced: train it, load it, or call "
-            f"build({np.shape(images)[1:]})"
-        )
-    twin = Sequential([restore(describe(layer)) for layer in model.layers], name=model.name)
-    for layer in twin.all_layers():
-        layer.initialize = False  # the weights are copied
-    twin.build(model.input_shape, dtype=model.dtype)
-    twin.set_weights(model.get_weights(), source=f"model '{model.name}'")
-    for mine, theirs in zip(twin.all_layers(), model.all_layers(), strict=True):
-        mine.trainable = theirs.trainable
-    generators = model.generators()
-    for name, generator in twin.generators().items():
-        generator.bit_generator.state = generators[name].bit_generator.state
-    return twin
 
 
 def _watch(layer: Layer, record: Record) -> None:

@@ -48,6 +48,7 @@ class Kernels(NamedTuple):
     pool_width: (
         int  # conv_* take the `codes` of a 2x2 max-pool that they fuse, if the filters of a group are a multiple; or 0
     )
+    reuses_outputs: bool  # whether a training step lays gradients over outputs that it is done with
 
 
 def _fast() -> Kernels:
@@ -60,7 +61,7 @@ def _fast() -> Kernels:
         dense.dense_forward, dense.dense_backward,
         activation.relu_backward, dropout.dropout_mask_apply, images.scale_u8,
         updates.adam_update, updates.sgd_update, updates.sum_of_squares,
-        pool_width=simd.LANES,
+        pool_width=simd.LANES, reuses_outputs=True,
     )  # fmt: skip
 
 
@@ -76,7 +77,7 @@ def _im2col() -> Kernels:
         plain_dense.dense_forward, plain_dense.dense_backward,
         plain_elementwise.relu_backward, plain_elementwise.dropout_mask_apply, plain_elementwise.scale_u8,
         plain_elementwise.adam_update, plain_elementwise.sgd_update, plain_elementwise.sum_of_squares,
-        pool_width=0,
+        pool_width=0, reuses_outputs=True,
     )  # fmt: skip
 
 
@@ -91,7 +92,7 @@ def _reference() -> Kernels:
         numpy_.dense_forward, numpy_.dense_backward,
         numpy_.relu_backward, numpy_.dropout_mask_apply, numpy_.scale_u8,
         numpy_.adam_update, numpy_.sgd_update, numpy_.sum_of_squares,
-        pool_width=0,
+        pool_width=0, reuses_outputs=False,
     )  # fmt: skip
 
 

@@ -70,11 +70,9 @@ class BatchNorm(Layer):
 
     def create(self, input_shape: Shape) -> None:
         channels = input_shape[-1]
-        self.params = {"gamma": np.ones(channels, self.dtype), "beta": np.zeros(channels, self.dtype)}
-        self.state = {
-            "moving_mean": np.zeros(channels, self.dtype),
-            "moving_variance": np.ones(channels, self.dtype),
-        }
+        ones = np.ones if self.initialize else np.zeros
+        self.params = {"gamma": ones(channels, self.dtype), "beta": np.zeros(channels, self.dtype)}
+        self.state = {"moving_mean": np.zeros(channels, self.dtype), "moving_variance": ones(channels, self.dtype)}
 
     def forward(self, x: ArrayLike, training: bool = False) -> np.ndarray:
         """``gamma * (x - mu) / sqrt(var + epsilon) + beta`` with the batch's moments or the moving ones."""

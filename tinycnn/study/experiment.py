@@ -16,7 +16,7 @@ from tinycnn import __version__, files
 from tinycnn.data.dataset import Dataset, Splits
 from tinycnn.data.splits import grouped_holdout
 from tinycnn.model import Sequential
-from tinycnn.serialization import read_npz
+from tinycnn.npz import field, read_npz
 from tinycnn.study.command_line import executor_of, load_audited, teller
 from tinycnn.study.cross_validation import evaluation_lines, summarise, undivided_groups
 from tinycnn.study.films.audit import Audit
@@ -199,7 +199,7 @@ def checkpoint_to_resume(path: str | os.PathLike[str], model: Sequential, resume
     if not resume:
         print(f"The earlier run in {path.parent} will be replaced (--resume would go on from it).\n")
         return None
-    theirs = read_npz(path)[0].get("metadata", {})
+    theirs = field(read_npz(path)[0], "metadata", dict, str(path))
     for key, ours in files.plain(model.metadata).items():
         if theirs.get(key) != ours:
             raise ValueError(

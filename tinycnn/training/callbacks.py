@@ -9,7 +9,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tinycnn.npz import field
 from tinycnn.training.checkpoint import save_checkpoint
+from tinycnn.walk import check_weights, weights_of
 
 if TYPE_CHECKING:
     from tinycnn.model import Sequential
@@ -213,9 +215,13 @@ class EarlyStopping(Callback):
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.best.value, self.wait = state["best"], state["wait"]
-        self.best_epoch, self.stopped_epoch = state["best_epoch"], state["stopped_epoch"]
-        weights = {key.removeprefix("weights/"): a for key, a in state.items() if key.startswith("weights/")}
+        maybe = (int, type(None))
+        self.best.value = field(state, "best", (float, type(None)), "EarlyStopping")
+        self.wait = field(state, "wait", int, "EarlyStopping", least=0)
+        self.best_epoch = field(state, "best_epoch", maybe, "EarlyStopping")
+        self.stopped_epoch = field(state, "stopped_epoch", maybe, "EarlyStopping")
+        weights = weights_of(state)
+        check_weights(weights, self.model.get_weights() if weights else {}, "the checkpoint of EarlyStopping")
         self.best_weights = weights or None
         self.training.stop = self.training.stop or self.stopped_epoch is not None
 
@@ -296,7 +302,7 @@ class Checkpoint(Callback):
         return {"best": self.best.value}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.best.value = state["best"]
+        self.best.value = field(state, "best", (float, type(None)), "Checkpoint")
 
 
 class CSVLogger(Callback):

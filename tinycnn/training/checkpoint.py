@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinycnn.serialization import Path, read_npz, write_npz
+from tinycnn.npz import Path, field, read_npz, write_npz
+from tinycnn.serialization import load_weights
 from tinycnn.training.objective import Totals
-from tinycnn.walk import weights_of
 
 if TYPE_CHECKING:
     from tinycnn.training.callbacks import Callback
@@ -74,30 +74,53 @@ def load_checkpoint(path: Path, training: "Training") -> Callable[[], None]:
     header, arrays = read_npz(path)
     if "training" not in header:
         raise ValueError(f"{path} holds a model but no training run, so there is nothing to resume; use load_weights")
-    stored = header["training"]
-    _compare_architectures(path, header["architecture"], training.model.architecture())
+    where = f"{path}: training"
+    stored = field(header, "training", dict, str(path))
+    _compare_architectures(path, field(header, "architecture", dict, str(path)), training.model.architecture())
     for key, now in _same_run(training).items():
-        if stored[key] != now:
-            raise ValueError(f"cannot resume {path}: it was written with {key} {stored[key]!r}, this run has {now!r}")
+        if (theirs := field(stored, key, (str, int, bool), where)) != now:
+            raise ValueError(f"cannot resume {path}: it was written with {key} {theirs!r}, this run has {now!r}")
+    totals, order = _totals(field(stored, "totals", dict, where), f"{where}: totals"), arrays.get("order")
+    history, epoch = field(stored, "history", dict, where), field(stored, "epoch", int, where, least=0)
+    for key in history:
+        if any(type(value) not in (int, float) for value in field(history, key, list, f"{where}: history")):
+            raise ValueError(f"{where}: history: {key!r} must be a list of numbers, got {str(history[key])[:80]}")
+    batch = field(stored, "batch", int, where, least=0)
+    if order is not None and not np.array_equal(np.sort(order, axis=None), np.arange(training.images)):
+        raise ValueError(f"{path}: 'order' must have each of the {training.images} images once")
+    if batch > 0 and order is None or batch * training.batch_size >= training.images + training.batch_size:
+        raise ValueError(f"{where}: batch {batch} is none of an epoch of {training.images} images")
+    states = field(stored, "generators", dict, where)
     generators = _generators(training)
-    if generators.keys() != stored["generators"].keys():
+    if generators.keys() != states.keys():
         raise ValueError(
-            f"cannot resume {path}: it has random generators {sorted(stored['generators'])}, "
-            f"this run has {sorted(generators)}"
+            f"cannot resume {path}: it has random generators {sorted(states)}, this run has {sorted(generators)}"
         )
-    training.model.set_weights(weights_of(arrays), source=str(path))
-    training.optimizer.load_state_dict(_state("optimizer", stored["state"], arrays))
     for name, rng in generators.items():
-        rng.bit_generator.state = stored["generators"][name]
-    training.history.update(stored["history"])
-    training.epoch, training.batch = stored["epoch"], stored["batch"]
-    training.totals, training.order = Totals(**stored["totals"]), arrays.get("order")
+        try:  # on another one, so that nothing is changed by what is refused
+            type(rng.bit_generator)().state = states[name]
+        except Exception as error:  # NumPy raises much: TypeError, KeyError, OverflowError, ...
+            raise ValueError(f"{where}: generator {name!r}: {type(error).__name__}: {error}") from error
+    scalars = field(stored, "state", dict, where)
+    load_weights(training.model, arrays, path)
+    try:
+        training.optimizer.load_state_dict(_state("optimizer", scalars, arrays))
+    except Exception as error:  # it may be of a class of the user's, which can raise anything
+        raise ValueError(f"cannot resume {path}: the state of its optimizer: {error}") from error
+    for name, rng in generators.items():
+        rng.bit_generator.state = states[name]
+    training.history.update(history)
+    training.epoch, training.batch, training.totals, training.order = epoch, batch, totals, order
 
     def restore_callbacks() -> None:
         for key, callback in _keyed(training.callbacks):
-            state = _state(f"callbacks/{key}", stored["state"], arrays)
-            if state:
-                callback.load_state_dict(state)
+            state = _state(f"callbacks/{key}", scalars, arrays)
+            try:
+                if state:
+                    callback.load_state_dict(state)
+            except Exception as error:  # likewise
+                said = f"{type(error).__name__}: {error}"
+                raise ValueError(f"cannot resume {path}: the state of its callback {key}: {said}") from error
 
     return restore_callbacks
 
@@ -111,6 +134,13 @@ def _same_run(training: "Training") -> dict[str, Any]:
         "loss": type(training.loss).__name__,
         "optimizer": type(training.optimizer).__name__,
     }
+
+
+def _totals(stored: dict[str, Any], where: str) -> Totals:
+    stored = {**vars(Totals()), **stored}  # files of 0.1.0 lack one
+    right = field(stored, "right", (float, type(None)), where)
+    seen, loss = field(stored, "seen", int, where, least=0), field(stored, "loss", float, where)
+    return Totals(seen, loss, right, field(stored, "seconds", float, where, least=0))
 
 
 def _generators(training: "Training") -> dict[str, np.random.Generator]:
@@ -137,10 +167,11 @@ def _state(owner: str, scalars: dict[str, Any], arrays: dict[str, np.ndarray]) -
 
 def _compare_architectures(path: Path, theirs: dict[str, Any], ours: dict[str, Any]) -> None:
     ours = json.loads(json.dumps(ours))  # tuples become lists, as in the file
+    where = f"{path}: architecture"
     for key in ("input_shape", "dtype", "frozen"):
-        if theirs[key] != ours[key]:
+        if field(theirs, key, (list, str), where) != ours[key]:
             raise ValueError(f"cannot resume {path}: its model has {key} {theirs[key]}, this one {ours[key]}")
-    if len(theirs["layers"]) != len(ours["layers"]):
+    if len(field(theirs, "layers", list, where)) != len(ours["layers"]):
         raise ValueError(
             f"cannot resume {path}: its model has {len(theirs['layers'])} layers, this one {len(ours['layers'])}"
         )

@@ -152,12 +152,8 @@ class Training:
     def not_finite(self, what: str, x: np.ndarray | None = None) -> None:
         """Raise FloatingPointError, naming the layer in which it began."""
         found = self.model.first_nonfinite(x)
-        if found is None:
-            where = "every parameter and layer output is finite, so it arose in training mode or in the loss itself"
-        elif found.index < 0:
-            where = f"{found.what} are not finite"
-        else:
-            where = f"it is first seen in {found.what} of layer {found.index} '{found.name}'"
+        unseen = "every parameter and layer output is finite, so it arose in training mode or in the loss itself"
+        where = unseen if found is None else found.where()
         raise FloatingPointError(
             f"{what}: {where}; try a learning rate below {self.optimizer.current_learning_rate:g}, global_clipnorm in "
             "the optimizer, or images scaled to 0..1"

@@ -1,6 +1,8 @@
 """`evaluate` and `predict`: batches through a model in inference mode."""
 
-from typing import TYPE_CHECKING
+import math
+import warnings
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -38,6 +40,8 @@ def evaluate(model: "Sequential", data: Data, batch_size: int = 16, loss: Loss |
     ------
     ValueError
         If the data do not fit the model or the loss.
+    FloatingPointError
+        If the loss is NaN or infinite, naming the layer where that began.
     """
     images, targets = split_pair(data, "data")
     if not model.built:
@@ -45,7 +49,11 @@ def evaluate(model: "Sequential", data: Data, batch_size: int = 16, loss: Loss |
     objective = Objective(losses.get(loss or model.loss))
     check_images(images, model, "data")
     objective.check(targets, model, "data")
-    return mean_loss(model, images, targets, positive_int(batch_size, "batch_size"), objective)
+    warn_untrained(model)
+    means = mean_loss(model, images, targets, positive_int(batch_size, "batch_size"), objective)
+    if not math.isfinite(means["loss"]):
+        refuse_nonfinite(model, images, f"the loss is {means['loss']}")
+    return means
 
 
 def mean_loss(
@@ -79,6 +87,8 @@ def predict(model: "Sequential", data: Data | ArrayLike, batch_size: int = 16) -
     ------
     ValueError
         If the images do not fit the model.
+    FloatingPointError
+        If an output is NaN or infinite, naming the layer where that began.
     """
     size = positive_int(batch_size, "batch_size")
     if isinstance(data, Dataset):
@@ -90,7 +100,23 @@ def predict(model: "Sequential", data: Data | ArrayLike, batch_size: int = 16) -
     if not model.built:
         model.build(images.shape[1:])
     check_images(images, model, "data")
+    warn_untrained(model)
     outputs = np.empty((len(images), *model.output_shape), model.dtype)
     for start in range(0, len(images), size):
-        outputs[start : start + size] = model.forward(images[start : start + size], keep=False)
+        outputs[start : start + size] = batch = model.forward(images[start : start + size], keep=False)
+        if not np.isfinite(batch).all():
+            refuse_nonfinite(model, images[start : start + size], "there is NaN or infinity in the outputs")
     return outputs
+
+
+def warn_untrained(model: "Sequential") -> None:
+    """Say that nobody has trained or loaded the weights of `model`, so that its outputs mean nothing yet."""
+    if model.untrained and model.count_params:
+        text = f"the weights of model '{model.name}' are random: it was neither trained nor loaded from a file"
+        warnings.warn(text, stacklevel=4)
+
+
+def refuse_nonfinite(model: "Sequential", images: np.ndarray, what: str) -> NoReturn:
+    """Raise `FloatingPointError` with `what`, saying where in `model`, or in a batch of images, NaN began."""
+    bad = model.first_nonfinite(images)
+    raise FloatingPointError(f"model '{model.name}': {what}" + (f": {bad.where()}" if bad else ""))

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from tinycnn.study.films.phantoms import CLASS_NAMES, chest_phantoms
+from tinycnn.study.films import phantoms
+from tinycnn.study.films.phantoms import CLASS_NAMES, chest_phantom_masks, chest_phantoms
 
 
 @pytest.fixture(scope="module")
@@ -74,3 +75,24 @@ def test_brightness_and_thumbnails_do_not_tell_the_classes():
 def test_bad_arguments(options):
     with pytest.raises((ValueError, TypeError)):
         chest_phantoms(**options)
+
+
+def test_masks_are_where_the_pattern_was_drawn(splits, monkeypatch):
+    """Without the pattern, but with every random number drawn, films change inside the masks and hardly elsewhere."""
+    masks, of_test = chest_phantom_masks(n_train=(9, 8, 7), n_test=4, size=64, seed=3)
+    assert masks.shape == (24, 64, 64) and of_test.shape == (12, 64, 64) and masks.dtype == bool
+    for name in ("_patches", "_net"):
+        drawn = getattr(phantoms, name)
+        monkeypatch.setattr(phantoms, name, lambda *arguments, drawn=drawn: 0 * drawn(*arguments))
+    bare = chest_phantoms(n_train=(9, 8, 7), n_test=0, size=64, seed=3, mode="L").train
+    change = np.abs(splits.train.images.astype(float) - bare.images)[..., 0]
+    labels = splits.train.labels
+    assert not masks[labels == 1].any() and not change[labels == 1].any()
+    for mask, difference in zip(masks[labels != 1], change[labels != 1], strict=True):
+        assert 0.01 < mask.mean() < 0.35
+        assert difference[mask].mean() > 8 * difference[~mask].mean()
+
+
+def test_masks_of_no_films():
+    train, test = chest_phantom_masks(n_train=0, n_test=(0, 1, 0), size=(8, 12))
+    assert train.shape == (0, 8, 12) and test.shape == (1, 8, 12)

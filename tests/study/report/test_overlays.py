@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tinycnn.study.report.overlays import plot_overlays
+from tinycnn.study.report.overlays import colour_bar, overlay, plot_overlays
 
 
 def pixels(path):
@@ -19,6 +19,14 @@ def test_heat_stands_on_the_right_of_each_image(tmp_path):
     coloured = (picture[..., 0] - picture[..., 2] > 40).sum()
     assert grey > 10_000 and abs(grey - coloured) < 0.1 * grey
     assert [file.name for file in tmp_path.iterdir()] == ["o.png"]
+
+
+def test_the_picture_has_the_scale_of_its_colours(tmp_path):
+    images = np.zeros((1, 10, 14, 1), np.uint8)
+    picture = pixels(plot_overlays(images, np.zeros((1, 10, 14)), ["a"], tmp_path / "o.png"))
+    hottest = overlay(np.full((1, 1, 1, 1), 128, np.uint8), np.ones((1, 1, 1)))[0, 0, 0]
+    assert np.array_equal(colour_bar()[0, -1], hottest)
+    assert (np.abs(picture - hottest) < 12).all(axis=2).sum() > 20, "no map has any heat, so the scale alone shows it"
 
 
 def test_colour_images_and_one_column(tmp_path):

@@ -8,6 +8,7 @@ half the film: x from -1 (the patient's right, on the left of the film) to 1, y 
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 
@@ -71,26 +72,87 @@ def chest_phantoms(
     >>> test.paths
     ('synthetic/test/covid-like/0', 'synthetic/test/viral-like/0')
     """
-    height, width = check_size_and_mode(size, mode)
-    counts_of = _three_counts(n_train), _three_counts(n_test)
+    size, channels = check_size_and_mode(size, mode), 3 if mode == "RGB" else 1
     datasets = []
-    with ThreadPoolExecutor(workers or available_cores(), "tinycnn-phantoms") as pool:
-        for split, counts in enumerate(counts_of):
-            jobs = [(label, i) for label in range(3) for i in range(counts[label])]
-            images = np.empty((len(jobs), height, width, 3 if mode == "RGB" else 1), np.uint8)
-
-            def draw(position, images=images, jobs=jobs, split=split):
-                label, i = jobs[position]
-                images[position] = _film(np.random.default_rng([seed, split, label, i]), label, (height, width))[
-                    ..., None
-                ]
-
-            list(pool.map(draw, range(len(jobs))))
-            folder = ("synthetic/train", "synthetic/test")[split]
-            kinds = [name.split()[1].lower() for name in CLASS_NAMES]
-            paths = tuple(f"{folder}/{kinds[label]}/{i}" for label, i in jobs)
-            datasets.append(Dataset(images, np.array([label for label, _ in jobs], np.int64), CLASS_NAMES, paths))
+    for films in _drawn(n_train, n_test, size, seed, workers):
+        images = np.empty((len(films), *size, channels), np.uint8)
+        for image, film in zip(images, films, strict=True):
+            image[...] = film.pixels[..., None]
+        labels = np.array([film.label for film in films], np.int64)
+        datasets.append(Dataset(images, labels, CLASS_NAMES, tuple(film.path for film in films)))
     return Splits(datasets[0], datasets[1], [])
+
+
+def chest_phantom_masks(
+    n_train: int | Sequence[int] = (111, 70, 70),
+    n_test: int | Sequence[int] = (26, 20, 20),
+    size: int | tuple[int, int] = 256,
+    seed: int = 0,
+    *,
+    workers: int | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where the patterns of the classes are in the films of `chest_phantoms`: the truth that explanations should find.
+
+    A pixel belongs to the mask if the patches, or the net, add at least a quarter there of what they add at their
+    densest.  The films are drawn again for it, so it takes as long as they did.
+
+    Parameters
+    ----------
+    n_train, n_test, size, seed, workers
+        As `chest_phantoms` was given them.
+
+    Returns
+    -------
+    train, test : ndarray of bool, shape (images, height, width)
+        In the order of the films; False throughout in a normal one, into which nothing was drawn.
+
+    Raises
+    ------
+    ValueError
+        As of `chest_phantoms`.
+
+    Examples
+    --------
+    >>> train, test = chest_phantom_masks(n_train=1, n_test=0, size=64)
+    >>> train.shape, test.shape, train.any(axis=(1, 2))
+    ((3, 64, 64), (0, 64, 64), array([ True, False,  True]))
+    """
+    size = check_size_and_mode(size, "L")
+    train, test = (
+        np.array([film.mask for film in films], bool).reshape(-1, *size)
+        for films in _drawn(n_train, n_test, size, seed, workers)
+    )
+    return train, test
+
+
+class _Film(NamedTuple):
+    """One drawing: pixels (uint8), mask of the class's pattern (bool), both of (height, width); class and path."""
+
+    pixels: np.ndarray
+    mask: np.ndarray
+    label: int
+    path: str
+
+
+def _drawn(n_train, n_test, size, seed, workers):
+    """The films of both splits, ordered by class."""
+    kinds = [name.split()[1].lower() for name in CLASS_NAMES]
+    jobs = [
+        (split, label, i)
+        for split, counts in enumerate((_three_counts(n_train), _three_counts(n_test)))
+        for label in range(3)
+        for i in range(counts[label])
+    ]
+
+    def draw(job):
+        split, label, i = job
+        pixels, mask = _film(np.random.default_rng([seed, *job]), label, size)
+        return _Film(pixels, mask, label, f"synthetic/{('train', 'test')[split]}/{kinds[label]}/{i}")
+
+    with ThreadPoolExecutor(workers or available_cores(), "tinycnn-phantoms") as pool:
+        films = list(pool.map(draw, jobs))
+    n = sum(split == 0 for split, _, _ in jobs)
+    return films[:n], films[n:]
 
 
 def _three_counts(counts: int | Sequence[int]) -> tuple[int, ...]:
@@ -101,7 +163,7 @@ def _three_counts(counts: int | Sequence[int]) -> tuple[int, ...]:
 
 
 def _film(rng, label, size):
-    """One film, uint8 of shape `size`."""
+    """One film, uint8 of shape `size`, and the mask of the class's pattern in it."""
     x, y = _warped_coordinates(rng, size)
     body = _body(rng, x, y)
     lungs, depth, edge, hila = _lungs(rng, x, y)
@@ -111,12 +173,14 @@ def _film(rng, label, size):
     film += body * bones
     film += _heart(rng, x, y) * rng.uniform(0.2, 0.3)
     film += lungs * _vessels(rng, size, hila) * rng.uniform(0.08, 0.16)
+    pattern = np.zeros_like(film)
     if label == 0:
-        film += lungs * _patches(rng, x, y, size, edge) * rng.uniform(0.2, 0.42)
+        pattern = lungs * _patches(rng, x, y, size, edge) * rng.uniform(0.2, 0.42)
     elif label == 2:
-        film += lungs * _net(rng, size, hila) * rng.uniform(0.25, 0.5)
+        pattern = lungs * _net(rng, size, hila) * rng.uniform(0.25, 0.5)
+    film += pattern
     film = np.maximum(film, _marker(rng, x.shape))
-    return _exposed(rng, film, size)
+    return _exposed(rng, film, size), pattern > pattern.max() / 4
 
 
 def _warped_coordinates(rng, size):

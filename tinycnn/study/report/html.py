@@ -1,42 +1,28 @@
-"""A run on one page: a single HTML file that any browser opens, without a server, scripts or anything from outside."""
+"""A run on one page: a single HTML file that any browser opens, without a server or anything from outside."""
 
 import base64
+import io
 import os
-import struct
-import zlib
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
+from PIL import Image
 
-from tinycnn.files import atomic_write
 from tinycnn.study.report import tables
-from tinycnn.study.report.scoring import leak_text, of_chest_films
-from tinycnn.study.report.sections import Folded, sections
+from tinycnn.study.report.charts import history_charts, prediction_charts
+from tinycnn.study.report.overlays import colour_bar
+from tinycnn.study.report.page import escaped, write_page
+from tinycnn.study.report.scoring import of_chest_films, short_names
+from tinycnn.study.report.sections import LongTable, sections
 from tinycnn.study.report.tables import Table, as_html
 
-
-class Picture(NamedTuple):
-    """An image for the page.
-
-    Attributes
-    ----------
-    source : path-like or ndarray of uint8, (height, width) or (height, width, 1 or 3)
-        A PNG file, or the pixels themselves.
-    caption : str
-    """
-
-    source: str | os.PathLike[str] | np.ndarray
-    caption: str
+_SHARES = 4  # of the likeliest classes that a caption names
 
 
 def write_html_report(
-    path: str | os.PathLike[str],
-    report: Mapping[str, Any],
-    figures: Sequence[Picture] = (),
-    galleries: Mapping[str, Sequence[Picture]] | None = None,
+    path: str | os.PathLike[str], report: Mapping[str, Any], pictures: Mapping[int, np.ndarray] | None = None
 ) -> Path:
     """Write the page of one run.
 
@@ -46,12 +32,10 @@ def write_html_report(
         The file to write, whole or not at all.
     report : dict
         What ``report.json`` holds.  ``results`` (of `scoring.score_predictions`, by name of the set of images)
-        is needed; ``notice, synthetic, data, settings, class_weights, model, history, versions, machine, threads,
-        timing, audit, attention`` each add their part.
-    figures : sequence of Picture
-        Charts, in their order: curves, confusion matrix, reliability.
-    galleries : mapping of str to sequence of Picture, optional
-        Headings, and small images under each: heat maps, the worst mistakes.
+        is needed; ``notice, synthetic, data, settings, class_weights, model, history, predictions, versions, machine,
+        threads, timing, audit, attention`` each add their part.
+    pictures : mapping of int to ndarray of uint8, (height, width, 1 or 3), optional
+        For rows of ``predictions``, by their number: the image, with ``attention`` beside itself under its heat map.
 
     Returns
     -------
@@ -60,9 +44,9 @@ def write_html_report(
     Raises
     ------
     ValueError
-        If there are no results, or a picture is neither a PNG file nor uint8 pixels.
+        If there are no results, or a picture is no uint8 pixels.
     OSError
-        Naming the file that cannot be read or written.
+        Naming the file that cannot be written.
 
     Examples
     --------
@@ -70,149 +54,99 @@ def write_html_report(
     >>> from tinycnn.study.report.scoring import score_predictions
     >>> scores = score_predictions([0, 1, 1], [[0.9, 0.1], [0.4, 0.6], [0.7, 0.3]], ["Covid", "Normal"])
     >>> page = write_html_report(tempfile.mkdtemp() + "/report.html", {"results": {"all test images": scores}})
-    >>> "0.667" in page.read_text(), "http" in page.read_text()
+    >>> "0.667" in page.read_text(), "https:" in page.read_text()
     (True, False)
     """
     if not report.get("results"):
         raise ValueError("the report holds no results; score_predictions gives them")
+    notices = [report["notice"]] if report.get("notice") else []
+    if report.get("synthetic"):
+        notices.append(
+            "Synthetic images. The network saw drawings, not patients; the numbers say nothing about radiology."
+        )
+    known = {section.heading: [block_html(block) for block in section.blocks] for section in sections(report)}
+    parts = {heading: known.pop(heading) for heading in list(known) if heading.startswith("Results")}
+    parts["Results"].insert(0, _cards(report["results"]))
+    class_names = list(next(iter(report["results"].values()))["classes"])
+    predictions = report.get("predictions") or []
+    charts = history_charts(report.get("history") or {})
+    charts += prediction_charts(predictions, class_names) if predictions else []
+    if charts:
+        parts["Curves"] = [f'<div class="charts">{"".join(charts)}</div>']
+    if predictions:
+        one = ("film" if of_chest_films(report) else "image") if report.get("attention") else ""
+        parts["Predictions"] = _gallery(predictions, class_names, pictures or {}, one)
     title = f"{'Chest X-ray' if of_chest_films(report) else 'Image'} classification with tinycnn"
-    body = [f"<header><h1>{title}</h1>{_banner(report)}</header>", f"<section>{_cards(report)}</section>"]
-    for name, kind, pictures in (
-        ("Charts", "charts", figures),
-        *((name, "gallery", pictures) for name, pictures in (galleries or {}).items()),
-    ):
-        if pictures:
-            body.append(_section(name, f'<div class="{kind}">{"".join(map(_figure, pictures))}</div>'))
-    body += [_section(heading, "".join(map(_block, blocks))) for heading, blocks in sections(report)]
-    html = _PAGE.replace("{title}", title).replace("{body}", "\n".join(body))
-    with atomic_write(path) as temporary:
-        temporary.write_text(html, encoding="utf-8")
-    return Path(path)
+    return write_page(path, title, notices, parts | known)
 
 
-def png_bytes(image: np.ndarray) -> bytes:
-    """A PNG file of uint8 pixels, (height, width) or (height, width, 1 or 3).
+def jpeg_bytes(image: np.ndarray) -> bytes:
+    """A JPEG file of uint8 pixels, (height, width) or (height, width, 1 or 3).
 
-    Source: Portable Network Graphics Specification, third edition, W3C 2025.
-
-    >>> png_bytes(np.zeros((2, 3), np.uint8))[:8]
-    b'\\x89PNG\\r\\n\\x1a\\n'
+    >>> jpeg_bytes(np.zeros((2, 3), np.uint8))[:2]
+    b'\\xff\\xd8'
     """
     image = np.asarray(image)
-    if image.ndim == 2:
-        image = image[:, :, None]
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (1, 3) or 0 in image.shape:
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[2:] not in ((), (1,), (3,)) or not image.size:
         raise ValueError(f"a picture must be uint8 (height, width[, 1 or 3]), got {image.dtype} {image.shape}")
-    height, width, channels = image.shape
-    rows = image.reshape(height, width * channels)
-    # Each row begins with its filter: 0, none.
-    filtered = np.concatenate([np.zeros((height, 1), np.uint8), rows], axis=1).tobytes()
-    header = struct.pack(">IIBBBBB", width, height, 8, 0 if channels == 1 else 2, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(filtered, 9)), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
-    )
+    file = io.BytesIO()
+    Image.fromarray(image[..., 0] if image.shape[2:] == (1,) else image).save(file, "JPEG", quality=88, subsampling=0)
+    return file.getvalue()
 
 
-def _banner(report: Mapping[str, Any]) -> str:
-    text = f'<p class="notice">{escape(report["notice"])}</p>' if report.get("notice") else ""
-    if report.get("synthetic"):
-        text += (
-            '<p class="notice"><strong>Synthetic images.</strong> The network saw drawings, not patients; the numbers '
-            "say nothing about radiology.</p>"
-        )
-    return text
-
-
-def _cards(report: Mapping[str, Any]) -> str:
+def _cards(results: Mapping[str, Mapping[str, Any]]) -> str:
     cards = []
-    for name, images, correct, *rates in tables.results_table(report["results"]).rows:
+    for name, images, correct, *rates in tables.results_table(results).rows:
         for value, interval, words in (
-            (*rates[:2], f"accuracy, {escape(name)}<br>{correct} of {images} correct, 95 % interval"),
-            (*rates[2:4], f"macro F1, {escape(name)}<br>95 % interval"),
+            (*rates[:2], f"accuracy, {escaped(name)}<br>{correct} of {images} correct, 95 % interval"),
+            (*rates[2:4], f"macro F1, {escaped(name)}<br>95 % interval"),
         ):
             text = f'<p class="big">{value}</p><p>{words} <span class="whole">{interval}</span></p>'
             cards.append(f'<div class="card">{text}</div>')
-    leaks = f"<p>{escape(leak_text(report['results']))}</p>" if report.get("audit") else ""
-    return f'<div class="cards">{"".join(cards)}</div>{leaks}'
+    return f'<div class="cards">{"".join(cards)}</div>'
 
 
-def _section(heading: str, content: str) -> str:
-    return f"<section><h2>{escape(heading)}</h2>{content}</section>"
+def block_html(block: str | list[str] | Table | LongTable) -> str:
+    """A sentence, a list of them, or a table, as `sections` hands them out.
 
-
-def _block(block: str | list[str] | Table | Folded) -> str:
+    >>> block_html("a < b")
+    '<p>a &lt; b</p>'
+    """
     if isinstance(block, str):
-        return f"<p>{escape(block)}</p>"
+        return f"<p>{escaped(block)}</p>"
     if isinstance(block, list):
-        return f"<ul>{''.join(f'<li>{escape(text)}</li>' for text in block)}</ul>"
+        return f"<ul>{''.join(f'<li>{escaped(text)}</li>' for text in block)}</ul>"
     if isinstance(block, Table):
         return as_html(block)
-    return f"<details><summary>{escape(block.summary)}</summary>{as_html(block.table)}</details>"
+    return f"<p>{escaped(block.caption)}</p>{as_html(block.table, long=True)}"
 
 
-def _figure(picture: Picture) -> str:
-    source, caption = picture
-    data = png_bytes(source) if isinstance(source, np.ndarray) else Path(source).read_bytes()
-    if not data.startswith(b"\x89PNG"):
-        raise ValueError(f"{source} is not a PNG file")
-    width, height = struct.unpack(">II", data[16:24])
-    caption = escape(caption)
-    broad = ' class="broad"' if width > 1.5 * height else ""
-    return (
-        f'<figure{broad}><img width="{width}" height="{height}" alt="{caption}" '
-        f'src="data:image/png;base64,{base64.b64encode(data).decode()}"><figcaption>{caption}</figcaption></figure>'
-    )
+def _gallery(
+    predictions: Sequence[Mapping[str, Any]], class_names: Sequence[str], pictures: Mapping[int, np.ndarray], one: str
+) -> list[str]:
+    """Every prediction with its picture, if it has one; the scale of the heat maps of `one` image or film, if named."""
+    figures = []
+    for i, (name, row) in enumerate(zip(short_names([row["path"] for row in predictions]), predictions, strict=True)):
+        verdict = "right" if row["true"] == row["predicted"] else "wrong"
+        true, called, sure = escaped(row["true"]), escaped(row["predicted"]), max(row["probabilities"])
+        likeliest = sorted(zip(row["probabilities"], class_names, strict=True), key=lambda pair: -pair[0])[:_SHARES]
+        shares = ", ".join(f"{escaped(k)} {p:.0%}" for p, k in likeliest)
+        image = f'<img alt="{escaped(name)}" {_source(pictures[i])}>' if i in pictures else ""
+        figures.append(
+            f'<figure class="{verdict}" data-true="{true}" data-called="{called}" data-sure="{sure:.6f}">{image}'
+            f"<figcaption>{escaped(name) or i}: <b>{true}</b>, called <b>{called}</b><br>{shares}</figcaption></figure>"
+        )
+    parts = [f'<div class="gallery">{"".join(figures)}</div>']
+    if pictures and len(pictures) < len(predictions):
+        parts.insert(0, f"<p>{len(pictures)} of {len(predictions)} have a picture.</p>")
+    if pictures and one:
+        about = f"Each {one}, and right of it where the network looked (Grad-CAM of the class it was called)."
+        bar = f'<img alt="from dark to bright" {_source(colour_bar())}>'
+        scale = f"<span>nothing, 0</span>{bar}<span>1, the most in this {one}; every {one} has its own scale</span>"
+        parts = [f"<p>{about}</p>", f'<div class="scale">{scale}</div>', *parts]
+    return parts
 
 
-_PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{title}</title>
-<style>
-:root { --page: #f6f7f9; --paper: #fff; --ink: #1c2024; --faint: #5a646e; --line: #dfe3e8; --accent: #0b62a8;
-  --warn: #fff4d6; --warn-ink: #5c4300; --mark: #e3f0fb; }
-@media (prefers-color-scheme: dark) {
-  :root { --page: #14171a; --paper: #1d2125; --ink: #e6e9ec; --faint: #a3adb7; --line: #343a41; --accent: #7cbcf2;
-    --warn: #3b3112; --warn-ink: #ffe39a; --mark: #17354d; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; padding: 1rem; max-width: 72rem; background: var(--page); color: var(--ink);
-  font: 16px/1.5 system-ui, sans-serif; }
-h1 { font-size: 1.6rem; line-height: 1.2; margin: .5rem 0 1rem; }
-h2 { font-size: 1.15rem; margin: 0 0 .75rem; }
-section { background: var(--paper); border: 1px solid var(--line); border-radius: .6rem;
-  padding: 1rem; margin: 1rem 0; }
-p { margin: .5rem 0; }
-.notice { background: var(--warn); color: var(--warn-ink); border-radius: .6rem; padding: .6rem 1rem; }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(13rem, 1fr)); gap: 1rem; }
-.card p { margin: 0; color: var(--faint); font-size: .9rem; }
-.card .big { font-size: 2.2rem; font-weight: 650; line-height: 1.2; color: var(--accent); }
-.wide { overflow-x: auto; margin: .5rem 0; }
-table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .8rem .3rem 0; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
-th { color: var(--faint); font-weight: 600; }
-th:first-child, td:first-child, td.text { text-align: left; }
-td.text { white-space: normal; overflow-wrap: anywhere; }
-td.marked { background: var(--mark); font-weight: 650; }
-th + th, td + td { padding-left: .8rem; }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(20rem, 100%), 1fr)); gap: 1rem; }
-.charts .broad { grid-column: 1 / -1; }
-.gallery { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(20rem, 100%), 1fr)); gap: 1rem; }
-.whole { white-space: nowrap; }
-figure { margin: 0; }
-figure img { width: 100%; height: auto; display: block; border-radius: .4rem; background: #fff; }
-figcaption { font-size: .85rem; color: var(--faint); margin-top: .3rem; overflow-wrap: anywhere; }
-summary { cursor: pointer; color: var(--accent); margin: .5rem 0; }
-li { overflow-wrap: anywhere; }
-code { overflow-wrap: anywhere; font-size: .85em; }
-@media print { body { background: #fff; } section { break-inside: avoid; } }
-</style>
-</head>
-<body>
-{body}
-</body>
-</html>
-"""
+def _source(image: np.ndarray) -> str:
+    data = base64.b64encode(jpeg_bytes(image)).decode()
+    return f'width="{image.shape[1]}" height="{image.shape[0]}" src="data:image/jpeg;base64,{data}"'

@@ -10,8 +10,8 @@ from typing import Any
 
 from tinycnn.files import atomic_write
 from tinycnn.study.notices import NOTICE
-from tinycnn.study.report.sections import Folded, sections
-from tinycnn.study.report.tables import Table, as_markdown, markdown_text
+from tinycnn.study.report.sections import LongTable, sections
+from tinycnn.study.report.tables import Table, as_markdown, markdown_line, markdown_text
 
 
 def write_model_card(
@@ -69,9 +69,9 @@ def write_model_card(
     return Path(path)
 
 
-def _block(block: str | list[str] | Table | Folded) -> str:
+def _block(block: str | list[str] | Table | LongTable) -> str:
     if isinstance(block, str):
-        return markdown_text(block)
+        return markdown_line(block)
     if isinstance(block, list):
-        return "\n".join(f"- {markdown_text(text)}" for text in block)
+        return "\n".join(f"- {markdown_line(text)}" for text in block)
     return as_markdown(block) if isinstance(block, Table) else ""

@@ -1,15 +1,16 @@
 """Heat maps over their images, saved as one PNG."""
 
 import os
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from tinycnn.files import atomic_write
+from tinycnn.scores.figure import save_figure, wrapped
 
 # Black, violet, red, orange, pale yellow: steadily lighter, so that the order survives a grey printer.
 _HEAT = np.array([[0, 0, 4], [87, 16, 110], [188, 55, 84], [249, 142, 9], [252, 255, 164]], np.float64)
@@ -50,6 +51,16 @@ def overlay(images: ArrayLike, maps: ArrayLike, strength: float = 0.8) -> np.nda
     return (grey * (1 - opacity) + colour * opacity).round().clip(0, 255).astype(np.uint8)
 
 
+def colour_bar(height: int = 12, width: int = 256) -> np.ndarray:
+    """The colours of `overlay` from no heat on the left to the most on the right, over middle grey.
+
+    >>> colour_bar(1, 2).tolist()
+    [[[128, 128, 128], [227, 230, 157]]]
+    """
+    heat = np.broadcast_to(np.linspace(0, 1, width), (1, height, width))
+    return overlay(np.full((1, height, width, 1), 128, np.uint8), heat)[0]
+
+
 def plot_overlays(
     images: ArrayLike,
     maps: ArrayLike,
@@ -60,14 +71,14 @@ def plot_overlays(
     title: str | None = "Where the network looked (Grad-CAM)",
     note: str | None = None,
 ) -> Path:
-    """Each image beside itself under its heat map.
+    """Each image beside itself under its heat map, with the scale of the colours.
 
     Parameters
     ----------
     images : array, shape (images, height, width, channels)
         uint8, or float from 0 to 1.
     maps : array of float, shape (images, height, width)
-        From 0 to 1, as `tinycnn.inside.saliency.grad_cam` gives them.
+        From 0 to 1, as `tinycnn.inside.grad_cam` gives them.
     titles : sequence of str
         One per image.
     path : path-like
@@ -105,18 +116,15 @@ def plot_overlays(
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
     height = 3.4 * pairs.shape[1] / pairs.shape[2] + 0.32  # inches: a pair and two lines of title
-    figure = Figure(figsize=(3.4 * columns, height * rows + 0.8), layout="constrained")
+    figure = Figure(figsize=(3.4 * columns, height * rows + (1.3 if title else 0.9)), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat:
         axes.axis("off")
     for axes, pair, text in zip(grid.flat, pairs, titles, strict=False):
         axes.imshow(pair)
-        axes.set_title("\n".join(textwrap.wrap(str(text), 54)).replace("$", r"\$"), fontsize=8, pad=3)
-    width = figure.get_figwidth()
-    if title:
-        figure.suptitle("\n".join(textwrap.wrap(title, int(9.3 * width))), fontsize=12)
-    if note:
-        figure.supxlabel("\n".join(textwrap.wrap(note, int(14 * width))), fontsize=8, color="0.3")
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=140)
-    return Path(path)
+        axes.set_title(wrapped(text, 54), fontsize=8, pad=3)
+    scale = ScalarMappable(cmap=ListedColormap(colour_bar(1)[0] / 255))
+    bar = figure.colorbar(scale, ax=list(grid.flat), location="bottom", fraction=0.1, shrink=0.5, aspect=25, pad=0.01)
+    bar.set_label("heat: 1 is the most in this image, each has its own scale", fontsize=8)
+    bar.ax.tick_params(labelsize=8)
+    return save_figure(figure, path, title, note)

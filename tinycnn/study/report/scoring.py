@@ -4,7 +4,9 @@ The dict that `score_predictions` returns, and the larger one that `examples/che
 are what `html` and `model_card` beside this file read: plain numbers, texts, lists and dicts, no nan.
 """
 
+import os
 from collections.abc import Hashable, Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -244,6 +246,17 @@ def list_predictions(data: Dataset, probabilities: np.ndarray) -> list[dict[str,
         {"path": path, "true": names[label], "predicted": names[row.argmax()], "probabilities": plain(row)}
         for path, label, row in zip(data.paths or [""] * len(data), data.labels, probabilities, strict=True)
     ]
+
+
+def short_names(paths: Sequence[str]) -> list[str]:
+    """The paths without the folders that all of them lie in: as short as tells them apart.
+
+    >>> short_names(["test/Covid/01.png", "test/Normal/01.png"])
+    ['Covid/01.png', 'Normal/01.png']
+    """
+    parts = [PurePosixPath(path).parts for path in paths]
+    shared = len(os.path.commonprefix([folders[:-1] for folders in parts]))
+    return ["/".join(names[shared:]) for names in parts]
 
 
 def leak_text(scored: Mapping[str, Mapping[str, Any]]) -> str:

@@ -10,10 +10,10 @@ from tinycnn.study.report.scoring import leak_text, of_chest_films, total_counts
 from tinycnn.study.report.tables import Table, decimals
 
 
-class Folded(NamedTuple):
-    """A long table, which the page hides behind its summary and the card leaves out."""
+class LongTable(NamedTuple):
+    """A table that the page lets scroll under its caption, and the card leaves out."""
 
-    summary: str
+    caption: str
     table: Table
 
 
@@ -21,7 +21,7 @@ class Section(NamedTuple):
     """A heading, and sentences (str), lists of them, and tables under it; nothing is escaped yet."""
 
     heading: str
-    blocks: Sequence[str | list[str] | Table | Folded]
+    blocks: Sequence[str | list[str] | Table | LongTable]
 
 
 def sections(report: Mapping[str, Any], issues: Sequence[str] | None = None) -> list[Section]:
@@ -102,14 +102,14 @@ def _problems(report: Mapping[str, Any], issues: Sequence[str] | None) -> list[A
     if audit.get("near_copies"):
         rows = [(pair["a"], pair["b"], pair["kind"], decimals(pair["correlation"])) for pair in audit["near_copies"]]
         copies = Table(("image", "the same as", "kind", "correlation"), rows)
-        blocks += [Folded(f"{len(rows)} pairs of near-copies", copies)]
+        blocks += [LongTable(f"{len(rows)} pairs of near-copies:", copies)]
     return blocks
 
 
 def _data(report: Mapping[str, Any]) -> list[Any]:
     data = report["data"]
     about = f"Source: {data['name']}. SHA-256 of images and labels: {data['sha256']}."
-    about += "" if "validation" in data else " No validation images were kept."
+    about += " No validation images were kept." if "train" in data and "validation" not in data else ""
     blocks = [about, tables.images_table(data, report.get("class_weights"))]
     if data.get("skipped"):
         unread = [": ".join(bad) for bad in data["skipped"]]
@@ -125,7 +125,7 @@ def _training(report: Mapping[str, Any]) -> list[Any]:
     if history:
         epochs = enumerate(zip(*history.values(), strict=True), 1)
         rows = [(epoch, *(decimals(value, ".4g") for value in row)) for epoch, row in epochs]
-        blocks += [Folded("Every epoch", Table(("epoch", *history), rows))]
+        blocks += [LongTable("Every epoch:", Table(("epoch", *history), rows))]
     return blocks
 
 
@@ -133,10 +133,11 @@ def _limits(report: Mapping[str, Any]) -> list[str]:
     smallest = min(row["positives"] for scores in report["results"].values() for row in scores["classes"].values())
     images = max(scores["images"] for scores in report["results"].values())
     groups, source = ("age, sex, source, view", "hospital") if of_chest_films(report) else ("source, view", "source")
+    unseen = f"No images from a {source} that is absent from the training set were tested."
     return [
         f"{images} test images, {smallest} in the smallest class: the intervals above are wide, and no subgroup "
         f"({groups}) can be judged.",
-        f"No images from a {source} that is absent from the training set were tested.",
+        *([unseen] if "train" in report.get("data", {"train"}) else []),
         "Probabilities are not to be read as risks: the share of each class in practice is another than here.",
         "The images were reduced to a small square, which loses fine detail and their aspect ratio.",
         NOTICE,

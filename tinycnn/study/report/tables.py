@@ -1,5 +1,6 @@
 """A run's numbers as tables: each is built once, and written as text, Markdown or HTML."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any, NamedTuple
@@ -19,8 +20,14 @@ class Table(NamedTuple):
     rows: Sequence[Sequence[Any]]
 
 
-class Marked(str):
-    """A cell that the page emphasises."""
+class Count(NamedTuple):
+    """A cell of a confusion matrix, which the page colours by its share of the row."""
+
+    number: int
+    share: float | None  # None in a row without images
+
+    def __str__(self) -> str:
+        return str(self.number)
 
 
 _LONG = 24  # letters of a cell: no number, but a path or a sentence
@@ -62,6 +69,18 @@ def class_table(scores: Mapping[str, Any]) -> Table:
     )
 
 
+def groups_table(groups: Mapping[str, Mapping[str, Any]], class_names: Sequence[str]) -> Table:
+    """The same predictions for each group of images, from `tinycnn.scores.intervals.report_by_group`."""
+    return Table(
+        ("group", "images", "correct", "accuracy", "95 % interval", *(f"sensitivity {name}" for name in class_names)),
+        [
+            (name, row["images"], row["correct"], decimals(row["accuracy"]), interval_text(row["accuracy_interval"]))
+            + tuple(decimals(row["classes"].get(k, {}).get("sensitivity")) for k in class_names)
+            for name, row in groups.items()
+        ],
+    )
+
+
 def matrix_table(matrix: Sequence[Sequence[int]], class_names: Iterable[str]) -> Table:
     """A confusion matrix: rows are true classes, columns predicted ones.
 
@@ -72,8 +91,8 @@ def matrix_table(matrix: Sequence[Sequence[int]], class_names: Iterable[str]) ->
     """
     names = list(class_names)
     rows = [
-        (name, *(Marked(count) if i == j else count for j, count in enumerate(row)))
-        for i, (name, row) in enumerate(zip(names, matrix, strict=True))
+        (name, *(Count(count, count / sum(row) if sum(row) else None) for count in row))
+        for name, row in zip(names, matrix, strict=True)
     ]
     return Table(("true \\ predicted", *names), rows)
 
@@ -94,7 +113,7 @@ def images_table(data: Mapping[str, Any], weights: Sequence[float] | None) -> Ta
 
 
 def lungs_table(inside_lungs: Mapping[str, Mapping[str, Any]]) -> Table:
-    """How much of the heat lies in the lungs, from `tinycnn.inside.saliency.inside_by_class`."""
+    """How much of the heat lies in the lungs, from `tinycnn.inside.inside_by_class`."""
     return Table(
         ("class", "heat inside the lungs", "area of the lungs", "images"),
         [
@@ -111,6 +130,9 @@ def run_table(report: Mapping[str, Any]) -> Table:
         rows.append(("model", f"{report['model']['name']}, {report['model']['parameters']:,} parameters"))
     if "data" in report:
         rows.append(("input", " x ".join(map(str, report["data"]["image_shape"]))))
+    best = best_epoch(report.get("history") or {})
+    if best:
+        rows.append(("epoch of the lowest validation loss", best))
     if "temperature" in report:
         rows.append(("temperature, fitted on the validation images", decimals(report["temperature"])))
     rows += [(key.replace("_", " "), decimals(value, ".1f")) for key, value in report.get("timing", {}).items()]
@@ -118,6 +140,16 @@ def run_table(report: Mapping[str, Any]) -> Table:
     rows += report.get("machine", {}).items()
     rows += [("threads", report["threads"])] if "threads" in report else []
     return Table(("setting", "value"), rows)
+
+
+def best_epoch(history: Mapping[str, Sequence[float | None]]) -> int | None:
+    """The epoch (from 1) of the lowest validation loss; None without validation images.
+
+    >>> best_epoch({"loss": [2, 1, 0.5], "val_loss": [2, 1.5, 1.8]}), best_epoch({"loss": [2, 1]})
+    (2, None)
+    """
+    known = [(loss, epoch) for epoch, loss in enumerate(history.get("val_loss") or (), 1) if loss is not None]
+    return min(known)[1] if known else None
 
 
 def decimals(value: float | None, form: str = ".3f") -> str | None:
@@ -171,15 +203,32 @@ def markdown_text(value: Any) -> str:
     return "".join(f"\\{c}" if c in "\\|*_`<>[]&#~$" else c for c in one_line(value))
 
 
-def as_html(table: Table) -> str:
-    """A table for the page; a column with a long cell stands to the left and may break anywhere."""
+def markdown_line(value: Any) -> str:
+    """`markdown_text` that stands at the start of a line, where it could begin a list or a rule.
+
+    >>> print(markdown_line("1. no list"), markdown_line("--- no rule"))
+    1\\. no list \\--- no rule
+    """
+    return re.sub(r"^(\d*)(?=[-+=.)])", r"\1\\", markdown_text(value))
+
+
+def as_html(table: Table, long: bool = False) -> str:
+    """A table for the page; a column with a long cell stands to the left and may break anywhere.
+
+    With `long` it scrolls in a box of its own, under headings that stay.
+    """
     columns = zip(*table.rows, strict=True) if table.rows else ()
     texts = [max(len(one_line(cell)) for cell in column) > _LONG for column in columns]
-    heads = "".join(f'<th scope="col">{escape(one_line(name))}</th>' for name in table.heads)
-    rows = "".join(f"<tr>{''.join(map(_html_cell, row, texts))}</tr>" for row in table.rows)
-    return f'<div class="wide"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
+    kinds = [' class="text"' if text else "" for text in texts] or [""] * len(table.heads)
+    heads = "".join(
+        f'<th scope="col"{kind}>{escape(one_line(name))}</th>' for name, kind in zip(table.heads, kinds, strict=True)
+    )
+    rows = "".join(f"<tr>{''.join(map(_html_cell, row, kinds))}</tr>" for row in table.rows)
+    box = 'class="wide long" tabindex="0"' if long else 'class="wide"'
+    return f"<div {box}><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
 
 
-def _html_cell(value: Any, text: bool) -> str:
-    kind = ' class="marked"' if isinstance(value, Marked) else ' class="text"' if text else ""
+def _html_cell(value: Any, kind: str) -> str:
+    if isinstance(value, Count) and value.share:
+        return f'<td class="share{round(10 * value.share)}">{value} <small>{value.share:.0%}</small></td>'
     return f"<td{kind}>{escape(one_line(value))}</td>"

@@ -1,0 +1,109 @@
+"""Attack tinycnn from outside, at random and for as long as you like; every case can be repeated by its number.
+
+``python tests/campaigns/run.py`` runs every campaign with the count that it names, as CI does;
+``python tests/campaigns/run.py models --minutes 60`` goes on with one for an hour, and
+``python tests/campaigns/run.py models --seed 0 --case 17`` repeats one case.
+
+A campaign is a module in this folder with a docstring, a ``COUNT``, ``prepare(folder)``, which returns what every case
+starts from, and ``attack(subject, rng)``, which runs one case and raises `AssertionError` where tinycnn fell.
+"""
+
+import argparse
+import importlib
+import multiprocessing
+import signal
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+SECONDS = 20  # that one case may take
+
+
+def main(arguments=None):
+    names = sorted(path.stem for path in HERE.glob("*.py") if path.stem != "run")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("campaigns", nargs="*", metavar="CAMPAIGN", help=f"{', '.join(names)} (default: all)")
+    parser.add_argument("--minutes", type=float, help="go on for so long, in all, instead of a count of cases")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--case", type=int, help="only this one, with the traceback of what it raises")
+    options = parser.parse_args(arguments)
+    chosen = options.campaigns or names
+    if unknown := set(chosen) - set(names):
+        parser.error(f"no campaign {', '.join(unknown)}; there are {', '.join(names)}")
+    share = None if options.minutes is None else 60 * options.minutes / len(chosen)
+    print(f"{'campaign':14} {'tried':>7} {'fell':>5} {'seconds':>8}")
+    fallen = sum(run(name, options.seed, options.case, share) for name in chosen)
+    return 1 if fallen else 0
+
+
+def run(name, seed, only=None, seconds=None):
+    """Run campaign `name` in a process of its own, print its row and what fell, and return how many did."""
+    start, context = time.monotonic(), multiprocessing.get_context("spawn")
+    here, there = context.Pipe(duplex=False)
+    process = context.Process(target=work, args=(name, seed, only, seconds, there))
+    process.start()
+    there.close()
+    tried, fallen, case = 0, [], None
+    while True:
+        try:
+            case, text = here.recv()
+        except EOFError:
+            break
+        tried += text is None
+        if text:
+            fallen.append((case, text))
+    process.join()
+    if process.exitcode:
+        fallen.append((case, f"the process ended with {process.exitcode} (below 0: by that signal)"))
+    print(f"{name:14} {tried:7} {len(fallen):5} {time.monotonic() - start:8.1f}", flush=True)
+    for case, text in fallen[:5]:
+        print(f"    {text[:300]}\n    repeat: python tests/campaigns/run.py {name} --seed {seed} --case {case}")
+    return len(fallen)
+
+
+def work(name, seed, only, seconds, out):
+    """Send ``(case, None)`` before each case, and ``(case, what was wrong)`` after one that fell."""
+    sys.path[:0] = [str(HERE.parents[1]), str(HERE.parent), str(HERE)]
+    warnings.simplefilter("ignore")
+    campaign = importlib.import_module(name)
+    with tempfile.TemporaryDirectory() as folder:
+        subject, start = campaign.prepare(Path(folder)), time.monotonic()
+        for case in [only] if only is not None else range(campaign.COUNT if seconds is None else sys.maxsize):
+            if seconds is not None and time.monotonic() - start > seconds:
+                break
+            out.send((case, None))
+            try:
+                with at_most(SECONDS):
+                    campaign.attack(subject, np.random.default_rng([seed, case]))
+            except Exception as error:
+                if only is not None:
+                    traceback.print_exc()
+                out.send((case, f"{type(error).__name__}: {error}"))
+
+
+class at_most:
+    """A block that raises `AssertionError` if it takes longer than `seconds`."""
+
+    def __init__(self, seconds):
+        self.seconds = seconds
+
+    def __enter__(self):
+        self.before = signal.signal(signal.SIGALRM, self.late)
+        signal.alarm(self.seconds)
+
+    def __exit__(self, *_):
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, self.before)
+
+    def late(self, *_):
+        raise AssertionError(f"it took longer than {self.seconds} s")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

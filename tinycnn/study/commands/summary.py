@@ -1,0 +1,23 @@
+"""Say what a saved model is made of: layers, shapes, parameters, cost, receptive fields."""
+
+import argparse
+from pathlib import Path
+
+from tinycnn.inside.anatomy import anatomy
+from tinycnn.model import Sequential
+from tinycnn.study.report.tables import one_line
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """``tinycnn summary MODEL``."""
+    parser.add_argument("model", type=Path, metavar="MODEL", help="a file written by Sequential.save")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print layers and anatomy, and what was saved with the weights."""
+    model = Sequential.load(options.model)
+    model.summary()
+    print(f"\n{anatomy(model)}")
+    for key, value in model.metadata.items():
+        print(one_line(f"{key}: {value}"))
+    return 0
