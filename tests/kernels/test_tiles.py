@@ -26,7 +26,13 @@ def outputs(dtype):
     """By Winograd, pooled or not, by direct tiles and by a dense layer: outputs and all gradients."""
     rng = np.random.default_rng(0)
     found = []
-    for channels, filters, options in ((32, 64, {"padding": "same"}), (5, 7, {"strides": 2, "dilation_rate": 2})):
+    for channels, filters, options in (
+        (32, 64, {"padding": "same"}),
+        (5, 7, {"strides": 2, "dilation_rate": 2}),
+        (16, 48, {"padding": "same"}),  # Winograd in narrow panels
+        (32, 1, {"padding": "same"}),
+        (21, 21, {"groups": 21}),
+    ):
         x = rng.standard_normal((2, 13, 10, channels)).astype(dtype)
         layer = Conv2D(filters, 3, activation="relu", **options)
         layer.build(x.shape[1:], np.random.default_rng(1), dtype)
@@ -50,6 +56,7 @@ def save(path, tile):
     np.savez(path, *(array for dtype in DTYPES[tile] for array in outputs(dtype)))
 
 
+@pytest.mark.long  # each of them compiles everything anew
 @pytest.mark.parametrize("tile", OTHERS)
 def test_every_tile_computes_the_same(tile, tmp_path):
     path = os.pathsep.join([str(Path(__file__).parent), os.getcwd()])
@@ -59,7 +66,7 @@ def test_every_tile_computes_the_same(tile, tmp_path):
     ours = [array for dtype in DTYPES[tile] for array in outputs(dtype)]
     with np.load(tmp_path / "outputs.npz") as file:
         others = [file[key] for key in file.files]
-    assert len(ours) == len(others) == 15 * len(DTYPES[tile])
+    assert len(ours) == len(others) == 27 * len(DTYPES[tile])
     for mine, theirs in zip(ours, others, strict=True):
         assert mine.dtype == theirs.dtype
         tolerance = 2e-6 if mine.dtype == np.float32 else 1e-14
