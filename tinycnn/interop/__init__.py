@@ -1,0 +1,1 @@
+"""Weights in and out: PyTorch, Keras, ONNX, safetensors.  Other libraries are imported only by the conversions."""
