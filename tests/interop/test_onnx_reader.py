@@ -8,6 +8,7 @@ from tinycnn.interop.onnx_reader import from_onnx
 from tinycnn.layers import GlobalAveragePool2D, Residual
 
 onnx = pytest.importorskip("onnx")
+reference = pytest.importorskip("onnx.reference")
 RNG = np.random.default_rng(3)
 
 
@@ -53,7 +54,7 @@ def test_an_exporters_residual_network_in_nchw(tmp_path):
     constants |= {"gamma": normal(4), "beta": normal(4), "mean": normal(4), "var": abs(normal(4)) + 0.5}
     proto = write(tmp_path / "m.onnx", nodes, constants, ["n", 3, 12, 16])
     x = normal(2, 3, 12, 16)
-    theirs = onnx.reference.ReferenceEvaluator(proto).run(None, {"x": x})[0]
+    theirs = reference.ReferenceEvaluator(proto).run(None, {"x": x})[0]
     model = from_onnx(tmp_path / "m.onnx")
     assert differ(model.forward(x.transpose(0, 2, 3, 1)), theirs) < 1e-5
     kinds = [type(layer) for layer in model.layers]

@@ -83,7 +83,7 @@ class Graph:
         self._dominator: dict[str, str] = {}  # the last operation that every way to this one goes through
         self._depth = {entry: 0}
         self._used: set[str] = set()
-        self._placed: list[Node] = []
+        self._placed: list[tuple[Layer, Weights]] = []  # with weights, in the model
 
     def cannot(self, key: str, why: str) -> NoReturn:
         """Raise the ValueError that says at which operation it ended, and why."""
@@ -111,7 +111,7 @@ class Graph:
             shape = _shape_after(layer, [self.shapes[name] for name in inputs])
         except ValueError as error:
             self.cannot(key, str(error))
-        if isinstance(layer, Layer) and key.isidentifier() and not key.startswith("_"):
+        if isinstance(layer, Layer) and not layer.name and key.isidentifier() and not key.startswith("_"):
             layer.name = layer.given_name = key
         self.nodes[key] = Node(key, layer, inputs, weights or {}, channels_first)
         self.shapes[key] = shape
@@ -147,14 +147,11 @@ class Graph:
         orders = feature_orders(model.layers, self.source, lambda layer: id(layer) in foreign)
         ours = [None if order is None else np.argsort(order) for order in orders]
         around = {id(layer): pair for layer, pair in zip(model.layers, zip(ours, ours[1:], strict=False), strict=True)}
-        model.set_weights(
-            {
-                f"{node.layer.name}/{key}": reordered(key, np.asarray(value), *around.get(id(node.layer), (None, None)))
-                for node in self._placed
-                for key, value in node.weights.items()
-            },
-            source=self.source,
-        )
+        weights = {}
+        for layer, given in self._placed:
+            for key, value in given.items():
+                weights[f"{layer.name}/{key}"] = reordered(key, np.asarray(value), *around.get(id(layer), (None, None)))
+        model.set_weights(weights, source=self.source)
         return model
 
     def _path(self, key: str, start: str) -> list[Node]:
@@ -199,7 +196,7 @@ class Graph:
                 row.append(node)
         if row and isinstance(row[-1].layer, Pad):
             self.cannot(row[-1].key, "padding converts only before a convolution or a max-pool, which can pad itself")
-        self._placed += [node for node in row if node.weights]
+        self._placed += [(node.layer, node.weights) for node in row if isinstance(node.layer, Layer) and node.weights]
         return row
 
     def _padded(self, pad: Node, node: Node, before: Any) -> Layer:

@@ -162,7 +162,7 @@ def _write_linear(to: _Written, layer: Any, name: str, x: str) -> str:
         if layer.interpolation == "nearest":
             modes = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
         return to.operation(
-            "Resize", name, [x, "", to.constant(f"{name}/scales", np.float32([1, 1, *layer.size]))], **modes
+            "Resize", name, [x, "", to.constant(f"{name}/scales", np.array([1, 1, *layer.size], np.float32))], **modes
         )
     if isinstance(layer, Dropout):
         rate = to.constant(f"{name}/rate", np.float32(layer.rate))
@@ -185,7 +185,7 @@ def _write_reshape(to: _Written, layer: Layer, name: str, x: str) -> str:
     """Through NHWC, in whose order tinycnn reads an image."""
     if len(layer.input_shape) == 3:
         x = to.operation("Transpose", f"{name}/channels_last", [x], perm=TO_CHANNELS_LAST)
-    shape = to.constant(f"{name}/shape", np.int64([-1, *layer.output_shape]))
+    shape = to.constant(f"{name}/shape", np.array([-1, *layer.output_shape]))
     y = to.operation("Reshape", name, [x, shape])
     if len(layer.output_shape) == 3:
         y = to.operation("Transpose", f"{name}/channels_first", [y], perm=TO_CHANNELS_FIRST)

@@ -173,9 +173,9 @@ def _pool(nn: Any, layer: Any) -> list[Any]:
 @cache
 def _residual() -> Any:
     """The class of modules that add a shortcut to a row of layers; made once torch is there to derive it from."""
-    nn = peer("torch", "to_torch").nn
+    nn: Any = peer("torch", "to_torch").nn
 
-    class Residual(nn.Module):
+    class Residual(nn.Module):  # type: ignore[name-defined]
         def __init__(self, layers: Any, shortcut: Any) -> None:
             super().__init__()
             self.layers, self.shortcut = layers, shortcut
