@@ -44,10 +44,12 @@ from tinycnn.inside import smooth_grad as smooth_grad
 from tinycnn.inside import trace as trace
 from tinycnn.inside.page import write_inside_page as write_inside_page
 from tinycnn.inside.passes import plot_pass as plot_pass
+from tinycnn.interop import from_keras as from_keras
 from tinycnn.interop import from_onnx as from_onnx
 from tinycnn.interop import from_torch as from_torch
 from tinycnn.interop import load_safetensors as load_safetensors
 from tinycnn.interop import save_safetensors as save_safetensors
+from tinycnn.interop import to_keras as to_keras
 from tinycnn.interop import to_onnx as to_onnx
 from tinycnn.interop import to_torch as to_torch
 from tinycnn.kernels.conv import set_winograd as set_winograd

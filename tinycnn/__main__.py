@@ -11,7 +11,7 @@ from importlib import import_module
 
 from tinycnn.study.command_line import EXIT_CODES, answer
 
-COMMANDS = ("compare", "summary", "audit", "strip")  # in the order of ``tinycnn --help``
+COMMANDS = ("compare", "summary", "audit", "strip", "export")  # in the order of ``tinycnn --help``
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
