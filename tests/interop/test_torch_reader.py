@@ -145,6 +145,11 @@ def shared():
     return nn.Sequential(layer, layer)
 
 
+class Named(nn.Module):
+    def forward(self, x):
+        return torch.relu(input=x)
+
+
 class Branching(nn.Module):
     def forward(self, x):
         return x if x.sum() > 0 else -x
@@ -180,6 +185,7 @@ class Skipping(nn.Module):
         (nn.Sequential(nn.Flatten()), (2, 2, 2), "from_torch: Flatten .*end with a Dense"),
         (nn.Sequential(nn.LogSoftmax(dim=1)), (4,), "LogSoftmax does not convert"),
         (shared(), (4,), "called twice; weights that are shared"),
+        (Named(), (4,), "'relu': give its input in the first place, not by name"),
         (Branching(), (4,), "Branching cannot be traced"),
         (Skipping(), (4,), "two places that do not meet in one block"),
     ],

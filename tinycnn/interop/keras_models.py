@@ -47,6 +47,11 @@ def from_keras(model: "keras.Model") -> Sequential:
         If keras is not installed.
     ValueError
         Naming the layer that does not convert, and what to do.
+
+    Examples
+    --------
+    >>> import keras                                                               # doctest: +SKIP
+    >>> from_keras(keras.applications.VGG16(weights="imagenet")).predict(images)   # doctest: +SKIP
     """
     keras = peer("keras", "from_keras")
     if not getattr(model, "inputs", None) or len(model.inputs) != 1 or len(model.outputs) != 1:
@@ -194,6 +199,10 @@ def to_keras(model: Sequential) -> "keras.Model":
         If keras is not installed.
     ValueError
         For a model that is not built, and naming a layer that does not convert.
+
+    Examples
+    --------
+    >>> to_keras(Sequential.load("model.npz")).save("model.keras")    # doctest: +SKIP
     """
     keras = peer("keras", "to_keras")
     check_built(model, "to_keras")

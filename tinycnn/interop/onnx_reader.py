@@ -38,7 +38,7 @@ def from_onnx(path: PathLike) -> Sequential:
     Returns
     -------
     Sequential
-        Built, in the file's float type.
+        Built, in the type of the file's input.
 
     Raises
     ------
@@ -86,9 +86,8 @@ def from_onnx(path: PathLike) -> Sequential:
     def turned(name: str) -> bool:
         """Whether it is in NHWC, since whoever takes it makes NCHW of it first."""
         takers = consumers.get(name, [])
-        return bool(takers) and all(
-            n.op_type == "Transpose" and list(n.attribute[0].ints) == TO_CHANNELS_FIRST for n in takers
-        )
+        perms = [[list(a.ints) for a in n.attribute] if n.op_type == "Transpose" else None for n in takers]
+        return bool(perms) and all(perm == [TO_CHANNELS_FIRST] for perm in perms)
 
     first = {entry} if len(shape) == 3 and not turned(entry) else set()  # images that are in NCHW
     graph = Graph("from_onnx", entry, (*shape[1:], shape[0]) if first else tuple(shape))
@@ -128,8 +127,7 @@ def from_onnx(path: PathLike) -> Sequential:
         graph.add(key, layer, names, weights, channels_first)
         if len(graph.shapes[key]) == 3 and channels_first:
             first.add(key)
-    floats = [array for array in constants.values() if array.dtype.kind == "f"]
-    double = bool(floats) and all(array.dtype == np.float64 or array.size <= 4 for array in floats)
+    double = inputs[0].type.tensor_type.elem_type == onnx.TensorProto.DOUBLE
     return graph.sequential(proto.output[0].name, np.float64 if double else np.float32)
 
 

@@ -74,13 +74,13 @@ def from_torch(module: "torch.nn.Module", input_shape: Shape) -> Sequential:
     if len(inputs) != 1 or not hasattr(output, "name"):
         raise ValueError(f"from_torch: {type(module).__name__} must take one tensor and give one")
     graph = Graph("from_torch", inputs[0], tuple(int(n) for n in input_shape))
-    modules, converters = dict(traced.named_modules()), _converters(torch.nn)
+    converters = _converters(torch.nn)
     called: set[str] = set()
     for node in traced.graph.nodes:
         if node.op in ("placeholder", "output") or node.target in (getattr, operator.getitem, "size"):
             continue  # the latter are shapes, for view and reshape
         try:
-            what = modules[node.target] if node.op == "call_module" else _called(torch, node)
+            what = traced.get_submodule(node.target) if node.op == "call_module" else _called(torch, node)
             if node.op == "call_module" and node.target in called and list(what.parameters()):
                 raise ValueError("it is called twice; weights that are shared do not convert")
             called.add(str(node.target))
@@ -93,7 +93,7 @@ def from_torch(module: "torch.nn.Module", input_shape: Shape) -> Sequential:
                     known = ", ".join(sorted(kind.__name__ for kind in converters))
                     raise ValueError(f"a {type(what).__name__} does not convert; {known} do")
                 what, weights = convert(what, graph.shapes[names[0]])
-        except ValueError as error:
+        except (ValueError, TypeError, LookupError, AttributeError) as error:  # the latter from arguments of calls
             graph.cannot(str(node.target) if node.op == "call_module" else node.name, str(error))
         arrays = {key: value.detach().cpu().numpy() for key, value in weights.items()}
         graph.add(node.name, what, names, arrays, channels_first=isinstance(what, (Flatten, Reshape)))
@@ -104,6 +104,8 @@ def from_torch(module: "torch.nn.Module", input_shape: Shape) -> Sequential:
 def _called(torch: Any, node: Any) -> Any:
     """What a call of a function or of a tensor's method is: a module, a layer or a merge."""
     nn, f = torch.nn, torch.nn.functional
+    if not node.args:
+        raise ValueError("give its input in the first place, not by name")
     args, kwargs = node.args[1:], {k: v for k, v in node.kwargs.items() if k not in ("inplace", "training", "dtype")}
     if node.target in (operator.add, operator.iadd, torch.add, "add", "add_"):
         if not hasattr(node.args[1], "name"):
