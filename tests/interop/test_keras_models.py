@@ -91,7 +91,7 @@ def test_what_does_not_convert_is_named(keras):
     for layer, says in (
         (k.GaussianNoise(0.1), "a GaussianNoise does not convert; Activation, Add, "),
         (k.ReLU(max_value=6, name="six"), "'six': max_value and threshold do not convert"),
-        (k.Activation("swish", name="act"), "'act': unknown activation 'silu'"),
+        (k.Activation("mish", name="act"), "'act': unknown activation 'mish'"),
         (k.Conv2DTranspose(2, 3, 2, output_padding=0, name="up"), "'up': output_padding and dilation_rate"),
         (k.ZeroPadding2D(name="zeros"), "'zeros': padding converts only before"),
     ):
