@@ -21,15 +21,15 @@ FLOORS = [
     ["training"],
     ["model"],
     ["callbacks", "ensemble", "keras", "models"],
-    ["inside", "scores"],
+    ["inside", "interop", "scores"],
     ["exercises", "study"],
     ["__main__"],
 ]
 FLOOR = {name: height for height, floor in enumerate(FLOORS) for name in floor}
-BESIDE_THE_ENGINE = {"exercises", "study", "scores", "inside", "__main__"}
+BESIDE_THE_ENGINE = {"exercises", "study", "scores", "inside", "interop", "__main__"}
 PACKAGES = {"numpy", "numba", "llvmlite", "PIL", "matplotlib"}  # besides the standard library
 # What can be imported under a name that is only known when the program runs.
-BY_NAME = {"__main__", "lazy", "layers/registry", "study/command_line"}
+BY_NAME = {"__main__", "interop/peers", "lazy", "layers/registry", "study/command_line"}
 
 # Tests of no one file: the examples, other libraries, the whole.
 OF_THE_WHOLE = {

@@ -5,6 +5,7 @@ from tinycnn import data as data
 from tinycnn import ensemble as ensemble
 from tinycnn import initializers as initializers
 from tinycnn import inside as inside
+from tinycnn import interop as interop
 from tinycnn import keras as keras
 from tinycnn import kernels as kernels
 from tinycnn import layers as layers
@@ -46,6 +47,14 @@ from tinycnn.inside.film import Film as Film
 from tinycnn.inside.landscape import loss_slice as loss_slice
 from tinycnn.inside.page import write_inside_page as write_inside_page
 from tinycnn.inside.passes import plot_pass as plot_pass
+from tinycnn.interop import from_keras as from_keras
+from tinycnn.interop import from_onnx as from_onnx
+from tinycnn.interop import from_torch as from_torch
+from tinycnn.interop import load_safetensors as load_safetensors
+from tinycnn.interop import save_safetensors as save_safetensors
+from tinycnn.interop import to_keras as to_keras
+from tinycnn.interop import to_onnx as to_onnx
+from tinycnn.interop import to_torch as to_torch
 from tinycnn.kernels.conv import set_winograd as set_winograd
 from tinycnn.kernels.runtime import get_num_threads as get_num_threads
 from tinycnn.kernels.runtime import set_num_threads as set_num_threads

@@ -12,7 +12,7 @@ from importlib import import_module
 from tinycnn.study.command_line import EXIT_CODES, answer
 
 # In the order of ``tinycnn --help``.
-COMMANDS = ("train", "predict", "evaluate", "look", "compare", "summary", "audit", "strip")
+COMMANDS = ("train", "predict", "evaluate", "look", "compare", "summary", "audit", "strip", "export")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -4,8 +4,8 @@ import numba
 import numpy as np
 import pytest
 
-from tinycnn.kernels.parts import load_part, store_part, widen
-from tinycnn.kernels.simd import LANES, store
+from tinycnn.kernels.parts import load_part, store_part
+from tinycnn.kernels.simd import LANES, store, widen
 
 DTYPES = [np.float32, np.float64]
 jit = functools.partial(numba.njit, error_model="numpy")

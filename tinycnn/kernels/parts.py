@@ -51,17 +51,6 @@ def sum_of_lanes(builder: Any, value: Any) -> Any:
 
 
 @intrinsic
-def widen(typing_context, value):
-    """A vector's numbers in float64."""
-    wide = Vector(types.float64)
-
-    def generate(context, builder, sig, args):
-        return args[0] if sig.args[0] == wide else builder.fpext(args[0], llvm_vector(types.float64))
-
-    return wide(value), generate
-
-
-@intrinsic
 def load_part(typing_context, array, i, count):
     """`load` of the first `count` lanes; the others are zero, and their memory is not touched."""
     vector = Vector(array.dtype)

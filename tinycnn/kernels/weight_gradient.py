@@ -16,8 +16,8 @@ from tinycnn.kernels.compile import inlined, jit
 from tinycnn.kernels.correlate import BUFFER, Taps, Walk, padded_rows, panel_of, places_of, source_of, walk
 from tinycnn.kernels.gemm import Left, Out, Right, Runs, panel_tile, tile_rows
 from tinycnn.kernels.nhwc import Images, load_row, pixel
-from tinycnn.kernels.parts import load_part, store_part, widen
-from tinycnn.kernels.simd import LANES, NR, at, zero
+from tinycnn.kernels.parts import load_part, store_part
+from tinycnn.kernels.simd import LANES, NR, at, widen, zero
 from tinycnn.kernels.tasks import share, tasks
 
 BIAS_CHUNKS = 64
