@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tinycnn.arguments import brief
 from tinycnn.data.dataset import Dataset
 from tinycnn.files import PathLike, plain, read_json, write_json
 from tinycnn.kernels.runtime import get_num_threads, set_num_threads
@@ -76,6 +77,8 @@ class Ensemble:
             raise ValueError("an Ensemble needs at least one member")
         first = self.members[0]
         for i, member in enumerate(self.members):
+            if not isinstance(member, Sequential):
+                raise ValueError(f"member {i} must be a Sequential, got {brief(member)}")
             if not member.built:
                 raise ValueError(f"member {i} ('{member.name}') is not built: call build(input_shape), or train it")
             if not member.ends_in_softmax:

@@ -97,7 +97,7 @@ class CrossEntropy(Loss):
         elif weight is not None:
             if np.ndim(weight) != 1:
                 raise ValueError(
-                    f"CrossEntropy: class_weight must be one row of weights or {{class: weight}}, got {weight!r} of "
+                    f"CrossEntropy: class_weight must be one row of weights or {{class: weight}}, got "
                     f"shape {np.shape(weight)}; balanced_class_weights(labels) gives the balanced ones"
                 )
             weight = [number(w, "CrossEntropy: class_weight") for w in weight]

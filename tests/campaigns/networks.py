@@ -26,8 +26,9 @@ def attack(_, rng):
             for layer in plain.layers:
                 z = layer.forward(z, training)
             same(y, z, dtype, f"{name}: output of {model.layers}")
+        grad_z = grad
         for layer in reversed(plain.layers):
-            grad_z = layer.backward(grad if layer is plain.layers[-1] else grad_z)
+            grad_z = layer.backward(grad_z)
         same(model.backward(grad), grad_z, dtype, f"{name}: gradient to the input of {model.layers}")
         for (key, value, found), (_, other, expected) in zip(model.parameters(), plain.parameters(), strict=True):
             assert value.tobytes() == other.tobytes(), f"{key} was changed without a step"

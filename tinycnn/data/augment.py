@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tinycnn.arguments import share
 from tinycnn.data.dataset import image_array
 from tinycnn.kernels import images as kernels
 
@@ -104,9 +105,7 @@ class Augment:
         for key, value in vars(self).items():
             if key == "fill_mode":
                 continue
-            if not 0 <= value <= highest.get(key, 1.0):
-                raise ValueError(f"Augment: {key} must be from 0 to {highest.get(key, 1.0):g}, got {value}")
-            setattr(self, key, float(value))
+            setattr(self, key, share(value, f"Augment: {key}", highest.get(key, 1.0)))
 
     def __repr__(self) -> str:
         changed = ", ".join(f"{key}={value!r}" for key, value in vars(self).items() if value not in (0.0, "constant"))

@@ -8,9 +8,10 @@ A heat map is a hint, not an explanation.  It can look convincing and yet not de
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tinycnn.arguments import positive_int
 from tinycnn.data.dataset import Dataset
 from tinycnn.inside.class_score import Classes, Images, checked_classes, checked_images, one_hot
-from tinycnn.layers.base import Layer, positive_int
+from tinycnn.layers.base import Layer
 from tinycnn.layers.conv import Conv2D
 from tinycnn.layers.steps import plan
 from tinycnn.model import Sequential

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tinycnn.arguments import generator, positive_int
 from tinycnn.scores.metrics import class_labels, confusion_matrix, label_vectors
 
 
@@ -152,14 +153,13 @@ def bootstrap_interval(
     lengths = [len(column) for column in columns]
     if len(set(lengths)) > 1 or not lengths[0]:
         raise ValueError(f"the arrays must have the same length, at least 1; got lengths {lengths}")
-    if n < 1:
-        raise ValueError(f"n, the number of resamples, must be at least 1, got {n}")
+    n = positive_int(n, "n, the number of resamples,")
     groups = np.arange(lengths[0]) if groups is None else np.asarray(groups)
     if groups.shape != (lengths[0],):
         raise ValueError(f"groups must name one group per case: {lengths[0]} cases, groups of shape {groups.shape}")
     code = np.unique(groups, return_inverse=True)[1]
     members = np.split(np.argsort(code, kind="stable"), np.cumsum(np.bincount(code))[:-1])
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     values = np.empty(n)
     for i in range(n):
         drawn = rng.integers(len(members), size=len(members))

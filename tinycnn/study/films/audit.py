@@ -12,7 +12,7 @@ from PIL import ExifTags
 
 from tinycnn.data.dataset import BadFile, Splits
 from tinycnn.data.decode import decode_image, exif_of, open_image
-from tinycnn.data.layout import available_cores, find_images, map_files
+from tinycnn.data.layout import find_images, map_files, worker_threads
 from tinycnn.data.source import open_source
 from tinycnn.data.splits import connected_groups, leak_free
 from tinycnn.scores.roc import roc_curve
@@ -216,7 +216,7 @@ def _read_splits(splits, _, workers):
     paths: list[str] = []
     for data, name in zip(datasets, ("train", "test"), strict=False):
         paths += data.paths or [f"{name}[{i}]" for i in range(len(data))]
-    with ThreadPoolExecutor(workers or available_cores(), "tinycnn-audit") as pool:
+    with ThreadPoolExecutor(worker_threads(workers), "tinycnn-audit") as pool:
         records = list(pool.map(_examined, images))
     labels = np.concatenate([data.labels for data in datasets])
     in_test = np.repeat([False, True][: len(datasets)], [len(data) for data in datasets])

@@ -11,6 +11,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
+from tinycnn.arguments import positive_int
 from tinycnn.files import atomic_write
 
 # Black, violet, red, orange, pale yellow: steadily lighter, so that the order survives a grey printer.
@@ -105,8 +106,8 @@ def plot_overlays(
     >>> plot_overlays(images, np.ones((2, 8, 8)), ["a", "b"], tempfile.mkdtemp() + "/overlays.png").name
     'overlays.png'
     """
-    images, maps = np.asarray(images), np.asarray(maps)
-    if len(images) == 0 or not len(images) == len(maps) == len(titles) or columns < 1:
+    images, maps, columns = np.asarray(images), np.asarray(maps), positive_int(columns, "columns", most=100)
+    if len(images) == 0 or not len(images) == len(maps) == len(titles):
         raise ValueError(
             f"at least one image, and one map and title for each, are needed: got {len(images)} images, {len(maps)} "
             f"maps, {len(titles)} titles, {columns} columns"
@@ -137,9 +138,9 @@ def plot_overlays(
     bar.ax.tick_params(labelsize=8)
     width = figure.get_figwidth()
     if title:
-        figure.suptitle("\n".join(textwrap.wrap(title, int(9.3 * width))), fontsize=12)
+        figure.suptitle("\n".join(textwrap.wrap(str(title), int(9.3 * width))), fontsize=12)
     if note:
-        figure.supxlabel("\n".join(textwrap.wrap(note, int(14 * width))), fontsize=8, color="0.3")
+        figure.supxlabel("\n".join(textwrap.wrap(str(note), int(14 * width))), fontsize=8, color="0.3")
     with atomic_write(path) as temporary:
         figure.savefig(temporary, format="png", dpi=140)
     return Path(path)
