@@ -10,11 +10,13 @@ starts from, and ``attack(subject, rng)``, which runs one case and raises `Asser
 
 import argparse
 import importlib
+import multiprocessing
 import signal
 import sys
 import tempfile
 import time
 import traceback
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +36,6 @@ def main(arguments=None):
     chosen = options.campaigns or names
     if unknown := set(chosen) - set(names):
         parser.error(f"no campaign {', '.join(unknown)}; there are {', '.join(names)}")
-    sys.path[:0] = [str(HERE.parents[1]), str(HERE.parent), str(HERE)]
     share = None if options.minutes is None else 60 * options.minutes / len(chosen)
     print(f"{'campaign':14} {'tried':>7} {'fell':>5} {'seconds':>8}")
     fallen = sum(run(name, options.seed, options.case, share) for name in chosen)
@@ -42,27 +43,48 @@ def main(arguments=None):
 
 
 def run(name, seed, only=None, seconds=None):
-    """Run campaign `name`, print its row and what fell, and return how many did."""
+    """Run campaign `name` in a process of its own, print its row and what fell, and return how many did."""
+    start, context = time.monotonic(), multiprocessing.get_context("spawn")
+    here, there = context.Pipe(duplex=False)
+    process = context.Process(target=work, args=(name, seed, only, seconds, there))
+    process.start()
+    there.close()
+    tried, fallen, case = 0, [], None
+    while True:
+        try:
+            case, text = here.recv()
+        except EOFError:
+            break
+        tried += text is None
+        if text:
+            fallen.append((case, text))
+    process.join()
+    if process.exitcode:
+        fallen.append((case, f"the process ended with {process.exitcode} (below 0: by that signal)"))
+    print(f"{name:14} {tried:7} {len(fallen):5} {time.monotonic() - start:8.1f}", flush=True)
+    for case, text in fallen[:5]:
+        print(f"    {text[:300]}\n    repeat: python tests/campaigns/run.py {name} --seed {seed} --case {case}")
+    return len(fallen)
+
+
+def work(name, seed, only, seconds, out):
+    """Send ``(case, None)`` before each case, and ``(case, what was wrong)`` after one that fell."""
+    sys.path[:0] = [str(HERE.parents[1]), str(HERE.parent), str(HERE)]
+    warnings.simplefilter("ignore")
     campaign = importlib.import_module(name)
-    fallen, start, tried = [], time.monotonic(), 0
     with tempfile.TemporaryDirectory() as folder:
-        subject = campaign.prepare(Path(folder))
-        cases = [only] if only is not None else range(campaign.COUNT if seconds is None else sys.maxsize)
-        for case in cases:
+        subject, start = campaign.prepare(Path(folder)), time.monotonic()
+        for case in [only] if only is not None else range(campaign.COUNT if seconds is None else sys.maxsize):
             if seconds is not None and time.monotonic() - start > seconds:
                 break
-            tried += 1
+            out.send((case, None))
             try:
                 with at_most(SECONDS):
                     campaign.attack(subject, np.random.default_rng([seed, case]))
             except Exception as error:
                 if only is not None:
                     traceback.print_exc()
-                fallen.append((case, f"{type(error).__name__}: {error}"))
-    print(f"{name:14} {tried:7} {len(fallen):5} {time.monotonic() - start:8.1f}", flush=True)
-    for case, text in fallen[:5]:
-        print(f"    {text[:300]}\n    repeat: python tests/campaigns/run.py {name} --seed {seed} --case {case}")
-    return len(fallen)
+                out.send((case, f"{type(error).__name__}: {error}"))
 
 
 class at_most:

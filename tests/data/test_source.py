@@ -182,3 +182,15 @@ def test_folders_that_are_not_entered_are_walked_as_files_that_cannot_be_read(tm
             source.read(("top", "open", "link"))
         with pytest.raises(FileNotFoundError):
             source.read(("top", "open", "dangling"))
+
+
+def test_what_zipfile_says_of_a_damaged_member_is_cut_short(tmp_path):
+    """It quotes the header's name, which is as long as two damaged bytes say."""
+    with zipfile.ZipFile(tmp_path / "data.zip", "w") as file:
+        file.writestr("a/1.txt", "x" * 5000)
+    data = bytearray((tmp_path / "data.zip").read_bytes())
+    data[26:28] = (5000).to_bytes(2, "little")
+    (tmp_path / "data.zip").write_bytes(data)
+    with open_source(tmp_path / "data.zip") as source, pytest.raises(OSError, match="damaged in the zip") as caught:
+        source.read(("a", "1.txt"))
+    assert len(str(caught.value)) < 300

@@ -173,7 +173,7 @@ class ZipSource:
         except RuntimeError as error:  # NotImplementedError is one
             raise OSError(f"encrypted or compressed in an unknown way: {error}") from error
         except Exception as error:
-            raise OSError(f"damaged in the zip: {error}") from error
+            raise OSError(f"damaged in the zip: {str(error)[:200]}") from error  # zipfile quotes bytes of the file
 
 
 def _what_is_wrong(name: str, parts: Parts, is_file: bool) -> str:
