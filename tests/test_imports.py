@@ -36,6 +36,7 @@ OF_THE_WHOLE = {
     "test_benchmark_scripts",
     "test_benchmarks",
     "test_best_recipe",
+    "test_campaigns",
     "test_compare_explanations",
     "test_compare_networks",
     "test_examples",
