@@ -43,7 +43,7 @@ AS_LONG_AS_WANTED = {"epochs", "steps", "samples", "n", "jitter", "blocks", "ret
 KNOWN = {ValueError, TypeError, RuntimeError, FloatingPointError}
 PLAIN = (
     pathlib.__file__,
-    np.ndim.__code__.co_filename,
+    inspect.unwrap(np.ndim).__code__.co_filename,
     "bit_generator.pyx",
     "numpy/random/bit_generator.pyx",
 )  # whose words are plain, too

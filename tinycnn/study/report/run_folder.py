@@ -17,7 +17,7 @@ from tinycnn.scores.roc import roc_curves
 from tinycnn.study.experiment import Experiment
 from tinycnn.study.films.lung_field import lung_field_mask
 from tinycnn.study.notices import NOTICE, SYNTHETIC
-from tinycnn.study.provenance import dataset_hash, environment
+from tinycnn.study.provenance import dataset_hash, environment, weights_hash
 from tinycnn.study.report.html import write_html_report
 from tinycnn.study.report.model_card import write_model_card
 from tinycnn.study.report.overlays import overlay, plot_overlays
@@ -86,7 +86,12 @@ def report_run(
         "notice": NOTICE,
         "synthetic": experiment.synthetic,
         **report,
-        "model": {"name": report["model"], "parameters": model.count_params, "layers": layers},
+        "model": {
+            "name": report["model"],
+            "parameters": model.count_params,
+            "layers": layers,
+            "sha256": weights_hash(model),
+        },
         **environment(),
         "audit": experiment.audit.to_dict(),
         "attention": attention,
