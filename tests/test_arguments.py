@@ -4,6 +4,7 @@ import pytest
 from tinycnn.arguments import (
     brief,
     chosen,
+    count,
     float_type,
     generator,
     number,
@@ -20,7 +21,7 @@ from tinycnn.inside import grad_cam
 from tinycnn.layers import BatchNorm, Conv2D, Dense, LeakyReLU
 from tinycnn.losses import CrossEntropy
 from tinycnn.models import add_noise
-from tinycnn.scores import confusion_matrix, expected_calibration_error
+from tinycnn.scores import classification_report, confusion_matrix, expected_calibration_error
 from tinycnn.study.films import chest_phantoms
 from tinycnn.training import EarlyStopping
 
@@ -87,7 +88,7 @@ def test_what_is_no_positive_int(value):
 
 def test_shares_pairs_types_shapes_and_generators():
     assert (share(1, "it"), share("0.5", "it"), share(180, "it", 180)) == (1.0, 0.5, 180.0)
-    assert pair(np.array([2, 3]), "it") == (2, 3) and positive_int(np.int8(3), "it") == 3
+    assert pair(np.array([2, 3]), "it") == (2, 3) and positive_int(np.int8(3), "it") == 3 and count(0, "it") == 0
     assert float_type("f8", "it") == np.float64 and whole_shape(np.array([4, 1]), "it") == (4, 1)
     rng = generator(3)
     assert generator(rng) is rng and generator(3).random() == generator(3).random()
@@ -101,6 +102,7 @@ NEITHER = [np.nan, np.arange(3), np.array(["a"]), "x", None, [1], 1j, 10**400]
     "call, wrong",
     [
         (lambda value: share(value, "it"), [*NEITHER, 1.5, -1]),
+        (lambda value: count(value, "it", 17), [*NEITHER, -1, 18, 2.0, True]),
         (lambda value: float_type(value, "it"), ["a", "f2", {"class": "Dense", "config": 1}, object()]),
         (lambda value: whole_shape(value, "it"), ["a", 3, [], [0], [-1, 2], [np.nan], [10**30], [2**16, 2**16]]),
         (lambda value: generator(value, "it"), ["a", 3.5, -1, 1e300, {}, np.array(["a"]), object()]),
@@ -134,6 +136,7 @@ def test_nonsense_is_refused_in_plain_words(call, wrong):
         (lambda: EarlyStopping(min_delta=np.array("x")), "min_delta must be finite"),
         (lambda: confusion_matrix([0], [0], 10**30), "num_classes must be at most 10000"),
         (lambda: confusion_matrix([10**9], [0]), "label 1000000000 at index 0"),
+        (lambda: classification_report([0, 1], [0, 1], digits=10**8), "digits must be an int from 0 to 17"),
         (lambda: expected_calibration_error([[1.0, 0.0]], [0], bins=10**9), "bins must be at most"),
     ],
 )

@@ -94,6 +94,19 @@ def positive_int(value: Any, what: str, most: float = MOST) -> int:
     return int(value)
 
 
+def count(value: Any, what: str, most: float = MOST) -> int:
+    """`value` as an int, if it is of such a type, 0 or above, and at most `most`.
+
+    Raises
+    ------
+    ValueError
+        Otherwise.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 0 <= value <= most:
+        raise ValueError(f"{what} must be an int from 0 to {most}, got {brief(value)}")
+    return int(value)
+
+
 def pair(value: Any, what: str) -> tuple[int, int]:
     """``3 -> (3, 3)``; a pair of positive ints stays as it is.
 

@@ -13,6 +13,7 @@ On several machines `folder` must be on a file system that they share, and `trai
 """
 
 import json
+import os
 import shutil
 import tempfile
 import threading
@@ -22,7 +23,7 @@ from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExec
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from itertools import count, islice
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -245,7 +246,17 @@ def train_members(
 
 def process_pool(workers: int) -> ProcessPoolExecutor:
     """A pool of `workers` fresh processes ("spawn": forked ones would inherit locks held by threads they lack)."""
-    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_end_with_parent)
+
+
+def _end_with_parent():
+    """A worker of a killed process would train on for nobody, and then wait for work for ever."""
+    threading.Thread(target=_outlive, args=(parent_process(),), daemon=True, name="tinycnn-parent").start()
+
+
+def _outlive(parent):
+    parent.join()
+    os._exit(1)
 
 
 def _train(make_and_train, jobs, executor, folder, retries, threads, on_member):

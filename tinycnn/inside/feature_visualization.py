@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tinycnn.arguments import MOST, brief, generator, number, of_class, positive_int, whole_number
+from tinycnn.arguments import brief, count, generator, number, of_class, positive_int
 from tinycnn.layers.residual import Residual
 from tinycnn.layers.weighted import Weighted
 from tinycnn.model import Sequential
@@ -74,7 +74,7 @@ def feature_visualization(
         raise ValueError(f"no layer {layer!r} in model '{model.name}'; it has {', '.join(names)}")
     layers = model.layers[: names.index(layer) + 1]
     channels = layers[-1].output_shape[-1]
-    rate, jitter = number(rate, "rate"), whole_number(jitter + 1, "jitter + 1", below=MOST) - 1
+    rate, jitter = number(rate, "rate"), count(jitter, "jitter")
     if not isinstance(channel, int | np.integer) or not 0 <= channel < channels:
         raise ValueError(f"layer '{layer}' has channels 0..{channels - 1}, got {brief(channel)}")
     x = (0.5 + 0.02 * rng.standard_normal((1, *model.input_shape))).astype(model.dtype)

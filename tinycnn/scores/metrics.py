@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn.arguments import positive_int
+from tinycnn.arguments import count, positive_int
 
 MOST_CLASSES = 10_000  # a confusion matrix of them takes 800 MB
 AVERAGES = (None, "micro", "macro", "weighted")
@@ -303,6 +303,7 @@ def classification_report(
         )
         return classes | {"accuracy": share_correct} | means
 
+    digits = count(digits, "digits", most=17)
     width = max(max(map(len, names)), len("weighted avg"), digits)
     line = "{:>{width}s}  {:>9.{digits}f} {:>9.{digits}f} {:>9.{digits}f} {:>9}\n"
     text = "{:>{width}s}  {:>9} {:>9} {:>9} {:>9}\n\n".format("", *columns, width=width)
