@@ -233,8 +233,10 @@ def train_members(
     for name in jobs:
         if not _is_file_name(name):
             raise ValueError(f"a member's name is the name of its file, so {name!r} will not do")
-    if retries < 0 or isinstance(executor, int) and executor < 1:
-        raise ValueError(f"retries must be 0 or more and processes 1 or more, got {retries} and {executor!r}")
+    if not isinstance(retries, int) or retries < 0 or isinstance(executor, int) and executor < 1:
+        raise ValueError(
+            f"retries must be 0 or more and processes 1 or more, got {brief(retries)} and {brief(executor)}"
+        )
     kept = Path(tempfile.mkdtemp(prefix="tinycnn-") if folder is None else folder).absolute()
     try:
         kept.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn.arguments import share
+from tinycnn.arguments import MOST, brief, number, share
 from tinycnn.data.dataset import image_array
 from tinycnn.kernels import images as kernels
 
@@ -241,8 +241,10 @@ def equalize(images: ArrayLike, method: str = "clahe", *, clip_limit: float = 2.
     """
     if method not in ("clahe", "global"):
         raise ValueError(f'method must be "clahe" or "global", got {method!r}')
-    if not clip_limit >= 1 or tiles < 1:
-        raise ValueError(f"clip_limit and tiles must be 1 or more, got clip_limit={clip_limit} and tiles={tiles}")
+    whole = isinstance(tiles, int | np.integer)
+    if number(clip_limit, "clip_limit") < 1 or not whole or not 1 <= tiles <= MOST:
+        found = f"clip_limit={clip_limit} and tiles={brief(tiles)}"
+        raise ValueError(f"clip_limit and tiles must be 1 or more, tiles an int, got {found}")
     images = np.asarray(images)
     if images.ndim == 3:
         return equalize(images[None], method, clip_limit=clip_limit, tiles=tiles)[0]

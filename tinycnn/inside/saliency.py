@@ -8,7 +8,7 @@ where the truth is known, `tinycnn.inside.mass_inside` and `tinycnn.inside.point
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn.arguments import generator, of_class, positive_int
+from tinycnn.arguments import brief, generator, of_class, positive_int
 from tinycnn.inside.class_score import Classes, Images, batches, score_gradient
 from tinycnn.inside.twin import twin_of
 from tinycnn.kernels.sets import active
@@ -240,8 +240,9 @@ def integrated_gradients(
     steps, start = positive_int(steps, "steps"), np.asarray(baseline)
     attributions = []
     for x, classes in batches(model, images, class_index, batch_size):
-        if start.shape not in ((), x.shape[1:]):
-            raise ValueError(f"the baseline must be a number or have the shape {x.shape[1:]}, got {start.shape}")
+        found = start.shape if start.dtype.kind in "biuf" else brief(baseline)
+        if start.dtype.kind not in "biuf" or start.shape not in ((), x.shape[1:]):
+            raise ValueError(f"the baseline must be a number or have the shape {x.shape[1:]}, got {found}")
         way, total = (x - start).astype(x.dtype), np.zeros_like(x)
         for step in range(steps):
             t = x.dtype.type((step + 0.5) / steps)

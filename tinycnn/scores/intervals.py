@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn.arguments import generator, positive_int
+from tinycnn.arguments import brief, generator, positive_int
 from tinycnn.scores.metrics import class_labels, confusion_matrix, label_vectors
 
 
@@ -55,8 +55,9 @@ def wilson_interval(successes: float, n: float, confidence: float = 0.95) -> tup
     >>> round(low, 3), round(high, 3)
     (0.816, 0.958)
     """
-    if not 0 <= successes <= n:
-        raise ValueError(f"successes must lie between 0 and n, got {successes} successes of n = {n}")
+    numbers = all(isinstance(value, int | float | np.number) for value in (n, successes))
+    if not numbers or not 0 <= successes <= n:
+        raise ValueError(f"successes must lie between 0 and n, got {brief(successes)} successes of n = {brief(n)}")
     z = NormalDist().inv_cdf((1 + _confidence(confidence)) / 2)
     if n == 0:
         return 0.0, 1.0

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn.arguments import count, positive_int
+from tinycnn.arguments import count, number, positive_int
 
 MOST_CLASSES = 10_000  # a confusion matrix of them takes 800 MB
 AVERAGES = (None, "micro", "macro", "weighted")
@@ -202,6 +202,7 @@ def precision_recall_fscore_support(
         raise ValueError(f"average must be one of {AVERAGES}, got {average!r}")
     if not beta > 0:
         raise ValueError(f"beta must be positive, got {beta}")
+    beta = number(beta, "beta", below=1e9)
     matrix = confusion_matrix(y_true, y_pred, num_classes)
     found, called, support = matrix.diagonal(), matrix.sum(axis=0), matrix.sum(axis=1)  # each (classes,)
     if num_classes is None:

@@ -61,6 +61,7 @@ def plot_history(
     >>> plot_history({"loss": [1.1, 0.7, 0.5], "val_loss": [1.0, 0.8, 0.8]}, tempfile.mkdtemp() + "/history.png").name
     'history.png'
     """
+    of_class(history, Mapping, "history")
     series = {key: np.asarray(history[key], float) for key in history if len(history[key])}
     if "loss" not in series:
         raise ValueError(f"the history has no epoch under 'loss'; it holds { {k: len(history[k]) for k in history} }")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import ExifTags
 
+from tinycnn.arguments import count, share
 from tinycnn.data.dataset import BadFile, Splits
 from tinycnn.data.decode import decode_image, exif_of, open_image
 from tinycnn.data.layout import find_images, map_files, worker_threads
@@ -182,7 +183,8 @@ def audit(
     """
     read = _read_splits if isinstance(data, Splits) else _read_files
     paths, labels, class_names, in_test, records, skipped = read(data, splits, workers)
-    pairs = find_pairs([record["fingerprint"] for record in records], min_correlation, max_dhash)
+    limits = share(min_correlation, "min_correlation"), count(max_dhash, "max_dhash")
+    pairs = find_pairs([record["fingerprint"] for record in records], *limits)
     result = Audit(
         paths=paths,
         labels=labels,
