@@ -19,7 +19,7 @@ from PIL import Image
 from toys import spots
 
 import tinycnn
-from tinycnn import layers, losses, optimizers
+from tinycnn import layers, losses
 from tinycnn.ensemble import MemberError
 from tinycnn.study.report.scoring import score_predictions
 
@@ -64,8 +64,7 @@ def attack(subject, rng):
     folder, found, called = subject
     label, function, valid, parameter = found[rng.integers(len(found))]
     value = NONSENSE[rng.integers(len(NONSENSE))]
-    if not isinstance(owner := getattr(function, "__self__", None), optimizers.Optimizer):
-        used(owner)  # as it was at first
+    used(getattr(function, "__self__", None))  # as it was at first
     if label not in called:  # valid arguments work; and the copies of this process need not compile
         called.add(label)
         quietly(function, valid)
@@ -145,8 +144,6 @@ def used(thing):
         thing.forward(IMAGES.reshape(6, -1) if isinstance(thing, tinycnn.Dense) else IMAGES)
     elif isinstance(thing, losses.Loss):
         thing.forward(LOGITS, LABELS if isinstance(thing, tinycnn.CrossEntropy) else PROBABILITIES)
-    elif isinstance(thing, optimizers.Optimizer):
-        thing.step(network().parameters())
     return thing
 
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from PIL import Image
 
-from tinycnn.arguments import positive_int
+from tinycnn.arguments import brief
 from tinycnn.data.dataset import BadFile
 from tinycnn.data.source import FolderSource, Parts, ZipSource
 
@@ -89,7 +89,9 @@ def worker_threads(workers: int | None) -> int:
     ValueError
         If it is no int from 1 to 1024.
     """
-    return available_cores() if workers is None else positive_int(workers, "workers", most=_MAX_WORKERS)
+    if workers is not None and not (isinstance(workers, int) and 1 <= workers <= _MAX_WORKERS):
+        raise ValueError(f"workers must be an int from 1 to {_MAX_WORKERS}, got {brief(workers)}")
+    return workers or available_cores()
 
 
 def map_files(

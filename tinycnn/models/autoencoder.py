@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn.arguments import generator, number, of_class, positive_int
+from tinycnn.arguments import brief, generator, of_class, positive_int
 from tinycnn.data.dataset import Dataset, image_array
 from tinycnn.layers.base import Layer
 from tinycnn.layers.conv import Conv2D, Conv2DTranspose
@@ -113,9 +113,9 @@ def add_noise(images: ArrayLike, level: float | tuple[float, float], rng: np.ran
     (25, True)
     """
     low, high = level if isinstance(level, tuple | list) else (level, level)
-    low, high, rng = number(low, "level"), number(high, "level"), generator(rng, "rng")
-    if low > high:
-        raise ValueError(f"the noise level must be 0 or more (or a rising pair of such), got {level!r}")
+    rng = generator(rng, "rng")
+    if not all(isinstance(value, int | float | np.number) for value in (low, high)) or not 0 <= low <= high:
+        raise ValueError(f"the noise level must be 0 or more (or a rising pair of such), got {brief(level)}")
     images = image_array(images, "uint8", "float")
     full = 255 if images.dtype == np.uint8 else 1
     sigmas = full * rng.uniform(low, high, len(images))
