@@ -98,7 +98,8 @@ class CrossEntropy(Loss):
             if np.ndim(weight) != 1:
                 raise ValueError(
                     f"CrossEntropy: class_weight must be one row of weights or {{class: weight}}, got "
-                    f"{brief(weight)} of shape {np.shape(weight)}; balanced_class_weights(labels) gives the balanced ones"
+                    f"{brief(weight)} of shape {np.shape(weight)}; "
+                    "balanced_class_weights(labels) gives the balanced ones"
                 )
             weight = [number(w, "CrossEntropy: class_weight") for w in weight]
         self.class_weight: dict[int, float] | list[float] | None = weight
