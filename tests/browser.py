@@ -10,6 +10,8 @@ import time
 
 # Debian's `chromium` is a shell script around the program.
 PROGRAM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+if os.name == "nt":  # where pipes have no numbers that a program inherits
+    PROGRAM = None
 
 
 class Browser:

@@ -15,6 +15,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.path.insert(0, str(Path(__file__).parent))
 
 
+collect_ignore_glob = ["campaigns/*"]  # run by tests/campaigns/run.py, where they are modules of their own
+
+
 @pytest.fixture(params=list(sets.SETS))
 def kernels(request):
     """Every set of kernels in turn: what holds for one holds for all.

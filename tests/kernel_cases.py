@@ -4,7 +4,7 @@ import numpy as np
 from plain_cases import PLAIN_CASES
 
 from tinycnn import reference
-from tinycnn.kernels import activation, dense, dropout, images, norm, pool, updates, winograd
+from tinycnn.kernels import activation, channelwise, dense, dropout, images, norm, pool, updates, winograd
 from tinycnn.kernels import correlate as direct
 from tinycnn.kernels import weight_gradient as gradient
 from tinycnn.kernels.correlate import Grid, Taps
@@ -39,6 +39,29 @@ def sum_bias():
     grad_bias = np.zeros(9, np.float32)
     gradient.sum_bias(normal(7, 30, 20, 9), grad_bias)
     return (grad_bias,)
+
+
+def depthwise():
+    x, weights, y = normal(3, 70, 40, 21), normal(21, 9, 1, seed=1), np.zeros((3, 70, 40, 21), np.float32)
+    out = Output(*as_images(y), normal(21, seed=2), True)
+    channelwise.depthwise(as_images(x), weights, Taps(PLACES, (1, 1)), out, Grid(70, 40))
+    return (y,)
+
+
+def few_filters():
+    x, weights, y = normal(3, 70, 40, LANES), normal(1, 9 * LANES, 2, seed=1), np.zeros((3, 70, 40, 2), np.float32)
+    out = Output(*as_images(y), normal(2, seed=2), False)
+    channelwise.few_filters(as_images(x), weights, Taps(PLACES, (1, 1), merge=3), out, Grid(70, 40))
+    return (y,)
+
+
+def kernel_gradient():
+    x, results = normal(7, 30, 20, 21), []
+    for groups, filters in ((1, 2), (21, 21)):
+        grad = normal(7, 30, 20, filters, seed=1)
+        results += [np.zeros((9, 21 // groups, filters), np.float32), np.zeros(filters, np.float32)]
+        channelwise.kernel_gradient(as_images(x), as_images(grad), Taps(PLACES, (1, 1)), groups, *results[-2:])
+    return results
 
 
 def winograd_forward():
@@ -96,6 +119,16 @@ def dropout_mask_apply():
     return (out,)
 
 
+def relu_forward():
+    activation.relu_forward(normal(300_000), out := np.zeros(300_000, np.float32))
+    return (out,)
+
+
+def add():
+    activation.add(normal(300_000), normal(300_000, seed=1), out := np.zeros(300_000, np.float32))
+    return (out,)
+
+
 def relu_backward():
     out = np.zeros(300_000, np.float32)
     activation.relu_backward(normal(300_000), normal(300_000, seed=1), out)
@@ -103,22 +136,26 @@ def relu_backward():
 
 
 def moments():
-    return norm.moments(normal(5001, 7))
+    return norm.moments(normal(5001, LANES + 7))
 
 
 def normalize():
-    y = np.zeros((5001, 7), np.float32)
-    norm.normalize(normal(5001, 7), normal(7), normal(7, seed=1), normal(7, seed=2), y)
+    y = np.zeros((5001, LANES + 7), np.float32)
+    norm.normalize(normal(5001, LANES + 7), normal(LANES + 7), normal(LANES + 7, seed=1), normal(LANES + 7, seed=2), y)
     return (y,)
 
 
 def gradient_sums():
-    return norm.gradient_sums(normal(5001, 7), normal(5001, 7, seed=1), normal(7), normal(7, seed=2))
+    return norm.gradient_sums(
+        normal(5001, LANES + 7), normal(5001, LANES + 7, seed=1), normal(LANES + 7), normal(LANES + 7, seed=2)
+    )
 
 
 def input_gradient():
-    grad_x = np.zeros((5001, 7), np.float32)
-    norm.input_gradient(normal(5001, 7), normal(5001, 7, seed=1), *(normal(7, seed=s) for s in range(5)), grad_x)
+    grad_x = np.zeros((5001, LANES + 7), np.float32)
+    norm.input_gradient(
+        normal(5001, LANES + 7), normal(5001, LANES + 7, seed=1), *(normal(LANES + 7, seed=s) for s in range(5)), grad_x
+    )
     return (grad_x,)
 
 
@@ -172,11 +209,12 @@ def equalize_images():
 CASES = {
     direct: [correlate],
     gradient: [weight_gradient, sum_bias],
+    channelwise: [depthwise, few_filters, kernel_gradient],
     winograd: [winograd_forward, winograd_backward],
     dense: [dense_forward, dense_backward],
     updates: [adam_update, sgd_update, sum_of_squares],
     dropout: [dropout_mask_apply],
-    activation: [relu_backward],
+    activation: [relu_forward, add, relu_backward],
     norm: [moments, normalize, gradient_sums, input_gradient],
     pool: [maxpool_forward, maxpool_backward, avgpool_forward, avgpool_backward],
     images: [warp_images, equalize_images, scale_u8],

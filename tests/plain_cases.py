@@ -125,6 +125,16 @@ def dropout_mask_apply():
     return (out,)
 
 
+def relu_forward():
+    plain_elementwise.relu_forward(normal(300_000), out := np.zeros(300_000, np.float32))
+    return (out,)
+
+
+def add():
+    plain_elementwise.add(normal(300_000), normal(300_000, seed=1), out := np.zeros(300_000, np.float32))
+    return (out,)
+
+
 def relu_backward():
     plain_elementwise.relu_backward(x := normal(300_000), normal(300_000, seed=1), out := np.zeros_like(x))
     return (out,)
@@ -141,5 +151,6 @@ PLAIN_CASES = {
     plain_pool: [maxpool_forward, maxpool_backward, avgpool_forward, avgpool_backward],
     plain_norm: [moments, normalize, gradient_sums, norm_input_gradient],
     plain_dense: [dense_forward, dense_backward],
-    plain_elementwise: [adam_update, sgd_update, sum_of_squares, scale_u8, dropout_mask_apply, relu_backward],
+    plain_elementwise: [adam_update, sgd_update, sum_of_squares, scale_u8, dropout_mask_apply]
+    + [relu_forward, add, relu_backward],
 }

@@ -20,6 +20,8 @@ import architectures  # noqa: E402
 import networks  # noqa: E402
 import peers  # noqa: E402
 
+pytestmark = pytest.mark.long
+
 
 def script(name, *arguments):
     """What ``python benchmarks/NAME.py --quick ...`` prints."""

@@ -16,6 +16,8 @@ from tinycnn.study import cross_validation, recipe
 from tinycnn.study.command_line import load_audited
 from tinycnn.study.experiment import begin
 
+pytestmark = pytest.mark.long
+
 SMALL = ["--phantoms", "6", "--size", "32", "--epochs", "1", "--seeds", "2", "--members", "2", "--executor", "1"]
 
 

@@ -10,6 +10,8 @@ from runs import example_module, whole_run
 from tinycnn.study import recipe
 from tinycnn.study.command_line import load_audited
 
+pytestmark = pytest.mark.long
+
 SMALL = ["--phantoms", "6", "--size", "32", "--epochs", "1", "--members", "2", "--executor", "1"]
 SMALL += ["--networks", "film_cnn", "small_resnet"]
 

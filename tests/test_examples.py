@@ -17,6 +17,8 @@ import pytest
 from PIL import Image
 from runs import example_module, films
 
+from tinycnn.models.report_cnn import report_cnn
+
 ROOT = Path(__file__).parent.parent
 SMALL = ["--size", "32", "--phantoms", "8", "--batch-size", "4", "--threads", "1"]
 
@@ -116,6 +118,7 @@ def test_other_images_are_not_called_chest_films(main, tmp_path, capsys):
 def test_saves_everything(finished):
     out, _ = finished
     names = {"model.npz", "checkpoint.npz", "history.csv", "report.json", "report.html", "MODEL_CARD.md"}
+    names |= {"inside.html", "inside_wrong.html"}
     names |= {f"{name}.png" for name in ("curves", "confusion", "roc", "reliability", "samples", "overlays")}
     assert {path.name for path in out.iterdir()} == names
     for name in names:
@@ -280,3 +283,8 @@ def test_help_teaches(called):
     text = called("--help")
     for words in ("examples:", "--data Covid19-dataset.zip", "--resume", "exit codes", "never for diagnosis"):
         assert words in text
+
+
+def test_the_network_on_the_first_screen_is_the_packages():
+    shown, own = example_module("chest_xray").network(3, 5), report_cnn(3, 5)
+    assert repr(shown) == repr(own)

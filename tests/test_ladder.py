@@ -6,6 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.long
+
 LADDER = Path(__file__).parents[1] / "benchmarks" / "ladder.py"
 ROOT = str(LADDER.parents[1])
 

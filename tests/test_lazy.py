@@ -5,7 +5,7 @@ import pytest
 
 import tinycnn
 from tinycnn import layers
-from tinycnn.lazy import lazy_names
+from tinycnn.lazy import INSTEAD, lazy_names
 
 
 def test_the_package_lists_everything():
@@ -46,3 +46,30 @@ def test_importing_tinycnn_loads_no_more_than_is_used():
     program = "import sys, tinycnn.data, tinycnn.layers; print({'numba', 'matplotlib'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
+
+
+@pytest.mark.parametrize(
+    ("package", "name", "instead"),
+    [
+        ("tinycnn", "MaxPooling2D", "MaxPool2D"),
+        ("tinycnn", "BatchNorm2d", "BatchNorm"),
+        ("tinycnn.keras", "datasets", "load_image_folder"),
+        ("tinycnn.keras.layers", "RandomBrightness", "fit"),
+    ],
+)
+def test_names_of_keras_and_pytorch_say_what_to_use_instead(package, name, instead):
+    import importlib
+
+    module = importlib.import_module(package)
+    with pytest.raises(ImportError, match=f"module '{package}' has no {name}: use {instead}"):
+        getattr(module, name)
+    with pytest.raises(ImportError, match=f"use {instead}"):
+        exec(f"from {package} import {name}")
+
+
+def test_hints_name_what_exists():
+    for name, instead in INSTEAD.items():
+        first = instead.split("(")[0].split(",")[0].split(" ")[0].rstrip(".")
+        if first[0].isupper():
+            assert hasattr(tinycnn, first), name
+            assert name not in tinycnn.__all__

@@ -270,3 +270,23 @@ def test_weights_that_are_all_zero_are_refused(weights):
     with pytest.raises(ValueError, match="every class weight is 0, so nothing would be learned"):
         CrossEntropy(weights).forward(np.zeros((2, 2)), [0, 1])
     CrossEntropy({0: 0.0}).forward(np.zeros((2, 2)), [0, 1])
+
+
+@pytest.mark.parametrize(
+    ("loss", "labels"),
+    [
+        (CrossEntropy({1: 3.0}, label_smoothing=0.1), [1, 0, 2]),
+        (BinaryCrossEntropy(), [[1, 0, 1], [0, 0, 1], [1, 1, 0]]),
+        (MeanSquaredError(), [[1.0, 0, 2], [0, 0, 1], [3, 1, 0]]),
+    ],
+)
+def test_a_sample_counts_as_often_as_its_weight_says(loss, labels):
+    """Whole weights: as if the rows were there so many times; the mean stays over the rows given."""
+    logits, labels = np.random.default_rng(0).normal(size=(3, 3)), np.array(labels)
+    weighted, grad = loss.forward(logits, labels, [2, 0, 1]), loss.backward()
+    repeated = loss.forward(logits[[0, 0, 2]], labels[[0, 0, 2]])
+    assert weighted == pytest.approx(repeated, rel=1e-12)
+    rows = loss.backward()
+    np.testing.assert_allclose(grad, [rows[0] * 2, rows[0] * 0, rows[2]], rtol=1e-12)
+    with pytest.raises(ValueError, match=r"sample_weight of shape \(2,\), but logits have 3 rows"):
+        loss.forward(logits, labels, [1, 2])

@@ -5,7 +5,8 @@ import pickle
 import numpy as np
 import pytest
 
-from tinycnn.optimizers import SGD, Adam, Optimizer, get
+from tinycnn import optimizers
+from tinycnn.optimizers import SGD, Adam, AdamW, Optimizer, get
 from tinycnn.schedules import ExponentialDecay
 
 pytestmark = pytest.mark.usefixtures("kernels")
@@ -319,10 +320,37 @@ def test_optimizers_by_name():
     "wrong, message",
     [
         (Adam, r"optimizer must be an object, not a class: write optimizer=Adam\(\)"),
-        ("adamw", r"class Optimizer, an object such as Adam\(\), or one of adam, sgd; got 'adamw'"),
+        ("adagrad", r"class Optimizer, an object such as Adam\(\), or one of adam, adamw, rmsprop, sgd; got 'adagrad'"),
         (0.001, "got 0.001"),
     ],
 )
 def test_what_is_no_optimizer(wrong, message):
     with pytest.raises(ValueError, match=message):
         get(wrong)
+
+
+CASES = [{}, {"rho": 0.75, "momentum": 0.5, "epsilon": 0.125, "weight_decay": 0.25}]
+
+
+@pytest.mark.parametrize("kwargs", CASES, ids=str)
+def test_rmsprop_agrees_with_keras(kwargs):
+    kwargs = {"rho": 0.875} | kwargs
+    expected = by_keras(lambda theirs: theirs.RMSprop(RATE, **kwargs))
+    assert_equal(ours(optimizers.RMSprop(RATE, **kwargs)), expected)
+
+
+def test_adamw_agrees_with_keras():
+    kwargs = BETAS | {"weight_decay": 0.25}
+    assert_equal(ours(AdamW(RATE, **kwargs)), by_keras(lambda theirs: theirs.AdamW(RATE, **kwargs)))
+
+
+def test_new_ones_go_by_name_and_resume():
+    assert isinstance(get("rmsprop"), optimizers.RMSprop) and get("adamw").weight_decay == 0.004
+    p, q = np.ones(3), np.ones(3)
+    first, again = optimizers.RMSprop(0.1, momentum=0.5), optimizers.RMSprop(0.1, momentum=0.5)
+    first.step([("p", p, np.arange(3.0))])
+    q[...] = p
+    again.load_state_dict(first.state_dict())
+    first.step([("p", p, np.ones(3))])
+    again.step([("p", q, np.ones(3))])
+    np.testing.assert_array_equal(p, q)

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from runs import example_module, whole_run
 
+pytestmark = pytest.mark.long
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 TINY = ["--phantoms", "8", "--size", "32", "--epochs", "1", "--denoise-epochs", "1", "--seeds", "2", "--folds", "2"]
 

@@ -5,6 +5,7 @@ from tinycnn import data as data
 from tinycnn import ensemble as ensemble
 from tinycnn import initializers as initializers
 from tinycnn import inside as inside
+from tinycnn import keras as keras
 from tinycnn import kernels as kernels
 from tinycnn import layers as layers
 from tinycnn import losses as losses
@@ -41,6 +42,8 @@ from tinycnn.inside import randomization_check as randomization_check
 from tinycnn.inside import saliency as saliency
 from tinycnn.inside import smooth_grad as smooth_grad
 from tinycnn.inside import trace as trace
+from tinycnn.inside.film import Film as Film
+from tinycnn.inside.landscape import loss_slice as loss_slice
 from tinycnn.inside.page import write_inside_page as write_inside_page
 from tinycnn.inside.passes import plot_pass as plot_pass
 from tinycnn.kernels.conv import set_winograd as set_winograd
@@ -82,6 +85,8 @@ from tinycnn.models import small_resnet as small_resnet
 from tinycnn.models import small_vgg as small_vgg
 from tinycnn.optimizers import SGD as SGD
 from tinycnn.optimizers import Adam as Adam
+from tinycnn.optimizers import AdamW as AdamW
+from tinycnn.optimizers import RMSprop as RMSprop
 from tinycnn.schedules import CosineDecay as CosineDecay
 from tinycnn.schedules import ExponentialDecay as ExponentialDecay
 from tinycnn.schedules import PiecewiseConstantDecay as PiecewiseConstantDecay
@@ -119,6 +124,7 @@ from tinycnn.study.provenance import environment as environment
 from tinycnn.study.report.html import write_html_report as write_html_report
 from tinycnn.study.report.model_card import write_model_card as write_model_card
 from tinycnn.study.report.overlays import plot_overlays as plot_overlays
+from tinycnn.study.report.run_folder import report as report
 from tinycnn.training import Callback as Callback
 from tinycnn.training import Checkpoint as Checkpoint
 from tinycnn.training import CSVLogger as CSVLogger
@@ -129,3 +135,15 @@ from tinycnn.training import fit as fit
 from tinycnn.training import predict as predict
 
 __version__: str
+from tinycnn.layers import ELU as ELU
+from tinycnn.layers import GELU as GELU
+from tinycnn.layers import Augmentation as Augmentation
+from tinycnn.layers import DepthwiseConv2D as DepthwiseConv2D
+from tinycnn.layers import GlobalMaxPool2D as GlobalMaxPool2D
+from tinycnn.layers import LayerNorm as LayerNorm
+from tinycnn.layers import Parallel as Parallel
+from tinycnn.layers import Rescaling as Rescaling
+from tinycnn.layers import SeparableConv2D as SeparableConv2D
+from tinycnn.layers import SiLU as SiLU
+from tinycnn.layers import Softplus as Softplus
+from tinycnn.layers import ZeroPadding2D as ZeroPadding2D

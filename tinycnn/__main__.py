@@ -11,7 +11,8 @@ from importlib import import_module
 
 from tinycnn.study.command_line import EXIT_CODES, answer
 
-COMMANDS = ("compare", "summary", "audit", "strip")  # in the order of ``tinycnn --help``
+# In the order of ``tinycnn --help``.
+COMMANDS = ("train", "predict", "evaluate", "look", "compare", "summary", "audit", "strip")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

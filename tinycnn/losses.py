@@ -15,8 +15,12 @@ class Loss:
 
     _grad: np.ndarray | None = None
 
-    def forward(self, logits: np.ndarray, labels: ArrayLike) -> float:
-        """Mean loss over the batch, as a float."""
+    def forward(self, logits: np.ndarray, labels: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Mean loss over the batch, as a float; a loss of your own may do without weights.
+
+        `sample_weight`, shape (n,), multiplies each row's loss and gradient; the sum is divided by the batch size all
+        the same, as in Keras.
+        """
         raise NotImplementedError
 
     def backward(self) -> np.ndarray:
@@ -39,6 +43,16 @@ class Loss:
         if logits.size == 0:
             raise ValueError(f"{type(self).__name__}: logits of shape {logits.shape} are empty")
         return logits
+
+    def _row_weights(self, logits: np.ndarray, sample_weight: ArrayLike | None) -> np.ndarray | None:
+        """One weight for each row, of a shape that multiplies arrays of the logits' number of axes."""
+        if sample_weight is None:
+            return None
+        weights = self._numbers(sample_weight)
+        if weights.shape != logits.shape[:1]:
+            name = type(self).__name__
+            raise ValueError(f"{name}: sample_weight of shape {weights.shape}, but logits have {len(logits)} rows")
+        return weights.astype(np.float64).reshape(-1, *[1] * (logits.ndim - 1))
 
     def _numbers(self, labels: ArrayLike) -> np.ndarray:
         labels = np.asarray(labels)
@@ -127,7 +141,7 @@ class CrossEntropy(Loss):
             raise ValueError(f"CrossEntropy: {len(weight)} class weights for logits of {classes} classes")
         return np.array(weight)
 
-    def forward(self, logits: np.ndarray, labels: ArrayLike) -> float:
+    def forward(self, logits: np.ndarray, labels: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Mean loss over the batch.
 
         Parameters
@@ -136,6 +150,8 @@ class CrossEntropy(Loss):
             Unbounded scores, before any softmax.
         labels : array_like of int, shape (n,)
             True class of each row, from 0.
+        sample_weight : array_like, shape (n,), optional
+            As in `Loss.forward`.
 
         Raises
         ------
@@ -174,6 +190,10 @@ class CrossEntropy(Loss):
         if weights is not None:
             losses *= weights[labels]
             grad *= weights[labels][:, None]
+        row_weights = self._row_weights(logits, sample_weight)  # (n, 1)
+        if row_weights is not None:
+            losses *= row_weights[:, 0]
+            grad *= row_weights
         self._grad = (grad / n).astype(logits.dtype)
         return float(losses.sum() / n)
 
@@ -203,7 +223,7 @@ class BinaryCrossEntropy(Loss):
     [[0.0], [-0.5]]
     """
 
-    def forward(self, logits: np.ndarray, labels: ArrayLike) -> float:
+    def forward(self, logits: np.ndarray, labels: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Mean loss over all elements.
 
         Parameters
@@ -212,6 +232,8 @@ class BinaryCrossEntropy(Loss):
             Of any shape, often ``(n, 1)``.
         labels : array_like
             Of the same shape, or ``(n,)`` for logits ``(n, 1)``; values in [0, 1].
+        sample_weight : array_like, shape (n,), optional
+            As in `Loss.forward`.
 
         Raises
         ------
@@ -233,8 +255,13 @@ class BinaryCrossEntropy(Loss):
         z = logits.astype(np.float64)
         small = np.exp(-np.abs(z))
         sigmoid = np.where(z >= 0, 1.0, small) / (1.0 + small)
-        self._grad = ((sigmoid - t) / z.size).astype(logits.dtype)
-        return float(np.mean(np.maximum(z, 0) - z * t + np.log1p(small)))
+        grad = (sigmoid - t) / z.size
+        losses = np.maximum(z, 0) - z * t + np.log1p(small)
+        weights = self._row_weights(logits, sample_weight)
+        if weights is not None:
+            losses, grad = losses * weights, grad * weights
+        self._grad = grad.astype(logits.dtype)
+        return float(np.mean(losses))
 
 
 class MeanSquaredError(Loss):
@@ -258,7 +285,7 @@ class MeanSquaredError(Loss):
     [[0.0, 1.0], [1.5, 0.0]]
     """
 
-    def forward(self, logits: np.ndarray, labels: ArrayLike) -> float:
+    def forward(self, logits: np.ndarray, labels: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Mean loss over all elements.
 
         Parameters
@@ -267,6 +294,8 @@ class MeanSquaredError(Loss):
             The model's output, of any shape.
         labels : array_like
             Targets of the same shape.
+        sample_weight : array_like, shape (n,), optional
+            As in `Loss.forward`.
 
         Raises
         ------
@@ -281,7 +310,12 @@ class MeanSquaredError(Loss):
             )
         difference = outputs - targets.astype(outputs.dtype)
         self._grad = difference * outputs.dtype.type(2 / difference.size)
-        loss = float(np.mean(np.square(difference), dtype=np.float64))
+        squares = np.square(difference)
+        weights = self._row_weights(outputs, sample_weight)
+        if weights is not None:
+            weights = weights.astype(outputs.dtype)
+            squares, self._grad = squares * weights, self._grad * weights
+        loss = float(np.mean(squares, dtype=np.float64))
         if not math.isfinite(loss) and (outside := np.argwhere(~np.isfinite(targets))).size:
             index = tuple(outside[0].tolist())
             raise ValueError(f"MeanSquaredError: target {targets[index]} at index {index} is not a finite number")

@@ -2,23 +2,19 @@
 
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from tinycnn.kernels.lock import one_at_a_time
 from tinycnn.kernels.sets import Kernels, active
-from tinycnn.layers.activation import ACTIVATIONS
 from tinycnn.layers.base import Layer, Shape
-from tinycnn.layers.naming import name_layers
 from tinycnn.layers.steps import Step, plan
 from tinycnn.memory import Memory
-from tinycnn.npz import read_npz, write_npz
-from tinycnn.serialization import describe_model, load_model, load_weights
-from tinycnn.summary import summary_text
-from tinycnn.walk import NonFinite, copy_weights, first_nonfinite, trainable, walk
+from tinycnn.stack import Stack
+from tinycnn.walk import NonFinite, first_nonfinite, trainable, walk
 
 if TYPE_CHECKING:
     from tinycnn.losses import Loss
@@ -29,7 +25,7 @@ if TYPE_CHECKING:
     from tinycnn.training.objective import ClassWeight
 
 
-class Sequential:
+class Sequential(Stack):
     """A network in which each layer feeds the next.
 
     Forward: ``y = f_L(... f_2(f_1(x)))``.  Backward, the chain rule from the end:
@@ -57,7 +53,7 @@ class Sequential:
         Yours, JSON-able, saved with the model: class names, preprocessing.
     steps, head : list of Step
         What a forward pass runs, once built: the layers one by one but for those that one kernel does together, and the
-        softmax at the end, if there is one. See `tinycnn.layers.steps`; a step may be replaced, to time it for example.
+        softmax or sigmoid at the end, if there is one. See `tinycnn.layers.steps`; a step may be replaced, to time it.
     loss : Loss or None
         That `fit` last trained with, class weights apart: `evaluate` takes it by default.
     untrained : bool
@@ -83,17 +79,9 @@ class Sequential:
     """
 
     def __init__(self, layers: Iterable[Layer], seed: int | None = 0, name: str = "sequential") -> None:
-        self.layers = list(layers)
-        self.seed = np.random.SeedSequence().entropy if seed is None else int(seed)
-        self.name = name
-        self.metadata: dict[str, Any] = {}
+        super().__init__(layers, seed, name)
         self.loss: Loss | None = None
-        self.untrained = True
         self.stop_training = False
-        self.rng = np.random.default_rng(self.seed)
-        self.input_shape: Shape = None  # type: ignore[assignment]  # these three until the model is built
-        self.output_shape: Shape = None  # type: ignore[assignment]
-        self.dtype: np.dtype = None  # type: ignore[assignment]
         self.steps: list[Step] = []
         self.head: list[Step] = []
         self._memory = Memory()
@@ -101,14 +89,6 @@ class Sequential:
         self._ran: list[Step] = []  # of the last forward pass, if a backward pass may follow
         self._runs: list[int] = []  # how often each layer had run by its end
         self._scaled = np.empty(0)
-        if not self.layers:
-            raise ValueError("Sequential needs at least one layer")
-        for i, layer in enumerate(self.layers):
-            if not isinstance(layer, Layer):
-                raise ValueError(f"layer {i} is {layer!r} of type {type(layer).__name__}, not a tinycnn layer")
-        if len({id(layer) for layer in self.layers}) < len(self.layers):
-            raise ValueError("one layer object appears twice; each keeps what its backward needs, so make two")
-        name_layers(self.layers)
 
     def build(self, input_shape: Iterable[int], dtype: DTypeLike = np.float32) -> Shape:
         """Allocate every layer's parameters for inputs of `input_shape` and return the output shape.
@@ -151,11 +131,6 @@ class Sequential:
             self._planned_for = active()
             self.steps, self.head = plan(self.layers)
 
-    @property
-    def built(self) -> bool:
-        """Whether shapes and parameters exist."""
-        return self.output_shape is not None
-
     @one_at_a_time  # two Python threads may predict with one model: its buffers are shared until the copy is made
     def forward(self, x: ArrayLike, training: bool = False, logits: bool = False, keep: bool = True) -> np.ndarray:
         """Outputs for a batch, as an array of your own.
@@ -167,7 +142,7 @@ class Sequential:
         training : bool
             Dropout drops and batch normalisation uses the batch's statistics.
         logits : bool
-            Leave out a softmax at the end, as `CrossEntropy` needs.
+            Leave out a softmax or sigmoid at the end, as `CrossEntropy` and `BinaryCrossEntropy` need.
         keep : bool
             Whether a `backward` may follow; False, as for predictions, takes less memory.
 
@@ -267,90 +242,6 @@ class Sequential:
                 grad = steps[i].backward(grad, **wanted)  # type: ignore[assignment]  # None after the last
         return np.array(grad) if input_grad else None
 
-    @property
-    def ends_in_softmax(self) -> bool:
-        """Whether the last layer is a softmax or a layer with one as its activation."""
-        return bool(plan(self.layers, fuse=False)[1])
-
-    @property
-    def last_activation(self) -> Layer | None:
-        """The activation that the last layer is or applies, if any."""
-        last = self.layers[-1]
-        return last if isinstance(last, ACTIVATIONS) else last.activation
-
-    @property
-    def trainable(self) -> bool:
-        """Whether any layer trains; setting it sets it for every layer."""
-        return any(layer.trainable for layer in self.all_layers())
-
-    @trainable.setter
-    def trainable(self, value: bool) -> None:
-        for layer in self.all_layers():
-            layer.trainable = bool(value)
-
-    def all_layers(self) -> Iterator[Layer]:
-        """Yield every layer, each followed by the layers inside it."""
-        for layer in self.layers:
-            yield from walk(layer)
-
-    def parameters(self) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-        """Yield ``(key, parameter, gradient)`` for what the optimizer may change; keys are ``conv2d/kernel``.
-
-        A layer with ``trainable = False`` is left out, with its sublayers.
-        """
-        for layer in self.layers:
-            yield from trainable(layer)
-
-    @property
-    def count_params(self) -> int:
-        """All saved scalars, trainable or not."""
-        return sum(layer.count_params for layer in self.layers)
-
-    def get_layer(self, name: str) -> Layer:
-        """The layer called `name`; one inside another is called ``residual/conv2d``.
-
-        Raises
-        ------
-        ValueError
-            Listing the names there are.
-        """
-        layers = {str(layer.name): layer for layer in self.all_layers()}
-        if name not in layers:
-            raise ValueError(f"no layer {name!r} in model '{self.name}'; it has {', '.join(layers)}")
-        return layers[name]
-
-    def generators(self) -> dict[str, np.random.Generator]:
-        """Every random generator the model draws from, by name, so that a checkpoint can keep their states."""
-        found = {"model": self.rng}
-        for layer in self.all_layers():
-            for key, value in vars(layer).items():
-                if isinstance(value, np.random.Generator) and all(value is not other for other in found.values()):
-                    found[f"{layer.name}/{key}"] = value
-        return found
-
-    def get_weights(self) -> dict[str, np.ndarray]:
-        """Copies of all parameters and running statistics, ``{"conv2d/kernel": ndarray, ...}``."""
-        return {key: array.copy() for key, array in self._weights().items()}
-
-    def set_weights(self, weights: Mapping[str, np.ndarray], source: str = "the given weights") -> None:
-        """Copy `weights` (keys and shapes as `get_weights` gives) into the model; all or nothing.
-
-        Raises
-        ------
-        ValueError
-            Naming the layer and both shapes at the first misfit, or the keys missing or left over.
-        """
-        copy_weights(weights, self._weights(), source)
-        self.untrained = False
-
-    def _weights(self) -> dict[str, np.ndarray]:
-        self._need_build("its weights exist")
-        return {
-            f"{layer.name}/{key}": array
-            for layer in self.all_layers()
-            for key, array in (layer.params | layer.state).items()
-        }
-
     def first_nonfinite(self, x: ArrayLike | None = None) -> NonFinite | None:
         """The first layer with NaN or infinity in a parameter or, for inputs `x`, in its output; None if all is well.
 
@@ -361,83 +252,6 @@ class Sequential:
         """
         self._need_build("it can be searched")
         return first_nonfinite(self.layers, None if x is None else self.prepare(x))
-
-    def summary(self, print_fn: Callable[[str], Any] = print, line_length: int | None = None) -> None:
-        """Print the layers, their output shapes and parameter counts, as Keras does.
-
-        Parameters
-        ----------
-        print_fn : callable
-            Called once with the whole text.
-        line_length : int, optional
-            Width of the table; else 88 or the terminal's.
-
-        Raises
-        ------
-        ValueError
-            If the model is not built.
-        """
-        self._need_build("it can be summed up")
-        text = summary_text(self, line_length)
-        print_fn(text[:-1] if print_fn is print else text)
-
-    def __repr__(self) -> str:
-        return f"Sequential([{', '.join(map(repr, self.layers))}], seed={self.seed}, name={self.name!r})"
-
-    def architecture(self) -> dict[str, Any]:
-        """What it takes to make this model again, weights aside, as a JSON-able dict."""
-        self._need_build("it can be saved")
-        return describe_model(self)
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write architecture, `metadata`, parameters and running statistics to one ``.npz`` at `path`, atomically.
-
-        Raises
-        ------
-        OSError
-            Naming `path`; an older file there stays whole.
-        """
-        write_npz(path, *self.contents())
-
-    def contents(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """What `save` writes: a JSON-able header, and the arrays by name (the model's own, not copies)."""
-        header = {"architecture": self.architecture(), "metadata": self.metadata}
-        return header, {f"weights/{key}": array for key, array in self._weights().items()}
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str], allow_nonfinite: bool = False) -> "Sequential":
-        """The model saved at `path`, built and with its weights; a checkpoint's file serves too.
-
-        Parameters
-        ----------
-        path : path-like
-        allow_nonfinite : bool
-            Take weights that are NaN or infinite, to look into a training that exploded.
-
-        Raises
-        ------
-        FileNotFoundError
-        ValueError
-            If the file is damaged, not a model, or holds a layer class that is not imported or weights that are not
-            finite; with what is wrong.
-        """
-        return load_model(cls, path, allow_nonfinite)
-
-    def load_weights(self, path: str | os.PathLike[str]) -> None:
-        """Copy the weights saved at `path` into this model of the same layers.
-
-        Raises
-        ------
-        FileNotFoundError
-        ValueError
-            If the file is damaged, or naming the first layer that differs and both shapes.
-        """
-        self._need_build("it can load weights")
-        load_weights(self, read_npz(path)[1], path)
-
-    def _need_build(self, until: str) -> None:
-        if not self.built:
-            raise ValueError(f"model '{self.name}' must be built before {until}: call build(input_shape) or forward(x)")
 
     def fit(
         self,
@@ -451,6 +265,8 @@ class Sequential:
         loss: "Loss | str | None" = None,
         callbacks: "Sequence[Callback]" = (),
         augment: "Callable[[np.ndarray, np.random.Generator], np.ndarray] | None" = None,
+        sample_weight: ArrayLike | None = None,
+        steps_per_epoch: int | None = None,
         shuffle: bool = True,
         seed: int | None = None,
         verbose: int = 1,
@@ -470,6 +286,8 @@ class Sequential:
             loss=loss,
             callbacks=callbacks,
             augment=augment,
+            sample_weight=sample_weight,
+            steps_per_epoch=steps_per_epoch,
             shuffle=shuffle,
             seed=seed,
             verbose=verbose,

@@ -1,7 +1,7 @@
 """A model as what a file holds, and back: architecture as JSON, weights as arrays."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -11,9 +11,12 @@ from tinycnn.walk import weights_of
 
 if TYPE_CHECKING:
     from tinycnn.model import Sequential
+    from tinycnn.stack import Stack
+
+Model = TypeVar("Model", bound="Sequential")
 
 
-def describe_model(model: "Sequential") -> dict[str, Any]:
+def describe_model(model: "Stack") -> dict[str, Any]:
     """What it takes to make a built `Sequential` again, weights aside, as a JSON-able dict."""
     return {
         "name": model.name,
@@ -25,7 +28,7 @@ def describe_model(model: "Sequential") -> dict[str, Any]:
     }
 
 
-def load_model(cls: type["Sequential"], path: Path, allow_nonfinite: bool = False) -> "Sequential":
+def load_model(cls: type[Model], path: Path, allow_nonfinite: bool = False) -> Model:
     """A `cls` (`Sequential`) like the one saved at `path`, with its weights; errors as of `Sequential.load`."""
     header, arrays = read_npz(path)
     metadata = field(header, "metadata", dict, str(path))
@@ -35,9 +38,7 @@ def load_model(cls: type["Sequential"], path: Path, allow_nonfinite: bool = Fals
     return model
 
 
-def load_weights(
-    model: "Sequential", arrays: Mapping[str, np.ndarray], path: Path, allow_nonfinite: bool = False
-) -> None:
+def load_weights(model: "Stack", arrays: Mapping[str, np.ndarray], path: Path, allow_nonfinite: bool = False) -> None:
     """Copy the weights among the `arrays` of the file at `path` into `model`, all or none.
 
     Raises
@@ -55,7 +56,7 @@ def load_weights(
     model.set_weights(weights, source=str(path))
 
 
-def _build(cls: type["Sequential"], stored: dict[str, Any], path: Path) -> "Sequential":
+def _build(cls: type[Model], stored: dict[str, Any], path: Path) -> Model:
     """The model that a file describes, weights at zero.  Zeros nobody has touched take no memory, so that a file which
     claims a layer larger than its weights is refused, when shapes are compared, at no cost."""
     where = f"{path}: architecture"

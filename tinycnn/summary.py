@@ -8,13 +8,15 @@ import numpy as np
 from tinycnn.arguments import count
 
 if TYPE_CHECKING:
-    from tinycnn.model import Sequential
+    from tinycnn.stack import Stack
 
 KERAS_CLASS = {
     "MaxPool2D": "MaxPooling2D",
     "AveragePool2D": "AveragePooling2D",
     "GlobalAveragePool2D": "GlobalAveragePooling2D",
+    "GlobalMaxPool2D": "GlobalMaxPooling2D",
     "BatchNorm": "BatchNormalization",
+    "LayerNorm": "LayerNormalization",
     "UpSample2D": "UpSampling2D",
 }
 
@@ -30,7 +32,7 @@ def keras_class(layer: object) -> str:
     return KERAS_CLASS.get(name, name)
 
 
-def summary_text(model: "Sequential", line_length: int | None = None) -> str:
+def summary_text(model: "Stack", line_length: int | None = None) -> str:
     """Layers, output shapes and parameter counts of a built model, as one string.
 
     Parameters

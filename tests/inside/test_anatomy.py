@@ -15,9 +15,12 @@ from tinycnn.kernels.sets import set_kernels
 from tinycnn.layers.activation import ReLU, Softmax
 from tinycnn.layers.conv import Conv2D, Conv2DTranspose
 from tinycnn.layers.dense import Dense
+from tinycnn.layers.depthwise import SeparableConv2D
 from tinycnn.layers.dropout import Dropout
 from tinycnn.layers.norm import BatchNorm
+from tinycnn.layers.parallel import Parallel
 from tinycnn.layers.pool import AveragePool2D, GlobalAveragePool2D, MaxPool2D
+from tinycnn.layers.rescaling import Rescaling
 from tinycnn.layers.reshape import Flatten, Reshape
 from tinycnn.layers.residual import Residual
 from tinycnn.layers.upsample import UpSample2D
@@ -169,6 +172,8 @@ def fields_by_gradients(layers, shape):
         (lambda: [Conv2D(2, 1), Residual([Conv2D(2, 3, padding="same"), Conv2D(2, 3, padding="same")])], True),
         (lambda: [Residual([Conv2D(2, 1, strides=2)], shortcut=[Conv2D(2, 4, strides=2, padding="same")])], True),
         (lambda: [Conv2D(2, 3), Dropout(0.5), GlobalAveragePool2D(keepdims=True), UpSample2D(2)], True),
+        (lambda: [Rescaling(2), Parallel([[], Conv2D(1, 3, padding="same"), AveragePool2D(5, 1, 2)], "add")], True),
+        (lambda: [SeparableConv2D(2, (2, 3), strides=2), Conv2D(2, 2)], True),
         (lambda: [Conv2DTranspose(2, 2, strides=3), Conv2D(2, 2)], True),  # with outputs that see nothing but zeros
     ],
 )

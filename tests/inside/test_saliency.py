@@ -8,7 +8,9 @@ from tinycnn.inside.saliency import guided_backpropagation, integrated_gradients
 from tinycnn.kernels.sets import set_kernels
 from tinycnn.layers.activation import ReLU
 from tinycnn.layers.dense import Dense
+from tinycnn.layers.parallel import Parallel
 from tinycnn.layers.reshape import Flatten
+from tinycnn.layers.residual import Residual
 from tinycnn.model import Sequential
 
 METHODS = [saliency, guided_backpropagation, smooth_grad, integrated_gradients]
@@ -80,6 +82,21 @@ def test_guided_backpropagation_reaches_relus_within_layers_and_blocks():
     expected = conv.backward_linear(a.backward(np.maximum(pool.backward(grad), 0)))
     found = guided_backpropagation(model, image, 1)
     assert np.allclose(found, expected) and not np.allclose(found, saliency(model, image, 1))
+
+
+def test_guided_backpropagation_reaches_relus_within_branches():
+    """Branches are guided as the residual block that computes the same."""
+    inner, last = Dense(6, activation="relu"), Dense(2)
+    blocks = Residual([inner], activation="relu"), Parallel([[], Dense(6, activation="relu")], "add", "relu")
+    models = [Sequential([Flatten(), block, last if block is blocks[0] else Dense(2)]) for block in blocks]
+    for model in models:
+        model.build((2, 3, 1))
+    for mine, theirs in zip(models[1].all_layers(), models[0].all_layers(), strict=True):
+        for key, param in mine.params.items():
+            param[...] = theirs.params[key]
+    image = images_of(models[0], 1)
+    found, expected = (guided_backpropagation(model, image, 1) for model in models)
+    assert np.array_equal(found, expected) and not np.allclose(found, saliency(models[1], image, 1))
 
 
 def test_smooth_grad_is_the_mean_over_noisy_copies():

@@ -82,6 +82,24 @@ def test_a_change_in_another_file_of_the_kernels_reaches_the_cached_code(tmp_pat
     assert run(CONVOLUTION, tmp_path, **environment)[0] != right == "288.0\n"
 
 
+ONE_SWEEP = """
+import numpy as np
+from tinycnn.kernels.activation import relu_backward
+relu_backward(*(np.ones(100, np.float32) for _ in range(3)))
+"""
+
+
+def test_code_for_another_processor_or_tile_is_not_taken_from_the_cache(tmp_path):
+    folder = {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "TINYCNN_QUIET": ""}
+    for other, line in (
+        ({"TINYCNN_SIMD": "avx2"}, LINE),
+        ({"TINYCNN_SIMD": "avx2"}, ""),
+        ({"TINYCNN_SIMD": "generic"}, LINE),
+        ({"TINYCNN_SIMD": "generic", "NUMBA_CPU_NAME": "generic"}, LINE),
+    ):
+        assert run(ONE_SWEEP, **folder, **other) == ("", line)
+
+
 def test_without_a_folder_for_the_cache_code_stays_in_memory(tmp_path):
     copy = copy_of_the_package(tmp_path)
     (copy / "kernels" / "__pycache__").write_text("a file where the cache's folder would be")

@@ -44,6 +44,13 @@ CASES = [
     ((4, 5), 6, 6, ((3, 3), (1, 2), SAME, (1, 1), 6)),
     ((1, 3), 2, 3, ((3, 5), (1, 1), ((1, 1), (2, 2)), (1, 1), 1)),
     ((2, 2), 3, 4, ((2, 2), (3, 3), ((0, 0), (0, 0)), (1, 1), 1)),  # the stride exceeds the image
+    ((7, 8), LANES, LANES, ((3, 3), (1, 1), SAME, (1, 1), 1)),  # Winograd in narrow panels
+    ((9, 13), 2 * LANES, 1, ((3, 3), (1, 1), SAME, (1, 1), 1)),  # few filters
+    ((9, 13), LANES + 3, 2, ((5, 3), (2, 1), ((2, 1), (0, 2)), (1, 2), 1)),
+    ((7, 13), LANES + 3, LANES + 3, ((3, 5), (2, 1), ((1, 1), (2, 0)), (1, 2), LANES + 3)),  # depthwise
+    ((5, 9), 5, 15, ((3, 3), (1, 2), SAME, (1, 1), 5)),  # three filters a channel
+    ((6, 9), 2, 2 * LANES, ((3, 3), (1, 1), SAME, (1, 1), 2)),  # a vector of filters a channel
+    ((8, 6), LANES, 2 * LANES, ((3, 3), (2, 2), ((0, 0), (0, 0)), (1, 1), 4)),  # grouped, in place
 ]
 
 
@@ -113,7 +120,7 @@ def test_a_transposed_convolution_adds_a_bias_everywhere(case):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("relu", [False, True])
-@pytest.mark.parametrize("case", [case for case in CASES if case[2] % LANES == 0 and case[3][4] == 1])
+@pytest.mark.parametrize("case", [case for case in CASES if case[2] % (LANES * case[3][4]) == 0])
 def test_codes_pool_on_the_way(case, relu, dtype, winograd):
     geometry, x, kernel, bias, grad = arrays_of(case, dtype)
     whole = np.empty_like(grad)
@@ -165,10 +172,11 @@ def test_the_bias_of_a_large_transposed_convolution_keeps_its_digits():
     assert layer.grads["bias"] == np.float32(1e6 * float(np.float32(0.1)))
 
 
-def test_winograd_is_taken_for_3x3_stride_1_in_whole_panels_only():
+def test_winograd_is_taken_for_3x3_stride_1_in_whole_vectors_only():
     plain, large = Geometry((3, 3), (1, 1), SAME, (1, 1), 1), (16, 16)
     assert conv.winograd_tile((3, 3, NR, 2 * NR), plain, large) == 4
     assert conv.winograd_tile((3, 3, NR, NR), plain._replace(pads=((0, 0), (2, 1))), large) == 4
+    assert conv.winograd_tile((3, 3, LANES, 3 * LANES), plain, large) == 4
     assert conv.winograd_tile((3, 3, 3, NR), plain, large) == conv.winograd_tile((3, 3, NR, NR + 1), plain, large) == 0
     for change in (dict(kernel_size=(3, 1)), dict(strides=(1, 2)), dict(dilation=(2, 1)), dict(groups=2)):
         assert conv.winograd_tile((3, 3, NR, NR), plain._replace(**change), large) == 0

@@ -4,8 +4,23 @@ import numba
 import numpy as np
 import pytest
 
-from tinycnn.kernels.gemm import Left, Out, Right, Runs, gemm_tile, one_run
-from tinycnn.kernels.simd import MR, NR, at
+from tinycnn.kernels.gemm import (
+    NARROW,
+    NARROW_ROWS,
+    WIDE,
+    Finish,
+    Left,
+    Out,
+    Right,
+    Runs,
+    channel_tile,
+    dot_tile,
+    gemm_tile,
+    one_run,
+    panel_tile,
+    tile_rows,
+)
+from tinycnn.kernels.simd import LANES, MR, NR, at
 
 DTYPES = [np.float32, np.float64]
 jit = functools.partial(numba.njit, error_model="numpy")
@@ -85,3 +100,59 @@ def test_one_run_is_a_plain_product(dtype, depth):
     A, B, C = normal(MR, depth, dtype=dtype), normal(depth + 1, NR, dtype=dtype, seed=1), np.full((MR, NR), 7, dtype)
     plain_tile(A.reshape(-1), B.reshape(-1), C.reshape(-1), depth)
     assert np.allclose(C, A @ B[:depth], rtol=1e-5, atol=1e-5)
+
+
+@jit
+def tile_by_tables(A, B, bias, C, tables, depth, size, relu, panel):
+    """Rows of A, from number 3 on, and of C stand in no order."""
+    left, out = Left(at(A, 3), at(tables[0], 0), 2), Out(at(C, 0), at(tables[1], 0))
+    finish = Finish(at(bias, 0), relu)
+    panel_tile(left, one_run(depth), Right(at(B, 0), NR), out, size[0], size[1], True, finish, panel)
+    return tile_rows(panel)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("panel", [WIDE, NARROW])
+def test_tables_of_rows_and_what_finishes_a_product(panel, dtype):
+    rng, depth, most = np.random.default_rng(0), 7, len(panel) * LANES
+    for rows, cols in ((1, 1), (5, most), (tile_rows.py_func(panel), most - 1)):
+        starts, targets = rng.permutation(20)[:rows] * 3, rng.permutation(20)[:rows] * (NR + 1)
+        A, B = normal(3 + 57 + 2 * depth, dtype=dtype), normal(depth, NR, dtype=dtype, seed=1)
+        bias, C = normal(cols, dtype=dtype, seed=2), normal(20 * (NR + 1), dtype=dtype, seed=3)
+        for relu in (False, True):
+            ours, expected = C.copy(), C.copy()
+            assert tile_by_tables(A, B, bias, ours, (starts, targets), depth, (rows, cols), relu, panel) >= rows
+            for start, target in zip(starts, targets, strict=True):
+                row = C[target : target + cols] + A[3 + start :][: 2 * depth : 2] @ B[:, :cols] + bias
+                expected[target : target + cols] = np.maximum(row, 0) if relu else row
+            assert np.allclose(ours, expected, rtol=1e-5, atol=1e-5)
+
+
+@jit
+def tile_of_channels(A, B, C, size, depth, lanes):
+    left, out = Left(at(A, 0), row=LANES, step=2 * LANES), Out(at(C, 0), row=LANES)
+    right = Right(at(B, 0), row=LANES)
+    channel_tile(left, one_run(depth), right, out, size[0], size[1], False, None, lanes)
+
+
+@jit
+def tile_of_sums(A, B, C, rows, depth):
+    left, out = Left(at(A, 0), row=LANES, step=2 * LANES), Out(at(C, 0), row=3)
+    dot_tile(left, one_run(depth), Right(at(B, 0), row=LANES), out, rows, None)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_tiles_of_channels(dtype):
+    depth = 5
+    A, B = normal(2 * depth + NARROW_ROWS, LANES, dtype=dtype), normal(depth, LANES, dtype=dtype, seed=1)
+    rows_of_a = np.stack([A[i : i + 2 * depth : 2] for i in range(NARROW_ROWS)])  # (rows, depth, channels)
+    for rows, cols in ((1, 1), (NARROW_ROWS - 1, LANES - 1), (NARROW_ROWS, LANES)):
+        for lanes, right in (((0,), B), ((), B[:, :1])):
+            C, expected = np.full((2, NARROW_ROWS, LANES), 7, dtype)
+            tile_of_channels(A.reshape(-1), B.reshape(-1), C.reshape(-1), (rows, cols), depth, lanes)
+            expected[:rows, :cols] = (rows_of_a * right).sum(axis=1)[:rows, :cols]
+            assert np.allclose(C, expected, rtol=1e-5, atol=1e-5)
+        C, expected = np.full((2, NARROW_ROWS, 3), 7, dtype)
+        tile_of_sums(A.reshape(-1), B.reshape(-1), C.reshape(-1), rows, depth)
+        expected[:rows, 0] = (rows_of_a * B).sum(axis=(1, 2))[:rows]
+        assert np.allclose(C, expected, rtol=1e-5, atol=1e-5)

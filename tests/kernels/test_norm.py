@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from tinycnn.kernels import norm
+from tinycnn.kernels import norm, numpy_set
+from tinycnn.kernels.simd import LANES
 
 X, COLUMN = np.ones((6, 3), np.float32), np.ones(3, np.float32)
 
@@ -18,3 +19,18 @@ X, COLUMN = np.ones((6, 3), np.float32), np.ones(3, np.float32)
 def test_arrays_that_do_not_fit_are_refused(call, message):
     with pytest.raises(ValueError, match=f"batch norm: {message}"):
         call()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(1, 1), (3, LANES), (200, 2 * LANES + 3), (1000, 2)])
+def test_sums_in_vectors_and_one_by_one_equal_those_of_numpy(shape, dtype):
+    rng = np.random.default_rng(0)
+    x, grad_y = (rng.normal(5, 1, shape).astype(dtype) for _ in range(2))
+    mean, inverse_std = x.mean(axis=0), rng.random(shape[1]).astype(dtype)
+    for ours, theirs in (
+        (norm.moments(x), numpy_set.moments(x)),
+        (norm.gradient_sums(x, grad_y, mean, inverse_std), numpy_set.gradient_sums(x, grad_y, mean, inverse_std)),
+    ):
+        for mine, reference in zip(ours, theirs, strict=True):
+            assert mine.dtype == np.float64
+            assert np.allclose(mine, reference, rtol=1e-10, atol=1e-10 if dtype == np.float64 else 1e-4)

@@ -60,6 +60,20 @@ def test_sum_of_squares(kernels, shape, dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", SHAPES)
+def test_relu_forward_and_add(kernels, shape, dtype):
+    a, b = normal(*shape, dtype=dtype), normal(*shape, dtype=dtype, seed=1)
+    a.flat[-1] = np.nan
+    out = np.full_like(a, 7)
+    for result, call in (
+        (np.maximum(a, 0), lambda: kernels.relu_forward(a, out)),
+        (a + b, lambda: kernels.add(a, b, out)),
+    ):
+        call()
+        assert np.array_equal(out, result, equal_nan=True)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", SHAPES)
 def test_relu_backward(kernels, shape, dtype):
     grad, y = normal(*shape, dtype=dtype), normal(*shape, dtype=dtype, seed=1)
     y.flat[0] = 0

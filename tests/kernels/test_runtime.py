@@ -9,12 +9,38 @@ import threading
 import time
 import weakref
 
+import numba
 import numpy as np
 import pytest
 from kernel_cases import CASES, EVERY_KERNEL, adam_update, bits, correlate, dense_forward, moments, weight_gradient
 
 import tinycnn.kernels
-from tinycnn.kernels import runtime
+from tinycnn.kernels import runtime, team
+from tinycnn.kernels.tasks import tasks
+
+pytestmark = pytest.mark.filterwarnings("ignore:Code running in object mode")
+BODIES = []
+
+
+@numba.njit(nogil=True)
+def in_python(worker, numbers, counter):
+    """Every task calls the last of `BODIES` with its worker, who fails at the end if that returned True."""
+    failed = False
+    for _ in tasks(counter, numbers.size):
+        with numba.objmode(fail="boolean"):  # takes the GIL as long as it lasts
+            fail = bool(BODIES[-1](worker))
+        failed |= fail
+    if failed:
+        raise ZeroDivisionError("asked to")
+
+
+def run_python(body, count):
+    """`body(worker)` in `count` tasks; where each waits for all others, that is once in every worker."""
+    BODIES.append(body)
+    try:
+        runtime.locked(runtime.run)(in_python, np.zeros(count), runtime.task_counter())
+    finally:
+        BODIES.pop()
 
 
 @pytest.fixture(autouse=True)
@@ -74,18 +100,18 @@ def test_an_error_in_any_thread_reaches_the_caller_and_the_pool_lives_on(culprit
     runtime.set_num_threads(3)
     finished, meeting = [], threading.Barrier(3)
 
-    def kernel(worker):
+    def body(worker):
         meeting.wait(20)
-        if worker == culprit:
-            raise ZeroDivisionError(f"worker {worker}")
         finished.append(worker)
+        return worker == culprit
 
-    with pytest.raises(ZeroDivisionError, match=f"worker {culprit}"):
-        runtime.locked(runtime.run)(kernel)
-    assert sorted(finished) == [w for w in range(3) if w != culprit]  # nobody is still at work
+    error = (RuntimeError, "in_python failed in a helper thread") if culprit else (ZeroDivisionError, "asked to")
+    with pytest.raises(error[0], match=error[1]):
+        run_python(body, 3)
+    assert sorted(finished) == [0, 1, 2]  # nobody is still at work
     finished.clear()
     culprit = None
-    runtime.locked(runtime.run)(kernel)
+    run_python(body, 3)
     assert sorted(finished) == [0, 1, 2]
 
 
@@ -94,31 +120,33 @@ def test_every_worker_is_called_once_and_has_a_thread_of_its_own():
         runtime.set_num_threads(threads)
         meeting, seen = threading.Barrier(threads), []
 
-        def kernel(worker, meeting=meeting, seen=seen):
+        def body(worker, meeting=meeting, seen=seen):
             meeting.wait(20)  # passes only if all are here at the same time
             seen.append((worker, threading.get_ident()))
 
-        runtime.locked(runtime.run)(kernel)
+        run_python(body, threads)
         assert sorted(worker for worker, _ in seen) == list(range(threads))
         assert len({ident for _, ident in seen}) == threads
         assert dict(seen)[0] == threading.get_ident()
 
 
-def test_a_worker_that_is_not_there_yet_is_not_waited_for():
+def test_a_worker_that_is_not_there_yet_is_not_waited_for(monkeypatch):
     runtime.set_num_threads(2)
-    runtime.locked(runtime.run)(lambda worker: None)  # there is a helper now
-    begun, awake, seen = threading.Event(), threading.Event(), []
-    runtime._running = runtime._Call(lambda worker: (begun.set(), awake.wait(60)), (), 1)
-    runtime._helpers[0].put(None)
-    assert begun.wait(20)
-    runtime._running = None  # as if somebody else had waited for it
-    for _ in range(3):
-        runtime.locked(runtime.run)(seen.append)
-    assert seen == [0, 0, 0]
-    awake.set()
-    meeting = threading.Barrier(2)
-    runtime.locked(runtime.run)(lambda worker: (meeting.wait(20), seen.append(worker)))
-    assert sorted(seen) == [0, 0, 0, 0, 1]  # and what it was not waited for, it did not do later
+    monkeypatch.setattr(runtime, "_team", team.new_team(1))
+    monkeypatch.setattr(runtime, "_address", runtime._team.ctypes.data)
+    monkeypatch.setattr(runtime, "_helpers", 0)
+    monkeypatch.setattr(threading.Thread, "start", lambda thread: None)
+    seen = []
+    run_python(seen.append, 3)
+    assert seen == [0, 0, 0] and runtime._helpers == 1
+
+
+def test_a_single_task_opens_no_team():
+    runtime.set_num_threads(2)
+    before = runtime._team[team.LAST]
+    for count, opened in ((1, 0), (2, 1)):
+        run_python(lambda worker: None, count)
+        assert runtime._team[team.LAST] == before + opened
 
 
 @pytest.mark.parametrize("n", [0, -1, 1.5, "2", None, 1025])
@@ -165,18 +193,13 @@ def test_too_large_a_request_leaves_scratch_memory_usable():
 
 
 def test_a_waiting_helper_keeps_no_array_alive():
-    class Argument:
-        pass
-
     runtime.set_num_threads(2)
-    meeting, argument = threading.Barrier(2), Argument()
-    alive = weakref.ref(argument)
-    runtime.locked(runtime.run)(lambda worker, _: meeting.wait(20), argument)
-    del argument
-    for _ in range(100):  # the helper answers before it forgets
-        if alive() is None:
-            break
-        time.sleep(0.01)
+    meeting, numbers = threading.Barrier(2), np.zeros(2)
+    alive = weakref.ref(numbers)
+    BODIES.append(lambda worker: meeting.wait(20) and False)
+    runtime.locked(runtime.run)(in_python, numbers, runtime.task_counter())
+    BODIES.pop()
+    del numbers
     assert alive() is None
 
 
@@ -184,7 +207,7 @@ def test_ctrl_c_waits_for_helpers_that_are_still_writing():
     runtime.set_num_threads(2)
     meeting, finished = threading.Barrier(2), []
 
-    def kernel(worker):
+    def body(worker):
         meeting.wait(20)
         if worker:
             _thread.interrupt_main()
@@ -192,7 +215,7 @@ def test_ctrl_c_waits_for_helpers_that_are_still_writing():
             finished.append(worker)
 
     with pytest.raises(KeyboardInterrupt):
-        runtime.locked(runtime.run)(kernel)
+        run_python(body, 2)
         time.sleep(1)
     assert finished == [1]
 
@@ -240,27 +263,18 @@ def test_hundreds_of_ctrl_c_never_hang_the_pool(tmp_path):
     assert result.stdout == "done 600\n", (result.returncode, result.stderr[-2000:])
 
 
-def test_a_helper_takes_its_part_once_and_none_that_is_not_its():
-    seen = []
-    call = runtime._Call(seen.append, (), 1)
-    for worker in (1, 1, 2):
-        call.take(worker)
-    assert seen == [1] and call.results == [None]
-    given_up = runtime._Call(seen.append, (), 1)
-    given_up.wait()
-    given_up.take(1)
-    assert seen == [1]
+@numba.njit(nogil=True)
+def fails_in_its_loop(worker, numbers, counter):
+    for task in tasks(counter, numbers.size):
+        raise ValueError(task)
 
 
-def test_an_interrupt_that_escapes_is_made_up_for_by_the_next_kernel():
+def test_a_kernel_that_fails_in_its_loop_leaves_no_team_open():
     runtime.set_num_threads(2)
-    meeting, finished = threading.Barrier(2), []
-    runtime.locked(runtime.run)(lambda worker: None)  # there is a helper now
-    call = runtime._Call(lambda worker: (meeting.wait(20), time.sleep(0.2), finished.append(worker)), (), 1)
-    runtime._running = call
-    runtime._helpers[0].put(None)
-    meeting.wait(20)
-    assert runtime.locked(lambda: list(finished))() == [1]
+    with pytest.raises((ValueError, RuntimeError)):
+        runtime.locked(runtime.run)(fails_in_its_loop, np.zeros(2), runtime.task_counter())
+    assert runtime._team[team.OPEN] == runtime._team[team.INSIDE] == 0
+    run_python(lambda worker: None, 2)  # and what a helper failed in does not count against the next
 
 
 def test_scratch_is_aligned_and_apart():

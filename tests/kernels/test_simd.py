@@ -14,7 +14,6 @@ from tinycnn.kernels.simd import (
     load,
     load_where_code,
     relu,
-    second_level_cache,
     store,
     store_max4,
     stream,
@@ -192,12 +191,3 @@ def test_transpose_square(dtype):
     turn(source.reshape(-1), target.reshape(-1))
     assert np.array_equal(target[:, 1 : LANES + 1], source[:, 2 : LANES + 2].T)
     assert (target[:, 0] == 7).all() and (target[:, LANES + 1] == 7).all()
-
-
-@pytest.mark.parametrize(
-    "text, kilobytes", [("1024K\n", 1024), ("64K\n", 256), ("32768K\n", 2048), ("much\n", 512), (None, 512)]
-)
-def test_the_size_of_the_second_level_cache(tmp_path, text, kilobytes):
-    if text:
-        (tmp_path / "size").write_text(text)
-    assert second_level_cache(tmp_path / "size") == kilobytes * 1024

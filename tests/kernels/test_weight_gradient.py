@@ -67,3 +67,16 @@ def test_the_bias_of_a_million_pixels_keeps_its_digits():
     grad, grad_bias = np.full((1, 1000, 1000, 1), 0.1, np.float32), np.empty(1, np.float32)
     sum_bias(grad, grad_bias)
     assert grad_bias == np.float32(1e6 * float(np.float32(0.1)))
+
+
+@pytest.mark.parametrize("padding", [((1, 1), (1, 1)), ((0, 0), (0, 0))])
+@pytest.mark.parametrize("filters", [1, 4 * LANES])
+def test_several_small_images_in_one_sum(filters, padding):
+    """Long kernels, so that the gradient of many filters is copied with gaps; in place where nothing is padded."""
+    x, kernel = normal(37, 5, 4, 64), normal(3, 3, 64, filters, seed=2)
+    grad = normal(*reference.conv2d_forward(x, kernel, None, padding=padding).shape, seed=3)
+    _, exact, exact_bias = reference.conv2d_backward(x, kernel, grad, padding=padding)
+    grad_kernel, grad_bias = np.full(kernel.shape, np.nan), np.full(filters, np.nan)
+    taps = Taps(places_of((3, 3), padding, (1, 1)), (1, 1), merge=3)
+    weight_gradient(as_images(x), as_images(grad), taps, 1, grad_kernel, grad_bias)
+    assert close(grad_kernel, exact, np.float64) and close(grad_bias, exact_bias, np.float64)

@@ -4,7 +4,7 @@ import pytest
 from tinycnn import reference
 from tinycnn.kernels import winograd
 from tinycnn.kernels.nhwc import Output, as_images
-from tinycnn.kernels.simd import DEAD, NR
+from tinycnn.kernels.simd import DEAD, LANES, NR
 from tinycnn.reference_winograd import transform_kernel
 
 TOLERANCE = {np.float32: 2e-5, np.float64: 1e-12}
@@ -18,6 +18,7 @@ CASES = [
     (2, (6, 11), NR, NR, ((0, 0), (0, 0))),
     (1, (4, 6), NR, NR, ((2, 0), (0, 2))),
     (1, (50, 61), NR, NR, ((1, 1), (1, 1))),
+    (2, (7, 10), 3 * LANES, LANES, ((1, 1), (1, 1))),
 ]
 
 
@@ -45,7 +46,7 @@ def test_kernel_transform_equals_reference(tile, transposed):
     if transposed:
         expected = expected.transpose(0, 2, 1)
     U = np.full(expected.size, np.nan)
-    winograd.transform_kernel(kernel, tile, U, transposed)
+    winograd.transform_kernel(kernel, tile, U, NR, transposed)
     points, depth, columns = expected.shape
     unpacked = U.reshape(points, columns // NR, depth, NR).transpose(0, 2, 1, 3).reshape(expected.shape)
     assert np.allclose(unpacked, expected, atol=1e-13)

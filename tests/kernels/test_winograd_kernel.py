@@ -14,7 +14,7 @@ CHANNELS, FILTERS = NR, 2 * NR
 def transformed(kernel, tile):
     """``(points, channels, filters)``, out of the panels that the register tile reads."""
     U = np.empty((tile + 2) ** 2 * kernel.shape[2] * kernel.shape[3], kernel.dtype)
-    runtime.locked(transform_kernel)(kernel, tile, U)
+    runtime.locked(transform_kernel)(kernel, tile, U, NR)
     panels = U.reshape((tile + 2) ** 2, kernel.shape[3] // NR, kernel.shape[2], NR)
     return panels.transpose(0, 2, 1, 3).reshape((tile + 2) ** 2, *kernel.shape[2:])
 

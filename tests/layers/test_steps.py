@@ -5,7 +5,7 @@ import pytest
 
 from tinycnn.kernels.conv import set_winograd
 from tinycnn.kernels.simd import LANES, NR
-from tinycnn.layers.activation import LeakyReLU, Softmax
+from tinycnn.layers.activation import LeakyReLU, Sigmoid, Softmax
 from tinycnn.layers.conv import Conv2D, Conv2DTranspose
 from tinycnn.layers.dense import Dense
 from tinycnn.layers.dropout import Dropout
@@ -255,3 +255,15 @@ def test_a_softmax_at_the_end_is_a_step_of_its_own(make):
     model.forward(x, logits=True)
     adjoint = probabilities * (upstream - (upstream * probabilities).sum(axis=1, keepdims=True))
     np.testing.assert_allclose(model.backward(adjoint), through_all, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("make", [lambda: [Dense(4), Sigmoid()], lambda: [Conv2D(2, 3, activation="sigmoid")]])
+def test_a_sigmoid_at_the_end_is_a_step_of_its_own_and_changes_no_bit(make):
+    model = Sequential(make())
+    x = normal(3, 6) if len(model.layers) == 2 else normal(3, 6, 5, 2)
+    y, logits = model.forward(x), model.forward(x, logits=True)
+    np.testing.assert_allclose(y, 1 / (1 + np.exp(-logits)), rtol=1e-6)
+    alone = x
+    for layer in model.layers:
+        alone = layer.forward(alone)
+    assert np.array_equal(y, alone) and len(model.head) == 1

@@ -171,7 +171,7 @@ def test_yes_or_no_labels():
         assert history["accuracy"][-1] > 0.9
         right = (model.predict(images)[:, 0] > 0) == labels
         assert evaluate(model, (images, targets), loss=BinaryCrossEntropy())["accuracy"] == right.mean()
-    with pytest.raises(ValueError, match="works on logits.*ends in Softmax.*apply it to the predictions"):
+    with pytest.raises(ValueError, match="works on logits.*ends in Softmax.*put a sigmoid in its place"):
         fit(network(outputs=1), (images, labels), loss=BinaryCrossEntropy(), verbose=0)
     with pytest.raises(ValueError, match=r"labels outside \[0, 1\]: from 0 to 2"):
         fit(Sequential([Affine(1)]), spots(9), loss=BinaryCrossEntropy(), verbose=0)
@@ -217,7 +217,11 @@ NAN[7, 0, 0, 0] = np.nan
         ((IMAGES, LABELS), {"validation": (IMAGES, LABELS + 1)}, "validation: label 3"),
         ((IMAGES, LABELS), {"epochs": 0}, "epochs must be a positive int, got 0"),
         ((IMAGES, LABELS), {"batch_size": 1.5}, "batch_size must be a positive int, got 1.5"),
-        ((IMAGES, LABELS), {"optimizer": "adamw"}, r"an object such as Adam\(\), or one of adam, sgd; got 'adamw'"),
+        (
+            (IMAGES, LABELS),
+            {"optimizer": "adagrad"},
+            r"an object such as Adam\(\), or one of adam, adamw, rmsprop, sgd; got 'adagrad'",
+        ),
         ((IMAGES, LABELS), {"optimizer": Adam}, r"an object, not a class: write optimizer=Adam\(\)"),
         ((IMAGES, LABELS), {"loss": "hinge"}, r"an object such as CrossEntropy\(\), or one of .*; got 'hinge'"),
         ((IMAGES, LABELS), {"loss": CrossEntropy}, r"an object, not a class: write loss=CrossEntropy\(\)"),

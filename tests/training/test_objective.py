@@ -5,7 +5,7 @@ import pytest
 from toys import Affine
 
 from tinycnn.layers import Dense, LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
-from tinycnn.losses import BinaryCrossEntropy, CrossEntropy, MeanSquaredError
+from tinycnn.losses import BinaryCrossEntropy, CrossEntropy, Loss, MeanSquaredError
 from tinycnn.model import Sequential
 from tinycnn.training.objective import Objective, Totals, weighted
 
@@ -28,19 +28,36 @@ def test_right_answers_are_counted_where_there_are_some():
     assert Objective(MeanSquaredError()).forward(np.ones((3, 2)), targets) == (0, None)
 
 
-@pytest.mark.parametrize("last", [ReLU, LeakyReLU, Sigmoid, Tanh])
-@pytest.mark.parametrize("loss", [CrossEntropy(), BinaryCrossEntropy()])
+@pytest.mark.parametrize(
+    ("last", "loss"),
+    [
+        *((last, loss) for last in (ReLU, LeakyReLU, Tanh) for loss in (CrossEntropy(), BinaryCrossEntropy())),
+        (Sigmoid, CrossEntropy()),
+        (Softmax, BinaryCrossEntropy()),
+    ],
+)
 def test_an_activation_that_bends_the_logits_is_refused(last, loss):
     for layers in ([Dense(2), last()], [Dense(2, activation=last())]):
         with pytest.raises(ValueError, match=f"{type(loss).__name__} works on logits.*ends in {last.__name__}; leave"):
             Objective(loss).check(LABELS[:, None] * [1, 0], built(*layers), "train")
 
 
-def test_a_softmax_suits_cross_entropy_alone():
-    model = built(Dense(2), Softmax())
-    Objective(CrossEntropy()).check(LABELS, model, "train")
-    with pytest.raises(ValueError, match="apply it to the predictions"):
-        Objective(BinaryCrossEntropy()).check(LABELS, model, "train")
+def test_a_softmax_suits_one_cross_entropy_and_a_sigmoid_the_other():
+    Objective(CrossEntropy()).check(LABELS, built(Dense(2), Softmax()), "train")
+    Objective(BinaryCrossEntropy()).check(LABELS, built(Dense(1), Sigmoid()), "train")
+    with pytest.raises(ValueError, match="put a sigmoid in its place"):
+        Objective(BinaryCrossEntropy()).check(LABELS, built(Dense(2), Softmax()), "train")
+
+
+def test_weights_of_samples_reach_the_loss_but_not_the_count():
+    class Unweighted(Loss):
+        def forward(self, logits, labels):
+            return 7.0
+
+    outputs, weights = np.float32([[2, 1], [0, 1], [1, 0]]), np.array([0.0, 2.0, 1.0])
+    loss, right = Objective(CrossEntropy()).forward(outputs, LABELS, weights)
+    assert loss == pytest.approx(np.log1p(np.exp([-1, -1, 1])) @ weights / 3) and right == 2
+    assert Objective(Unweighted()).forward(outputs, LABELS) == (7.0, None)
 
 
 def test_one_output_has_nothing_to_choose_from():

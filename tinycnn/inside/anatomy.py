@@ -14,13 +14,13 @@ from tinycnn.inside.windows import window_axes
 from tinycnn.kernels.sets import get_kernels
 from tinycnn.layers.activation import LeakyReLU, Sigmoid, Softmax, Tanh
 from tinycnn.layers.base import Layer
+from tinycnn.layers.block import Block
 from tinycnn.layers.conv import Conv2D, Conv2DTranspose
 from tinycnn.layers.dense import Dense
 from tinycnn.layers.dropout import Dropout
 from tinycnn.layers.norm import BatchNorm
 from tinycnn.layers.pool import AveragePool2D, GlobalAveragePool2D, MaxPool2D
 from tinycnn.layers.reshape import Flatten, Reshape
-from tinycnn.layers.residual import Residual
 from tinycnn.layers.upsample import UpSample2D
 from tinycnn.model import Sequential
 from tinycnn.summary import keras_class
@@ -267,8 +267,8 @@ def _rows(layer: Layer, view: View, context: _Context) -> Iterator[LayerAnatomy]
         kernel=_kernel(layer),
         fused=_fused(layer, context),
     )
-    if isinstance(layer, Residual):
-        for path in (layer.layers, layer.shortcut):
+    if isinstance(layer, Block):
+        for path in layer.paths:
             through = view
             for i, part in enumerate(path):
                 yield from _rows(part, through, context._replace(input_grad=context.input_grad or i > 0))

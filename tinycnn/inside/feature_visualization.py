@@ -1,9 +1,9 @@
-"""An image that a channel answers to more than to any other nearby: gradient ascent on the pixels."""
+"""What a channel looks for: an image made for it, by gradient ascent on the pixels."""
 
 import numpy as np
 
 from tinycnn.arguments import brief, count, generator, number, of_class, positive_int
-from tinycnn.layers.residual import Residual
+from tinycnn.layers.block import Block
 from tinycnn.layers.weighted import Weighted
 from tinycnn.model import Sequential
 
@@ -19,12 +19,13 @@ def feature_visualization(
 ) -> np.ndarray:
     """Draw what a channel of a layer looks for.
 
-    From grey with a little noise, uphill in the channel's mean output m::
+    From grey with a little noise, uphill in the channel's output y in the middle of the layer, or in the unit's::
 
-        x <- clip(x + rate * g / sqrt(mean g^2), 0, 1),   g = dm / dx
+        x <- clip(x + rate * g / max |g|, 0, 1),   g = dy / dx
 
     with the image rolled by a pixel or so, another way in each step, and back again: what must be seen wherever it
-    stands holds less of the chequerboards that strides and pooling let through.
+    stands holds less of the chequerboards that strides and pooling let through.  What the output does not see stays
+    grey.
 
     Parameters
     ----------
@@ -36,7 +37,7 @@ def feature_visualization(
         Filter or unit, along the last axis of the layer's output.
     steps : int
     rate : float
-        Of a step: how far the pixels move, in the mean.
+        Of a step: how far the pixel that matters most moves.
     jitter : int
         Pixels to roll by at most; 0 keeps the image in its place.
     seed : int or numpy.random.Generator
@@ -81,22 +82,22 @@ def feature_visualization(
     for _ in range(steps):
         down, right = rng.integers(-jitter, jitter + 1, 2)
         grad = _gradient(layers, np.roll(x, (down, right), axis=(1, 2)), channel)
-        size = np.sqrt(np.mean(np.square(grad)))
-        if size > 0:
-            x = np.clip(x + rate * np.roll(grad, (-down, -right), axis=(1, 2)) / size, 0, 1)
+        largest = np.abs(grad).max()
+        if largest > 0:
+            x = np.clip(x + rate * np.roll(grad, (-down, -right), axis=(1, 2)) / largest, 0, 1)
     return x[0]
 
 
 def _gradient(layers, x, channel):
-    """Of a channel's mean output to the image, before the last layer's activation: a ReLU at 0 shows no way up."""
+    """Of a channel's middle output to the image, before the last layer's activation: a ReLU at 0 shows no way up."""
     *below, last = layers
-    linear = isinstance(last, (Weighted, Residual))
+    linear = isinstance(last, (Weighted, Block))
     forward, backward = (last.forward_linear, last.backward_linear) if linear else (last.forward, last.backward)
     for layer in below:
         x = layer.forward(x)
     y = forward(x)
     grad = np.zeros_like(y)
-    grad[..., channel] = y.shape[-1] / y.size
+    grad[(0, *(n // 2 for n in y.shape[1:-1]), channel)] = 1
     grad = backward(grad)
     for layer in reversed(below):
         grad = layer.backward(grad)

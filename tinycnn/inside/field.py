@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from functools import partial
+from functools import partial, reduce
 from typing import NamedTuple
 
 import numpy as np
@@ -10,12 +10,14 @@ import numpy as np
 from tinycnn.inside.windows import Axis, window_axes
 from tinycnn.layers.activation import ACTIVATIONS
 from tinycnn.layers.base import Layer
+from tinycnn.layers.block import Block
 from tinycnn.layers.conv import Conv2D, Conv2DTranspose
 from tinycnn.layers.dense import Dense
 from tinycnn.layers.dropout import Dropout
+from tinycnn.layers.layer_norm import LayerNorm
 from tinycnn.layers.norm import BatchNorm
 from tinycnn.layers.pool import AveragePool2D, GlobalAveragePool2D, MaxPool2D
-from tinycnn.layers.residual import Residual
+from tinycnn.layers.rescaling import Rescaling
 from tinycnn.layers.upsample import UpSample2D
 
 Interval = tuple[np.ndarray, np.ndarray]  # first and last position along one axis, of many outputs at once
@@ -63,15 +65,11 @@ class View(NamedTuple):
         """The view of the layer's outputs, this being the view of its inputs."""
         if isinstance(layer, (Dense, GlobalAveragePool2D)):
             return self.lost()._replace(whole=True)
-        if isinstance(layer, Residual):
-            branch, shortcut = self, self
-            for part in layer.layers:
-                branch = branch.through(part)
-            for part in layer.shortcut:
-                shortcut = shortcut.through(part)
-            both = tuple(_union(*pair) for pair in zip(branch.sources, shortcut.sources, strict=False))
-            return branch._replace(sources=both, whole=branch.whole or shortcut.whole)
-        if isinstance(layer, (*ACTIVATIONS, BatchNorm, Dropout)):
+        if isinstance(layer, Block):
+            views = [reduce(View.through, path, self) for path in layer.paths]
+            both = tuple(reduce(_union, sources) for sources in zip(*(view.sources for view in views), strict=False))
+            return views[0]._replace(sources=both, whole=any(view.whole for view in views))
+        if isinstance(layer, (*ACTIVATIONS, BatchNorm, Dropout, LayerNorm, Rescaling)):
             return self
         if not isinstance(layer, (Conv2D, Conv2DTranspose, MaxPool2D, AveragePool2D, UpSample2D)) or not self.sources:
             return self.lost()

@@ -14,7 +14,7 @@ from tinycnn.inside.twin import twin_of
 from tinycnn.kernels.sets import active
 from tinycnn.layers.activation import ReLU
 from tinycnn.layers.base import Layer
-from tinycnn.layers.residual import Residual
+from tinycnn.layers.block import Block
 from tinycnn.model import Sequential
 
 
@@ -255,8 +255,9 @@ def _guided(layer: Layer) -> Layer:
     """The layer with a `GuidedReLU` in place of each ReLU in it."""
     if isinstance(layer, ReLU):
         return GuidedReLU(layer.given_name)
-    if isinstance(layer, Residual):
-        layer.layers, layer.shortcut = list(map(_guided, layer.layers)), list(map(_guided, layer.shortcut))
+    if isinstance(layer, Block):
+        for path in layer.paths:
+            path[:] = map(_guided, path)
     if layer.activation is not None:
         layer.activation = _guided(layer.activation)
     return layer

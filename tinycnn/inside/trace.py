@@ -13,7 +13,7 @@ from tinycnn.arguments import of_class
 from tinycnn.inside.terms import Back, Terms, back_of, terms_of
 from tinycnn.inside.twin import twin_of
 from tinycnn.layers.base import Layer
-from tinycnn.layers.residual import Residual
+from tinycnn.layers.block import Block
 from tinycnn.layers.steps import plan
 from tinycnn.layers.weighted import Weighted
 from tinycnn.losses import Loss
@@ -289,7 +289,7 @@ def trace(
         for path, layer in found.layers.items():
             found[path].grads = layer.grads
     last = found[str(twin.layers[-1].name)]
-    if ends := twin.ends_in_softmax and twin.layers[-1].activation:
+    if twin.head and (ends := twin.layers[-1].activation):
         split = found[str(ends.name)]
         last.output, last.grad_output = split.output, split.grad_output
     for layer in found.layers.values():
@@ -313,7 +313,7 @@ def _watch(layer: Layer, record: Record) -> None:
 
     A layer with a linear part runs it apart from its activation, though its kernel could do both.
     """
-    linear = isinstance(layer, (Weighted, Residual))
+    linear = isinstance(layer, (Weighted, Block))
     names = ("forward_linear", "backward_linear") if linear else ("forward", "backward")
     compute, hand_back = (getattr(layer, name) for name in names)
 

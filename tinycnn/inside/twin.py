@@ -26,7 +26,7 @@ def twin_of(model: Sequential, change: Callable[[Layer], Layer] = lambda layer: 
     >>> bool((model.forward(x) == twin_of(model).forward(x)).all())
     True
     """
-    twin = Sequential([change(restore(describe(layer))) for layer in model.layers], name=model.name)
+    twin = type(model)([change(restore(describe(layer))) for layer in model.layers], name=model.name)
     for layer in twin.all_layers():
         layer.initialize = False  # the weights are copied
     twin.build(model.input_shape, dtype=model.dtype)

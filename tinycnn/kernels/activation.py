@@ -1,12 +1,47 @@
-"""ReLU's backward pass; its forward pass is part of the convolutions."""
+"""ReLU, forward where no convolution has done it already, and backward; and the sum that ends a residual block."""
 
 import numpy as np
 
 from tinycnn.kernels import runtime
 from tinycnn.kernels.check import check
 from tinycnn.kernels.compile import inlined, jit
-from tinycnn.kernels.simd import where_positive
+from tinycnn.kernels.simd import relu, where_positive
 from tinycnn.kernels.sweep import sweep
+
+
+@inlined
+def _relu(values, settings):
+    return (relu(values[0]),)
+
+
+@jit
+def _relu_forward(worker, into, sources, settings, counter):
+    sweep(_relu, into, sources, settings, counter)
+
+
+@runtime.locked
+def relu_forward(x: np.ndarray, out: np.ndarray) -> None:
+    """``out = max(x, 0)``; a NaN stays a NaN."""
+    check("relu_forward", x=(x, x.shape), out=(out, x.shape))
+    runtime.run(_relu_forward, (out.reshape(-1),), (x.reshape(-1),), (), runtime.task_counter())
+
+
+@inlined
+def _sum(values, settings):
+    return (values[0] + values[1],)
+
+
+@jit
+def _add(worker, into, sources, settings, counter):
+    sweep(_sum, into, sources, settings, counter)
+
+
+@runtime.locked
+def add(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+    """``out = a + b``."""
+    check("add", a=(a, a.shape), b=(b, a.shape), out=(out, a.shape))
+    a, b, out = (array.reshape(-1) for array in (a, b, out))
+    runtime.run(_add, (out,), (a, b), (), runtime.task_counter())
 
 
 @inlined

@@ -13,7 +13,7 @@ import numba
 from numba.core import event
 from numba.core.compiler_lock import global_compiler_lock
 
-from tinycnn.kernels.simd import LANES, MR, NR
+from tinycnn.kernels.tiles import LANES, MR, NR
 
 config: Any = numba.config  # filled from the environment when numba is imported
 IN_PYTHON = bool(config.DISABLE_JIT)

@@ -14,12 +14,12 @@ import os
 
 import numpy as np
 
-from tinycnn.kernels import winograd
+from tinycnn.kernels import channelwise, winograd
 from tinycnn.kernels.check import check
 from tinycnn.kernels.correlate import Grid, Taps, correlate
 from tinycnn.kernels.geometry import Geometry
 from tinycnn.kernels.nhwc import Output, as_images
-from tinycnn.kernels.simd import NR
+from tinycnn.kernels.simd import LANES
 from tinycnn.kernels.weight_gradient import sum_bias, weight_gradient
 
 
@@ -65,13 +65,13 @@ def _winograd_setting():
 def winograd_tile(kernel_shape: tuple, geometry: Geometry, size: tuple) -> int:
     """The tile that a convolution runs on, 4 or 2, or 0 for the direct kernels.
 
-    Winograd needs 3x3, stride 1, one group, and channels and filters in whole panels.  The rest of the rule was
+    Winograd needs 3x3, stride 1, one group, and channels and filters in whole vectors.  The rest of the rule was
     measured over 2x2 to 56x56 outputs and 16 to 256 channels (``benchmarks/winograd_table.py``): small images waste
     part of a 4x4 tile, and where there are fewer tiles than rows in a register tile, only the direct kernels pay.
     """
     setting = _winograd_setting()
     suits = geometry[:2] == ((3, 3), (1, 1)) and geometry[3:] == ((1, 1), 1)
-    if not suits or kernel_shape[2] % NR or kernel_shape[3] % NR:
+    if not suits or kernel_shape[2] % LANES or kernel_shape[3] % LANES:
         return 0
     if setting != "auto":
         return setting
@@ -79,6 +79,29 @@ def winograd_tile(kernel_shape: tuple, geometry: Geometry, size: tuple) -> int:
     if rows * columns >= 200:
         return 4
     return 2 if rows * columns >= 16 or kernel_shape[2] * kernel_shape[3] < 128 * 128 else 0
+
+
+def _repeats(geometry, channels, filters):
+    """How many filters a depthwise convolution has per channel, if few; else 1."""
+    repeats = filters // channels
+    return repeats if geometry.groups == channels > 1 and repeats < LANES else 1
+
+
+def _spread(x, kernel, geometry):
+    """`x`, with a copy of its channel for each filter of a depthwise convolution."""
+    repeats = _repeats(geometry, x.shape[3], kernel.shape[3])
+    return x if repeats == 1 else np.repeat(x, repeats, axis=3)
+
+
+def _correlate(source, weights, taps, out, grid):
+    """`correlate`, by the kernel that suits so many groups and columns."""
+    groups, _, columns = weights.shape
+    if groups == source.channels > 1 and columns == 1:
+        channelwise.depthwise(source, weights, taps, out, grid)
+    elif groups == 1 and not out.pooled and channelwise.suits_dot(source.channels, columns):
+        channelwise.few_filters(source, weights, taps, out, grid)
+    else:
+        correlate(source, weights, taps, out, grid)
 
 
 @functools.lru_cache
@@ -119,16 +142,18 @@ def forward(
     codes: np.ndarray | None = None,
 ) -> None:
     """Fill `y` ``(images, rows, columns, filters)``; with `codes`, `y` and `codes` are the 2x2 max-pooled output."""
-    filters, groups = kernel.shape[-1], geometry.groups
+    filters = kernel.shape[-1]
     size = _size(geometry, x.shape, filters, codes, x=x, kernel=kernel, bias=bias, y=y)
     out = Output(*as_images(y, codes, size), np.zeros(filters, x.dtype) if bias is None else bias, relu)
     tile = winograd_tile(kernel.shape, geometry, size)
     if tile:
         winograd.forward(as_images(x), kernel, _corner(geometry), out, tile)
         return
+    x = _spread(x, kernel, geometry)
     # (groups, kh*kw*depth, filters/groups): the columns of the matrix that im2col's rows meet
+    groups = x.shape[3] // kernel.shape[2]
     weights = kernel.reshape(-1, groups, filters // groups).transpose(1, 0, 2)
-    correlate(as_images(x), weights, _taps(geometry), out, Grid(*size))
+    _correlate(as_images(x), weights, _taps(geometry), out, Grid(*size))
 
 
 @functools.lru_cache
@@ -140,6 +165,23 @@ def _phase(phase, stride, pad, dilation, size):
     places = [(phase + pad[0] - k * dilation, k) for k in range(size - 1, -1, -1)]
     met = [(place // stride, k) for place, k in places if place % stride == 0]
     return tuple(k for _, k in met), tuple(place for place, _ in met)
+
+
+@functools.lru_cache
+def _phases(geometry, height, width):
+    """``(grid, taps, kernel elements)`` of each phase of the stride; a phase that no element meets has neither."""
+    axes = tuple(zip(geometry.strides, geometry.pads, geometry.dilation, geometry.kernel_size, strict=True))
+    (stride_y, stride_x), merge = geometry.strides, _merged(geometry) if geometry.strides == (1, 1) else 1
+    phases = []
+    for phase_y in range(min(stride_y, height)):
+        for phase_x in range(min(stride_x, width)):
+            rows, places_y = _phase(phase_y, *axes[0])
+            columns, places_x = _phase(phase_x, *axes[1])
+            pixels = -(-(height - phase_y) // stride_y), -(-(width - phase_x) // stride_x)
+            taps = Taps(tuple((y, x) for y in places_y for x in places_x), (1, 1), merge)
+            elements = [r * geometry.kernel_size[1] + s for r in rows for s in columns]
+            phases.append((Grid(*pixels, phase_y, stride_y, phase_x, stride_x), taps, elements))
+    return phases
 
 
 def input_gradient(
@@ -156,27 +198,27 @@ def input_gradient(
     `codes`, `grad` is the gradient of the 2x2 max-pooled output.
     """
     kh, kw, depth, filters = kernel.shape
-    groups, (stride_y, stride_x) = geometry.groups, geometry.strides
+    groups = geometry.groups
     _, height, width, channels = grad_x.shape
     arrays = {"grad": grad, "kernel": kernel, "grad_x": grad_x, "image_bias": bias}
     source = as_images(grad, codes, _size(geometry, grad_x.shape, filters, codes, **arrays))
-    out = Output(*as_images(grad_x), np.zeros(channels, grad.dtype) if bias is None else bias, False)
-    split = kernel.reshape(kh, kw, depth, groups, filters // groups)
-    axes = tuple(zip(geometry.strides, geometry.pads, geometry.dilation, (kh, kw), strict=True))
-    for phase_y in range(min(stride_y, height)):
-        for phase_x in range(min(stride_x, width)):
-            rows, places_y = _phase(phase_y, *axes[0])
-            columns, places_x = _phase(phase_x, *axes[1])
-            if not rows or not columns:
-                grad_x[:, phase_y::stride_y, phase_x::stride_x] = out.bias
-                continue
-            places = tuple((y, x) for y in places_y for x in places_x)
-            merge = _merged(geometry) if geometry.strides == (1, 1) else 1
-            # (rows, columns, depth, groups, filters) -> (groups, rows * columns * filters, depth)
-            weights = split[np.ix_(rows, columns)].transpose(3, 0, 1, 4, 2).reshape(groups, -1, depth)
-            pixels = -(-(height - phase_y) // stride_y), -(-(width - phase_x) // stride_x)
-            grid = Grid(*pixels, phase_y, stride_y, phase_x, stride_x)
-            correlate(source, weights, Taps(places, (1, 1), merge), out, grid)
+    bias = np.zeros(channels, grad.dtype) if bias is None else bias
+    if _repeats(geometry, channels, filters) > 1:  # as if each filter had a channel of its own
+        wide = np.empty((*grad_x.shape[:3], filters), grad.dtype)
+        input_gradient(grad, kernel, geometry._replace(groups=filters), wide)
+        np.add(wide.reshape(*grad_x.shape, -1).sum(axis=4), bias, out=grad_x)
+        return
+    out = Output(*as_images(grad_x), bias, False)
+    split = kernel.reshape(kh * kw, depth, groups, filters // groups)
+    phases = _phases(geometry, height, width)
+    if not all(elements for _, _, elements in phases):  # pixels that no kernel element ever sees
+        grad_x[...] = bias
+    for grid, taps, elements in phases:
+        if not elements:
+            continue
+        # (elements, depth, groups, filters) -> (groups, elements * filters, depth)
+        weights = split[elements].transpose(2, 0, 3, 1).reshape(groups, -1, depth)
+        _correlate(source, weights, taps, out, grid)
 
 
 def kernel_gradient(
@@ -190,8 +232,13 @@ def kernel_gradient(
     """Fill `grad_kernel` ``(kh, kw, channels / groups, filters)`` and, if given, `grad_bias` ``(filters,)``."""
     arrays = {"x": x, "grad": grad, "grad_kernel": grad_kernel, "grad_bias": grad_bias}
     size = _size(geometry, x.shape, grad_kernel.shape[-1], codes, **arrays)
-    sources = as_images(x), as_images(grad, codes, size)
-    weight_gradient(*sources, _taps(geometry), geometry.groups, grad_kernel, grad_bias)
+    x = _spread(x, grad_kernel, geometry)
+    sources, (*window, depth, filters) = (as_images(x), as_images(grad, codes, size)), grad_kernel.shape
+    groups = x.shape[3] // depth
+    depthwise = groups == x.shape[3] == filters > 1
+    few = groups == 1 and channelwise.suits_channels(window[0] * window[1], depth, filters)
+    gradient = channelwise.kernel_gradient if depthwise or few else weight_gradient
+    gradient(*sources, _taps(geometry), groups, grad_kernel, grad_bias)
 
 
 def backward(

@@ -9,8 +9,8 @@ convolution of stride s is s*s calls, one per phase: input pixels with equal ``(
 same subset of taps, so each phase is again a plain correlation over the output gradient.
 
 im2col (one row per output pixel, one column per kernel element) turns it into a matrix product; here it never exists.
-In NHWC a kernel row is ``kw * channels`` consecutive numbers, so the tile reads it where it lies: a few image rows
-are copied to a zero-padded buffer that stays in cache, and each kernel row is one run of `gemm.gemm_tile`.
+In NHWC a kernel row is ``kw * channels`` consecutive numbers, so the tile reads it where it lies, as one run of
+`gemm.panel_tile`: in the image itself or, where zeros surround it, in a padded copy of a few rows that stays in cache.
 See `tinycnn.reference.im2col` for the version with the matrix.
 """
 
@@ -21,13 +21,15 @@ import numpy as np
 
 from tinycnn.kernels import runtime
 from tinycnn.kernels.compile import inlined, jit
-from tinycnn.kernels.gemm import Left, Out, Right, Runs, gemm_tile
+from tinycnn.kernels.gemm import NARROW, WIDE, Finish, Left, Out, Right, Runs, panel_tile, tile_rows
 from tinycnn.kernels.nhwc import Images, Output, load_row, pixel, store_window, window
-from tinycnn.kernels.simd import L2, LANES, MR, NR, at, load, relu, store
+from tinycnn.kernels.simd import L2, LANES, NR, at
 from tinycnn.kernels.tasks import tasks
 
 K_BLOCK = 512  # so many rows of a B panel (32 KB in float32) stay in the first-level cache
 BUFFER = L2 * 5 // 16  # bytes of image rows and products per task: together within the second-level cache
+TASKS = 8  # that few images are cut into: enough for a few cores
+NARROW_COST = 0.65  # time of a narrow panel, that of a wide one being 1: measured, as long sums as short ones
 
 
 class Taps(NamedTuple):
@@ -62,20 +64,31 @@ class Walk(NamedTuple):
     width: int
     """Pixels of a row of the padded copy."""
     groups: int
+    in_place: bool
+    """No tap leaves the image: nothing is copied, and `width` is the image's."""
 
 
 @functools.lru_cache
-def walk(taps: Taps, channels: int, groups: int, columns: int) -> Walk:
-    """The walk over `columns` outputs side by side."""
+def walk(taps: Taps, channels: int, groups: int, outputs: tuple, size: tuple | None = None) -> Walk:
+    """The walk over `outputs` (rows, columns) of them; in place if these see only an image of `size`."""
     places = np.array(taps.places[:: taps.merge])
     (top, left), (bottom, right) = places.min(axis=0).tolist(), places.max(axis=0).tolist()
     (stride_y, stride_x), merge = taps.strides, taps.merge
-    width = (columns - 1) * stride_x + right - left + merge
+    width = (outputs[1] - 1) * stride_x + right - left + merge
+    in_place = size is not None and top >= 0 and left >= 0
+    if size is not None and in_place:
+        in_place = (outputs[0] - 1) * stride_y + bottom < size[0] and width + left <= size[1]
+        width = size[1] if in_place else width
     offsets = ((places[:, 0] - top) * width + places[:, 1] - left) * channels
-    steps = stride_y * width * channels, stride_x * channels
-    return Walk(
-        offsets.astype(np.int64), merge * channels // groups, *steps, stride_y, top, bottom - top, -left, width, groups
-    )
+    steps, tall = (stride_y * width * channels, stride_x * channels), bottom - top
+    length = merge * channels // groups
+    return Walk(offsets.astype(np.int64), length, *steps, stride_y, top, tall, -left, width, groups, in_place)
+
+
+@functools.lru_cache(maxsize=64)
+def places_of(rows: int, columns: int, step_y: int, step_x: int) -> np.ndarray:
+    """int64 ``(rows * columns,)``: ``i * step_y + j * step_x``, row by row."""
+    return np.add.outer(np.arange(rows) * step_y, np.arange(columns) * step_x).reshape(-1)
 
 
 def padded_rows(walk: Walk, rows: int) -> int:
@@ -84,11 +97,18 @@ def padded_rows(walk: Walk, rows: int) -> int:
 
 
 @inlined
-def load_rows(images, walk, n, first, rows, P):
-    """Fill P with the padded source rows of the outputs of image n from row `first` on."""
-    for r in range((rows - 1) * walk.stride_y + walk.tall + 1):
-        row = first * walk.stride_y + walk.top + r
-        load_row(images, n, row, walk.left, P, r * walk.width * images.channels, walk.width)
+def source_of(images, walk, n, count, first, rows, P):
+    """Where in P the source of the outputs of `count` images begins, n and what follow it, from row `first` on.
+
+    P holds the images themselves if in place; else it is filled with their padded rows.
+    """
+    if walk.in_place:
+        return pixel(images, n, first * walk.stride_y + walk.top, -walk.left)
+    tall, line = (rows - 1) * walk.stride_y + walk.tall + 1, walk.width * images.channels
+    for i in range(count * tall):
+        row = first * walk.stride_y + walk.top + i % tall
+        load_row(images, n + i // tall, row, walk.left, P, i * line, walk.width)
+    return 0
 
 
 class Grid(NamedTuple):
@@ -102,71 +122,87 @@ class Grid(NamedTuple):
     column_step: int = 1
 
 
-def pack_panels(matrices: np.ndarray) -> np.ndarray:
-    """``(groups, K, columns) -> (groups, panels, K, NR)``, zero-padded: the order in which tiles read B."""
+def panel_of(columns: int) -> tuple:
+    """`WIDE` or `NARROW`: the panels in which that many columns cost least."""
+    return NARROW if NARROW_COST * -(-columns // LANES) < -(-columns // NR) else WIDE
+
+
+def pack_panels(matrices: np.ndarray, panel: tuple = WIDE, out: np.ndarray | None = None) -> np.ndarray:
+    """``(groups, K, columns) -> (groups, panels, K, width)``, zero-padded: the order in which tiles read B."""
     groups, depth, columns = matrices.shape
-    packed = np.zeros((groups, -(-columns // NR), depth, NR), matrices.dtype)
-    for p in range(packed.shape[1]):
-        part = matrices[:, :, p * NR : (p + 1) * NR]
+    width = len(panel) * LANES
+    shape = groups, -(-columns // width), depth, width
+    packed = np.empty(shape, matrices.dtype) if out is None else out.reshape(shape)
+    for p in range(shape[1]):
+        part = matrices[:, :, p * width : (p + 1) * width]
         packed[:, p, :, : part.shape[2]] = part
+        packed[:, p, :, part.shape[2] :] = 0
     return packed
 
 
+class Rooms(NamedTuple):
+    """Each worker's scratch memory, and where the pixels of a task lie."""
+
+    source: np.ndarray
+    """``(workers, numbers)``: a padded copy of some rows."""
+    products: np.ndarray
+    """``(workers, numbers)``: outputs that are still to be pooled."""
+    places: np.ndarray
+    """int64 ``(pixels,)``: of each output of a task, where in the source it begins."""
+    targets: np.ndarray
+    """int64 ``(pixels,)``: and where in the output."""
+
+
 @inlined
-def _finish(S, n, first, rows, start, columns, out, grid):
-    """Bias, ReLU and, if wanted, max-pool on `rows` rows of products, and off to `columns` channels from `start` on."""
-    _, across, width = S.shape
-    whole = columns // LANES * LANES
-    if out.pooled:
-        for r in range(0, rows - 1, 2):
-            for j in range(0, across - 1, 2):
-                s, t = (r * across + j) * width, window(out, n, first + r, j) + start
-                for c in range(0, columns, LANES):
-                    store_window(S, s + c, width, across * width, out, t + c, start + c)
-        return
-    for r in range(rows):
-        row = grid.first_row + (first + r) * grid.row_step
-        for j in range(across):
-            s = (r * across + j) * width
-            t = pixel(out, n, row, grid.first_column + j * grid.column_step) + start
-            for c in range(0, whole, LANES):
-                v = load(S, s + c) + load(out.bias, start + c)
-                store(out.data, t + c, relu(v) if out.relu else v)
-            for c in range(whole, columns):
-                u = S[r, j, c] + out.bias[start + c]
-                out.data[t + c] = relu(u) if out.relu else u
+def _pool(S, n, first, rows, across, start, columns, out):
+    """Bias, ReLU and max-pool on `rows` rows of products, and off to `columns` channels from `start` on."""
+    width = out.channels
+    for r in range(0, rows - 1, 2):
+        for j in range(0, across - 1, 2):
+            s, t = (r * across + j) * width + start, window(out, n, first + r, j) + start
+            for c in range(0, columns, LANES):
+                store_window(S, s + c, width, across * width, out, t + c, start + c)
 
 
 @jit
-def _correlate(worker, source, walk, packed, out, grid, rooms, counter):
-    source, walk, out, grid = Images(*source), Walk(*walk), Output(*out), Grid(*grid)
-    P, S, offsets = rooms[0][worker], rooms[1][worker], walk.offsets
-    (block, across, width), runs = S.shape, offsets.size
+def _correlate(worker, source, walk, packed, out, grid, rooms, counter, panel):
+    source, walk, out, grid, rooms = Images(*source), Walk(*walk), Output(*out), Grid(*grid), Rooms(*rooms)
+    offsets, across = walk.offsets, grid.columns
+    block, runs, width = rooms.places.size // across, offsets.size, len(panel) * LANES
     blocks, at_once = -(-grid.rows // block), max(1, K_BLOCK // walk.length)
     groups, panels = packed.shape[:2]
-    columns = out.channels // groups
+    columns, no_bias = out.channels // groups, out.channels
+    P, C = source.data, out.data
+    if not walk.in_place:
+        P = rooms.source[worker]
+    if out.pooled:
+        C = rooms.products[worker]
     for task in tasks(counter, source.number * blocks):
         n, first = task // blocks, task % blocks * block
         rows = min(block, grid.rows - first)
-        load_rows(source, walk, n, first, rows, P)
+        a, c = source_of(source, walk, n, 1, first, rows, P), 0
+        if not out.pooled:
+            c = pixel(out, n, grid.first_row + first * grid.row_step, grid.first_column)
         for g in range(groups):
-            for panel in range(panels):
+            for start in range(g * columns, (g + 1) * columns, width):
                 for t in range(0, runs, at_once):
                     count = min(at_once, runs - t)
-                    b = ((g * panels + panel) * runs + t) * walk.length * NR
-                    for r in range(rows):
-                        a = r * walk.step_y + g * (source.channels // groups)
-                        for j in range(0, across, MR):
-                            gemm_tile(
-                                Left(at(P, a + j * walk.step_x), row=walk.step_x, step=1),
-                                Runs(at(offsets, t), count, walk.length),
-                                Right(at(packed, b), row=NR),
-                                Out(at(S, (r * across + j) * width + panel * NR), row=width),
-                                min(MR, across - j),
-                                NR,
-                                t > 0,
-                            )
-            _finish(S, n, first, rows, g * columns, columns, out, grid)
+                    b = ((g * panels + (start - g * columns) // width) * runs + t) * walk.length * width
+                    whole = t + count == runs and not out.pooled
+                    for p in range(0, rows * across, tile_rows(panel)):
+                        panel_tile(
+                            Left(at(P, a + g * (source.channels // groups)), at(rooms.places, p), step=1),
+                            Runs(at(offsets, t), count, walk.length),
+                            Right(at(packed, b), row=width),
+                            Out(at(C, c + start), at(rooms.targets, p)),
+                            min(tile_rows(panel), rows * across - p),
+                            min(width, (g + 1) * columns - start),
+                            t > 0,
+                            Finish(at(out.bias, start if whole else no_bias), whole and out.relu),
+                            panel,
+                        )
+            if out.pooled:
+                _pool(C, n, first, rows, across, g * columns, columns, out)
 
 
 @runtime.locked
@@ -184,21 +220,29 @@ def correlate(source: Images, weights: np.ndarray, taps: Taps, out: Output, grid
         With ``groups * columns`` channels; if it is pooled, its codes are filled as well, and `grid` is whole.
     grid : Grid
     """
-    groups, _, columns = weights.shape
-    way, dtype = walk(taps, source.channels, groups, grid.columns), source.data.dtype
-    packed, workers = pack_panels(weights), runtime.get_num_threads()
-    width = packed.shape[1] * NR
-    block = max(2, BUFFER // (dtype.itemsize * (way.step_y + grid.columns * width)))
+    groups, depth, columns = weights.shape
+    size = None if source.pooled else (source.height, source.width)
+    way, dtype = walk(taps, source.channels, groups, (grid.rows, grid.columns), size), source.data.dtype
+    workers, panel = runtime.get_num_threads(), panel_of(columns)
+    line = grid.columns * out.channels
+    block = max(2, BUFFER // (dtype.itemsize * (way.step_y + line)))
+    block = min(block, -(-grid.rows // -(-TASKS // source.number)))
     block = min(block + block % 2, grid.rows + grid.rows % 2)  # even, for the pooling windows
-    bias = np.zeros(groups * columns + NR, dtype)  # a vector may be read past its end
-    bias[: groups * columns] = out.bias
-    P, S, B = runtime.scratch(
+    packed, P, S = runtime.scratch(
         dtype,
-        workers * padded_rows(way, block) * way.width * source.channels,
-        workers * block * grid.columns * width,
-        packed.size,
+        groups * -(-columns // (len(panel) * LANES)) * depth * len(panel) * LANES,
+        0 if way.in_place else workers * padded_rows(way, block) * way.width * source.channels,
+        workers * block * line if out.pooled else 0,
     )
-    B = B.reshape(packed.shape)
-    B[...] = packed
-    rooms = P.reshape(workers, -1), S.reshape(workers, block, grid.columns, width)
-    runtime.run(_correlate, source, way, B, out._replace(bias=bias), grid, rooms, runtime.task_counter())
+    steps = (line, out.channels)
+    if not out.pooled:
+        steps = grid.row_step * out.width * out.channels, grid.column_step * out.channels
+    rooms = Rooms(
+        P.reshape(workers, -1),
+        S.reshape(workers, -1),
+        places_of(block, grid.columns, way.step_y, way.step_x),
+        places_of(block, grid.columns, *steps),
+    )
+    out = out._replace(bias=np.append(out.bias, np.zeros(NR, dtype)))  # what is added to a sum that is not yet whole
+    packed = pack_panels(weights, panel, packed)
+    runtime.run(_correlate, source, way, packed, out, grid, rooms, runtime.task_counter(), panel)

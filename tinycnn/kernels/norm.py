@@ -8,7 +8,8 @@ import numpy as np
 
 from tinycnn.kernels import runtime
 from tinycnn.kernels.check import check
-from tinycnn.kernels.compile import jit
+from tinycnn.kernels.compile import IN_PYTHON, jit
+from tinycnn.kernels.simd import LANES, load, rounded_product, store, widen
 from tinycnn.kernels.tasks import share, tasks
 
 CHUNKS = 64
@@ -40,24 +41,34 @@ def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     mean, variance : ndarray, float64, shape (channels,)
     """
     _check(x)
-    sums = np.zeros((CHUNKS, 2, x.shape[1]))
-    runtime.run(_chunk_moments, runtime.task_counter(), x, sums)
+    sums = np.empty((CHUNKS, 2, x.shape[1]))
+    runtime.run(_chunk_moments, runtime.task_counter(), x.reshape(-1), x.shape, sums.reshape(-1))
     mean, variance = np.empty((2, x.shape[1]))
     _merge_moments(x, sums, mean, variance)
     return mean, variance
 
 
 @jit
-def _chunk_moments(worker, counter, x, sums):
-    rows, channels = x.shape
+def _chunk_moments(worker, counter, x, shape, sums):
+    rows, channels = shape
+    whole = 0 if IN_PYTHON else channels // LANES * LANES
     for chunk in tasks(counter, CHUNKS):
         first, stop = share(rows, chunk, CHUNKS)
-        total, squares = sums[chunk, 0], sums[chunk, 1]
-        for row in range(first, stop):
-            for c in range(channels):
-                d = np.float64(x[row, c]) - np.float64(x[first, c])
-                total[c] += d
-                squares[c] += d * d
+        start, end, into = first * channels, stop * channels, 2 * chunk * channels
+        for c in range(into, into + 2 * channels):
+            sums[c] = 0
+        for c in range(0, whole, LANES):  # sums of many rows stay in registers
+            total, squares = load(sums, into + c), load(sums, into + channels + c)
+            for i in range(start + c, end + c, channels):
+                d = widen(load(x, i)) - widen(load(x, start + c))
+                total, squares = total + d, squares + rounded_product(d, d)
+            store(sums, into + c, total)
+            store(sums, into + channels + c, squares)
+        for row in range(start, end, channels):
+            for c in range(whole, channels):
+                d = np.float64(x[row + c]) - np.float64(x[start + c])
+                sums[into + c] += d
+                sums[into + channels + c] += d * d
 
 
 @jit
@@ -118,8 +129,9 @@ def gradient_sums(
     grad_gamma, grad_beta : ndarray, float64, shape (channels,)
     """
     _check(x, grad_y=grad_y, mean=mean, inverse_std=inverse_std)
-    sums = np.zeros((CHUNKS, 2, x.shape[1]))
-    runtime.run(_chunk_gradient_sums, runtime.task_counter(), x, grad_y, mean, sums)
+    sums = np.empty((CHUNKS, 2, x.shape[1]))
+    arrays = x.reshape(-1), grad_y.reshape(-1), mean
+    runtime.run(_chunk_gradient_sums, runtime.task_counter(), arrays, x.shape, sums.reshape(-1))
     centred, plain = np.zeros((2, x.shape[1]))
     for chunk in sums:
         centred += chunk[0]
@@ -128,16 +140,27 @@ def gradient_sums(
 
 
 @jit
-def _chunk_gradient_sums(worker, counter, x, grad_y, mean, sums):
-    rows, channels = x.shape
+def _chunk_gradient_sums(worker, counter, arrays, shape, sums):
+    (x, grad_y, mean), (rows, channels) = arrays, shape
+    whole = 0 if IN_PYTHON else channels // LANES * LANES
     for chunk in tasks(counter, CHUNKS):
         first, stop = share(rows, chunk, CHUNKS)
-        centred, plain = sums[chunk, 0], sums[chunk, 1]
-        for row in range(first, stop):
-            for c in range(channels):
-                g = grad_y[row, c]
-                centred[c] += np.float64(g * (x[row, c] - mean[c]))
-                plain[c] += np.float64(g)
+        start, end, into = first * channels, stop * channels, 2 * chunk * channels
+        for c in range(into, into + 2 * channels):
+            sums[c] = 0
+        for c in range(0, whole, LANES):
+            centred, plain = load(sums, into + c), load(sums, into + channels + c)
+            for i in range(start + c, end + c, channels):
+                g = load(grad_y, i)
+                centred = centred + widen(rounded_product(g, load(x, i) - load(mean, c)))
+                plain = plain + widen(g)
+            store(sums, into + c, centred)
+            store(sums, into + channels + c, plain)
+        for row in range(start, end, channels):
+            for c in range(whole, channels):
+                g = grad_y[row + c]
+                sums[into + c] += np.float64(g * (x[row + c] - mean[c]))
+                sums[into + channels + c] += np.float64(g)
 
 
 @runtime.locked

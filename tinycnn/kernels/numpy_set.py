@@ -207,6 +207,16 @@ def dense_backward(x: Array, kernel: Array, grad: Array, grad_x: Maybe, grad_ker
         grad_x[...] = grad @ kernel.T
 
 
+def relu_forward(x: Array, out: Array) -> None:
+    """``out = max(x, 0)``."""
+    out[...] = reference.relu_forward(x)
+
+
+def add(a: Array, b: Array, out: Array) -> None:
+    """``out = a + b``."""
+    np.add(a, b, out=out)
+
+
 def relu_backward(grad: Array, y: Array, out: Array) -> None:
     """``out = grad`` where the ReLU's output `y` is positive, 0 elsewhere."""
     out[...] = reference.relu_backward(grad, y)

@@ -1,4 +1,4 @@
-"""One pass over memory each, in plain loops: optimizer updates, dropout, ReLU's backward, sums of squares.
+"""One pass over memory each, in plain loops: optimizer updates, dropout, ReLU, sums of squares.
 
 The set "im2col" computes them so.  An array is cut into `CHUNKS` parts, whatever the number of threads.
 """
@@ -135,6 +135,34 @@ def dropout_mask_apply(x: Array, out: Array, key: int, rate: float) -> None:
     """``out = x / (1 - rate)`` where element i is kept, 0 where it is dropped; see `tinycnn.kernels.sets.Kernels`."""
     threshold = np.uint64(round(rate * 2**32))
     _run(_dropout, (x, out), np.uint64(key), threshold, x.dtype.type(1 / (1 - rate)))
+
+
+@jit
+def _relu_forward(worker, counter, x, out):
+    for chunk in tasks(counter, CHUNKS):
+        first, last = share(x.size, chunk, CHUNKS)
+        for i in range(first, last):
+            out[i] = 0 if x[i] <= 0 else x[i]  # a NaN stays one
+
+
+@runtime.locked
+def relu_forward(x: Array, out: Array) -> None:
+    """``out = max(x, 0)``."""
+    _run(_relu_forward, (x, out))
+
+
+@jit
+def _add(worker, counter, a, b, out):
+    for chunk in tasks(counter, CHUNKS):
+        first, last = share(a.size, chunk, CHUNKS)
+        for i in range(first, last):
+            out[i] = a[i] + b[i]
+
+
+@runtime.locked
+def add(a: Array, b: Array, out: Array) -> None:
+    """``out = a + b``."""
+    _run(_add, (a, b, out))
 
 
 @jit

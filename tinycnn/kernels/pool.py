@@ -10,6 +10,7 @@ padding on the left)``; padding below and to the right follows from the output's
 import numpy as np
 
 from tinycnn.kernels import runtime
+from tinycnn.kernels.aligned import LINE
 from tinycnn.kernels.check import check
 from tinycnn.kernels.compile import IN_PYTHON, inlined, jit
 from tinycnn.kernels.nhwc import Images, as_images, pixel
@@ -202,8 +203,9 @@ def avgpool_forward(x: np.ndarray, geometry: tuple, y: np.ndarray) -> None:
     Sums run in float64.  Parameters as in `maxpool_forward`.
     """
     images, output = _check("average pool", x, y)
-    sums = np.empty((runtime.get_num_threads(), images.channels))
-    runtime.run(_average_forward, images, output, geometry, sums, runtime.task_counter())
+    workers, width = runtime.get_num_threads(), images.channels + LINE  # apart: no two write to one cache line
+    (sums,) = runtime.scratch(np.float64, workers * width)
+    runtime.run(_average_forward, images, output, geometry, sums.reshape(workers, width), runtime.task_counter())
 
 
 @jit

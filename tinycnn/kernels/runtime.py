@@ -1,10 +1,10 @@
 """The one thread pool, the tasks it draws, the lock around it and the scratch memory behind it.
 
 Every heavy loop runs in this pool: two pools (ours and a multi-threaded BLAS's) that alternate spin against each
-other and cost 5 to 40 times the work.  A kernel is a numba function that releases the GIL; `run` calls it in every
-thread that is awake, and the calls draw task numbers from a shared counter, so a core that is interrupted does not
-hold up the others.  What a task computes never depends on who computes it, which is why results are bit-identical for
-any number of threads.
+other and cost 5 to 40 times the work.  A kernel is a numba function that releases the GIL; `run` calls it, the helper
+threads that are awake join in (see `team`), and all draw task numbers from a shared counter, so a core that is
+interrupted does not hold up the others.  What a task computes never depends on who computes it, which is why results
+are bit-identical for any number of threads.
 
 Why not numba's ``prange``: it compiles and optimises every kernel twice more (16 s against 5 s for the convolution),
 its workqueue layer aborts the process when two Python threads enter it, and its OpenMP layer does not survive a fork.
@@ -15,7 +15,6 @@ import os
 import sys
 import threading
 from collections.abc import Callable
-from queue import SimpleQueue
 from typing import TypeVar
 
 import numpy as np
@@ -23,13 +22,15 @@ from numpy.typing import DTypeLike
 
 from tinycnn.kernels.aligned import LINE, aligned_empty
 from tinycnn.kernels.compile import IN_PYTHON, config
+from tinycnn.kernels.team import FAILED, HELPERS, OPEN, add_helper, close, help_out, new_team
 
 MAX_THREADS = 1024  # a typing error beyond it would cost memory for each thread before the system refused
 
 _LOCK = threading.RLock()  # one kernel at a time: the scratch memory is shared, and two would only share the cores
 _arena = np.empty(0, np.uint8)
-_helpers: list[SimpleQueue] = []  # what wakes each helper thread; the caller is thread 0
-_running = None  # the `_Call` whose helpers may still be at work
+_helpers = 0  # threads started; the caller is worker 0
+_team = new_team(MAX_THREADS)
+_address = _team.ctypes.data
 _num_threads = min(config.NUMBA_NUM_THREADS, MAX_THREADS)
 _shortage_said = False
 
@@ -56,93 +57,48 @@ def get_num_threads() -> int:
     return _num_threads
 
 
-class _Call:
-    """One kernel in all the threads that wake for it.
-
-    Everything a waiting thread asks of it can be asked again: Ctrl-C may strike between any two steps of Python, and
-    an answer that was taken but not yet kept would be waited for for ever.
-    """
-
-    def __init__(self, kernel, args, helpers):
-        self.kernel, self.args, self.helpers = kernel, args, helpers
-        self.takers = {}  # worker -> who has its part: an object of the helper's own, or None if the caller gave it up
-        self.results = []  # None or an error from every helper that has finished
-        self.news: SimpleQueue = SimpleQueue()  # gets something after each new result; Ctrl-C may lose it again
-
-    def take(self, worker):
-        """By a helper: run its part, unless that is done, or the caller no longer waits for it."""
-        me = object()
-        if worker <= self.helpers and self.takers.setdefault(worker, me) is me:  # one step, nobody can come between
-            try:
-                self.kernel(worker, *self.args)
-                result = None
-            except BaseException as error:  # handed to the thread that called run()
-                result = error
-            self.results.append(result)
-            self.news.put(None)
-
-    def wait(self):
-        """Until every helper that has begun has finished; those still asleep need not begin."""
-        begun = [w for w in range(1, self.helpers + 1) if self.takers.setdefault(w, None) is not None]
-        while len(self.results) < len(begun):
-            self.news.get()
-
-
-def _help(wake, worker):
-    while True:
-        wake.get()
-        call = _running  # not sent along: calls that a busy machine keeps a helper from would pile up with their arrays
-        if call is not None:
-            call.take(worker)
-        call = None  # a thread that waits for work must not keep the last arrays alive
-
-
 def _start_helpers(count):
     """See that there are `count` helpers, or as many as the system allows; how many there are."""
-    global _num_threads, _shortage_said
-    while len(_helpers) < count:
-        wake: SimpleQueue = SimpleQueue()
-        worker = len(_helpers) + 1
+    global _helpers, _num_threads, _shortage_said
+    while _helpers < count:
+        _helpers = worker = _helpers + 1  # first of all: Ctrl-C must not leave two threads with one number
         try:
-            threading.Thread(target=_help, args=(wake, worker), daemon=True, name=f"tinycnn-{worker}").start()
+            add_helper(_team, worker)
+            help_out(_team, worker, -1)  # compiled here: a short program would end before its helper has
+            threading.Thread(target=help_out, args=(_team, worker, 0), daemon=True, name=f"tinycnn-{worker}").start()
         except (RuntimeError, MemoryError) as error:
-            _num_threads = len(_helpers) + 1
+            _helpers = worker - 1
+            _num_threads = worker
             if not _shortage_said:
                 _shortage_said = True
                 reason = f"the system started no more ({error})"
                 print(f"tinycnn: {_num_threads} threads instead of {count + 1}: {reason}", file=sys.stderr)
-            return len(_helpers)
-        _helpers.append(wake)
+            return _helpers
     return count
 
 
 def run(kernel: Callable[..., None], *args: object) -> None:
-    """Call ``kernel(worker, *args)`` at the same time for worker 0 and those of ``range(get_num_threads())`` that wake.
+    """Call ``kernel(worker, *args)`` at the same time for worker 0 and those of ``range(get_num_threads())`` awake.
 
-    Only inside a `locked` function.  `kernel` must draw all its work from a `task_counter`, see `tasks.tasks`: a worker
-    whose thread is still asleep when worker 0 has finished is not waited for, since nothing is left to draw and
-    waking up takes longer than many a kernel.
+    Only inside a `locked` function.  `kernel`, compiled by `jit`, must draw all its work from a `task_counter`, see
+    `tasks.tasks`: a worker whose thread is still asleep when worker 0 has finished is not waited for, since nothing is
+    left to draw and waking up takes longer than many a kernel.
 
     A NamedTuple arrives as a plain tuple, from which the kernel makes it again: numba would look up its class at
-    every call, in every thread.
+    every call.
     """
-    global _running
-    args = tuple(tuple(arg) if isinstance(arg, tuple) else arg for arg in args)
+    args = tuple([tuple(arg) if isinstance(arg, tuple) else arg for arg in args])
     if IN_PYTHON:
         _run_in_python(kernel, args)
         return
-    helpers = _start_helpers(_num_threads - 1)
-    call = _running = _Call(kernel, args, helpers)
+    _team[HELPERS], _team[FAILED] = _start_helpers(_num_threads - 1), 0
     try:
-        for wake in _helpers[:helpers]:
-            if wake.empty():
-                wake.put(None)
         kernel(0, *args)
     finally:
-        _settle()
-    for error in call.results:
-        if error is not None:
-            raise error
+        if _team[OPEN]:
+            close(_team)
+    if _team[FAILED]:
+        raise RuntimeError(f"the kernel {kernel.__name__} failed in a helper thread; that may be for lack of memory")
 
 
 def _run_in_python(kernel, args):
@@ -157,29 +113,11 @@ def _run_in_python(kernel, args):
         ) from error
 
 
-def _settle():
-    """Wait for the running call's helpers, through any number of Ctrl-C: they write to memory that comes next in use.
-
-    If an interrupt escapes all the same, the next `locked` function waits before it touches anything.
-    """
-    global _running
-    interrupt = None
-    while _running is not None:
-        try:
-            _running.wait()
-            _running = None
-        except KeyboardInterrupt as error:
-            interrupt = error
-    if interrupt is not None:
-        raise interrupt
-
-
 def _forget_threads():
     """A forked child has none of its parent's threads, and maybe a lock that one of them held."""
-    global _LOCK, _running
-    _helpers.clear()
-    _running = None
-    _LOCK = threading.RLock()
+    global _LOCK, _team, _address, _helpers
+    _team, _helpers, _LOCK = new_team(MAX_THREADS), 0, threading.RLock()
+    _address = _team.ctypes.data
 
 
 os.register_at_fork(after_in_child=_forget_threads)
@@ -194,8 +132,6 @@ def locked(function: _Function) -> _Function:
     @functools.wraps(function)
     def call(*args, **kwargs):
         with _LOCK:
-            if _running is not None:
-                _settle()
             return function(*args, **kwargs)
 
     return call  # type: ignore[return-value]
@@ -219,5 +155,5 @@ def scratch(dtype: DTypeLike, *sizes: int) -> list[np.ndarray]:
 
 
 def task_counter() -> np.ndarray:
-    """A fresh shared counter from which workers draw their work."""
-    return np.zeros(1, np.int64)
+    """A fresh shared counter from which workers draw their work, and the address of the team that may do so."""
+    return np.array([0, _address if _num_threads > 1 else 0])

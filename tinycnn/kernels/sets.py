@@ -39,6 +39,8 @@ class Kernels(NamedTuple):
     norm_input_gradient: Function  # (x, grad_y, mean, inverse_std, gamma, mean_grad, mean_grad_xhat, grad_x)
     dense_forward: Function  # (x, kernel, bias, y): y = x @ kernel + bias; bias may be None
     dense_backward: Function  # (x, kernel, grad, grad_x, grad_kernel): grad_x may be None
+    relu_forward: Function  # (x, out): max(x, 0); a NaN stays one
+    add: Function  # (a, b, out): a + b
     relu_backward: Function  # (grad, y, out): grad where y > 0, else 0
     dropout_mask_apply: Function  # (x, out, key, rate): x / (1 - rate), or 0 by a hash of key and position
     scale_u8: Function  # (images, out, scale): out = images * scale
@@ -59,7 +61,7 @@ def _fast() -> Kernels:
         pool.maxpool_forward, pool.maxpool_backward, pool.avgpool_forward, pool.avgpool_backward,
         norm.moments, norm.normalize, norm.gradient_sums, norm.input_gradient,
         dense.dense_forward, dense.dense_backward,
-        activation.relu_backward, dropout.dropout_mask_apply, images.scale_u8,
+        activation.relu_forward, activation.add, activation.relu_backward, dropout.dropout_mask_apply, images.scale_u8,
         updates.adam_update, updates.sgd_update, updates.sum_of_squares,
         pool_width=simd.LANES, reuses_outputs=True,
     )  # fmt: skip
@@ -75,7 +77,8 @@ def _im2col() -> Kernels:
         plain_pool.avgpool_forward, plain_pool.avgpool_backward,
         plain_norm.moments, plain_norm.normalize, plain_norm.gradient_sums, plain_norm.norm_input_gradient,
         plain_dense.dense_forward, plain_dense.dense_backward,
-        plain_elementwise.relu_backward, plain_elementwise.dropout_mask_apply, plain_elementwise.scale_u8,
+        plain_elementwise.relu_forward, plain_elementwise.add, plain_elementwise.relu_backward,
+        plain_elementwise.dropout_mask_apply, plain_elementwise.scale_u8,
         plain_elementwise.adam_update, plain_elementwise.sgd_update, plain_elementwise.sum_of_squares,
         pool_width=0, reuses_outputs=True,
     )  # fmt: skip
@@ -90,7 +93,7 @@ def _reference() -> Kernels:
         numpy_.maxpool_forward, numpy_.maxpool_backward, numpy_.avgpool_forward, numpy_.avgpool_backward,
         numpy_.moments, numpy_.normalize, numpy_.gradient_sums, numpy_.norm_input_gradient,
         numpy_.dense_forward, numpy_.dense_backward,
-        numpy_.relu_backward, numpy_.dropout_mask_apply, numpy_.scale_u8,
+        numpy_.relu_forward, numpy_.add, numpy_.relu_backward, numpy_.dropout_mask_apply, numpy_.scale_u8,
         numpy_.adam_update, numpy_.sgd_update, numpy_.sum_of_squares,
         pool_width=0, reuses_outputs=False,
     )  # fmt: skip

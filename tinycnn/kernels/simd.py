@@ -5,16 +5,13 @@ numba has no vector type, so this module adds one: `load(a, i)` reads ``a[i : i 
 bounds.  LLVM maps ``<8 x float>`` to one AVX2 register or to two NEON ones, and ``<16 x float>`` to one of
 AVX-512, so the same source runs everywhere; in float64 a vector takes two registers.
 
-How many numbers a vector has, and the register tile of `gemm.gemm_tile` (`MR` rows by `NR` columns of accumulators),
-are chosen for the host, see `_register_tile`; so is `L2`, the cache that the kernels' buffers are to fit in.
+How many numbers a vector has is chosen in `tiles`.
 """
 
 import math
 import operator
-from pathlib import Path
 from typing import Any
 
-import llvmlite.binding
 import numba.extending
 from llvmlite import ir
 from numba import types
@@ -24,35 +21,14 @@ from numba.core.typing.templates import AbstractTemplate, infer_global, signatur
 from numba.extending import models, register_model
 
 from tinycnn.kernels.aligned import LINE
+from tinycnn.kernels.tiles import L2 as L2
+from tinycnn.kernels.tiles import LANES as LANES
+from tinycnn.kernels.tiles import MR as MR
+from tinycnn.kernels.tiles import NR as NR
 
 intrinsic: Any = numba.extending.intrinsic  # whose own annotation asks callers for the typing context, too
 INDEX = ir.IntType(64)
 FMA_FLAGS = ("contract",)  # lets LLVM fuse a*b + c into one rounding; never reorders a sum
-
-
-def _register_tile():
-    """(LANES, MR, NR): MR x NR/LANES accumulators, NR/LANES columns of B and one broadcast of A fill the registers.
-
-    AVX2 has 16 registers of 8 floats: 6 x 16 is 12 + 2 + 1.  AVX-512 has 32 of 16 floats: 12 x 32 is 24 + 2 + 1.
-    NEON has 32 of 4 floats: 6 x 16 is 24 + 4 + 1.
-    """
-    features = llvmlite.binding.get_host_cpu_features()
-    return (16, 12, 32) if features.get("avx512f") else (8, 6, 16)
-
-
-LANES, MR, NR = _register_tile()
-
-
-def second_level_cache(file: str = "/sys/devices/system/cpu/cpu0/cache/index2/size") -> int:
-    """Bytes of a core's second-level cache as Linux tells, from 256 KB to 2 MB; elsewhere 512 KB."""
-    try:
-        size = int(Path(file).read_text().strip().removesuffix("K")) * 1024
-    except (OSError, ValueError):
-        return 512 * 1024
-    return min(max(size, 256 * 1024), 2048 * 1024)
-
-
-L2 = second_level_cache()
 
 
 class Vector(types.Type):
@@ -291,6 +267,27 @@ def relu(typing_context, value):
         return builder.select(builder.fcmp_ordered("<=", args[0], zero), zero, args[0])
 
     return value(value), generate
+
+
+@intrinsic
+def widen(typing_context, value):
+    """A vector of float32 as one of float64; one of float64 as it is."""
+    wide = Vector(types.float64)
+
+    def generate(context, builder, sig, args):
+        return args[0] if value == wide else builder.fpext(args[0], llvm_vector(types.float64))
+
+    return wide(value), generate
+
+
+@intrinsic
+def rounded_product(typing_context, a, b):
+    """a * b in every lane, rounded before anything is added to it."""
+
+    def generate(context, builder, sig, args):
+        return builder.fmul(*args)
+
+    return a(a, b), generate
 
 
 @intrinsic

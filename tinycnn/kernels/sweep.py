@@ -23,7 +23,7 @@ from tinycnn.kernels.compile import inlined
 from tinycnn.kernels.simd import LANES, Vector, intrinsic, itemsize, llvm_scalar, llvm_vector, pointer_to, read, write
 from tinycnn.kernels.tasks import tasks
 
-TASK = 1 << 16  # elements per task: long enough to hide drawing it, short enough to balance the cores
+TASK = 1 << 14  # elements per task: long enough to hide drawing it, short enough to balance the cores
 
 
 def _reader(kind, llvm_kind):

@@ -7,6 +7,9 @@
 
 looks like ``range(count)``, but each number goes to one worker only, whoever comes next, so that a core that is
 interrupted does not hold up the others.  Its atomic instruction also waits for the stores of the task before.
+
+Worker 0's loop is where the other workers come in, and at its end they have left, see `team`.  So a kernel has one loop
+over tasks, which it neither leaves early nor fails in.
 """
 
 from llvmlite import ir
@@ -17,6 +20,7 @@ from numba.extending import models, register_model
 
 from tinycnn.kernels.compile import IN_PYTHON, inlined
 from tinycnn.kernels.simd import INDEX, intrinsic, pointer_to
+from tinycnn.kernels.team import close_team, open_team
 
 
 class _Tasks(types.SimpleIteratorType):
@@ -30,7 +34,8 @@ _TASKS = _Tasks()
 @register_model(_Tasks)
 class _TasksModel(models.StructModel):
     def __init__(self, manager, kind):
-        super().__init__(manager, kind, [("counter", types.CPointer(types.int64)), ("count", types.int64)])
+        members = [("counter", types.CPointer(types.int64)), ("count", types.int64), ("team", types.int64)]
+        super().__init__(manager, kind, members)
 
 
 @intrinsic
@@ -40,6 +45,8 @@ def tasks(typing_context, counter, count):
     def generate(context, builder, sig, args):
         iterator = cgutils.create_struct_proxy(_TASKS)(context, builder)
         iterator.counter, iterator.count = pointer_to(context, builder, counter, args[0], INDEX(0)), args[1]
+        team = builder.load(pointer_to(context, builder, counter, args[0], INDEX(1)))
+        iterator.team = open_team(context, builder, team, wanted=builder.icmp_signed(">", args[1], INDEX(1)))
         return iterator._getvalue()
 
     return _TASKS(counter, types.int64), generate
@@ -55,7 +62,11 @@ def _iterate(context, builder, sig, args):
 def _draw(context, builder, sig, args, result):
     iterator = cgutils.create_struct_proxy(_TASKS)(context, builder, value=args[0])
     task = builder.atomic_rmw("add", iterator.counter, ir.Constant(INDEX, 1), "monotonic")
-    result.set_valid(builder.icmp_signed("<", task, iterator.count))
+    left = builder.icmp_signed("<", task, iterator.count)
+    last = builder.and_(builder.not_(left), builder.icmp_signed("!=", iterator.team, INDEX(0)))
+    with builder.if_then(last, likely=False):
+        close_team(builder, iterator.team)
+    result.set_valid(left)
     result.yield_(task)
 
 

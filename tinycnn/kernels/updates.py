@@ -7,8 +7,10 @@ import numpy as np
 from tinycnn.kernels import runtime
 from tinycnn.kernels.check import check
 from tinycnn.kernels.compile import inlined, jit
-from tinycnn.kernels.sweep import TASK, sweep
+from tinycnn.kernels.sweep import sweep
 from tinycnn.kernels.tasks import tasks
+
+SUM = 1 << 16  # elements whose squares are summed in a row
 
 
 @inlined
@@ -98,7 +100,7 @@ def sgd_update(
 def _squares(worker, a, partial, counter):
     for task in tasks(counter, partial.size):
         total = 0.0
-        for i in range(task * TASK, min((task + 1) * TASK, a.size)):
+        for i in range(task * SUM, min((task + 1) * SUM, a.size)):
             total += np.float64(a[i]) * np.float64(a[i])
         partial[task] = total
 
@@ -107,6 +109,6 @@ def _squares(worker, a, partial, counter):
 def sum_of_squares(a: np.ndarray) -> float:
     """Sum of ``a**2``, accumulated in float64 in a fixed order."""
     check("sum_of_squares", a=(a, a.shape))
-    partial = np.zeros(-(-a.size // TASK))
+    partial = np.zeros(-(-a.size // SUM))
     runtime.run(_squares, a.reshape(-1), partial, runtime.task_counter())
     return float(partial.sum())

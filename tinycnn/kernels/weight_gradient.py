@@ -12,76 +12,129 @@ from typing import NamedTuple
 import numpy as np
 
 from tinycnn.kernels import runtime
-from tinycnn.kernels.compile import jit
-from tinycnn.kernels.correlate import BUFFER, Taps, Walk, load_rows, padded_rows, walk
-from tinycnn.kernels.gemm import Left, Out, Right, Runs, gemm_tile
-from tinycnn.kernels.nhwc import Images, load_row
-from tinycnn.kernels.simd import MR, NR, at, zero
+from tinycnn.kernels.compile import inlined, jit
+from tinycnn.kernels.correlate import BUFFER, Taps, Walk, padded_rows, panel_of, places_of, source_of, walk
+from tinycnn.kernels.gemm import Left, Out, Right, Runs, panel_tile, tile_rows
+from tinycnn.kernels.nhwc import Images, load_row, pixel
+from tinycnn.kernels.parts import load_part, store_part, widen
+from tinycnn.kernels.simd import LANES, NR, at, zero
 from tinycnn.kernels.tasks import share, tasks
 
 BIAS_CHUNKS = 64
+PIXELS = 512  # that many are summed before a sum is put back to memory, of several images if these are small
+SUM = 1 << 14  # numbers of a task that adds up chunks
 
 
 class Rooms(NamedTuple):
     """Scratch memory for a few rows of outputs, per worker, and the chunks' sums."""
 
     lines: np.ndarray
-    """int64 ``(rows,)``: where each output row begins in the copy of the source."""
+    """int64 ``(rows,)``: where each output row begins in the source; of several images, if these are small."""
+    places: np.ndarray
+    """int64 ``(taps * channels / groups,)``: where each number of a kernel meets the source's first."""
     source: np.ndarray
     grad: np.ndarray
     kernels: np.ndarray
     """``(chunks, taps * channels / groups * columns)``."""
     biases: np.ndarray
-    """float64 ``(chunks, columns)``: a float32 sum over millions of pixels loses digits."""
+    """float64 ``(chunks, columns)``: a float32 sum over millions of pixels loses digits.  No columns: not wanted."""
+
+
+@inlined
+def pitch_of(filters, depth):
+    """Numbers between pixels of the gradient: a power of two of cache lines falls on few cache sets.
+
+    So many filters are copied to a better pitch where the copy is read often: for `depth` numbers of each kernel.
+    """
+    return filters + LANES if filters >= 4 * LANES and depth >= 512 else filters
+
+
+@inlined
+def gradient_of(grad, in_place, pitch, n, count, first, rows, D, b_sum):
+    """Where in D the gradients of `count` images begin, n and what follow it, `rows` rows of each from `first` on.
+
+    D holds `grad` itself if in place; else it is filled, with `pitch` numbers from one pixel to the next.  The
+    gradients are added to `b_sum`, if any.
+    """
+    d = pixel(grad, n, first, 0)
+    if not in_place:
+        d = 0
+        pieces = 1 if pitch == grad.channels else grad.width  # so many a row
+        for i in range(count * rows * pieces):
+            r, j = i // pieces, i % pieces
+            image, row, place = n + r // rows, first + r % rows, (r * grad.width + j) * pitch
+            load_row(grad, image, row, -j, D, place, grad.width // pieces)
+    if b_sum.size:
+        for c in range(0, grad.channels, LANES):
+            lanes = min(LANES, grad.channels - c)
+            total = load_part(b_sum, c, lanes)
+            for p in range(d, d + count * rows * grad.width * pitch, pitch):
+                total = total + widen(load_part(D, p + c, lanes))
+            store_part(b_sum, c, total, lanes)
+    return d
 
 
 @jit
-def _weight_gradient(worker, x, grad, walk, rooms, counter):
+def _weight_gradient(worker, x, grad, walk, rooms, counter, panel):
     x, grad, walk, rooms = Images(*x), Images(*grad), Walk(*walk), Rooms(*rooms)
-    P, D, lines, offsets = rooms.source[worker], rooms.grad[worker], rooms.lines, walk.offsets
-    block = lines.size
-    blocks, width, filters = -(-grad.height // block), grad.width, grad.channels
-    columns = filters // walk.groups
+    lines, places, block = rooms.lines, rooms.places, min(rooms.lines.size, grad.height)
+    blocks, across, filters, images = -(-grad.height // block), grad.width, grad.channels, rooms.lines.size // block
+    columns, width = filters // walk.groups, len(panel) * LANES
     chunks = rooms.kernels.shape[0]
+    pitch = pitch_of(filters, places.size)
+    in_place = not grad.pooled and pitch == filters and columns % width == 0  # a tile reads whole panels
+    P, D = x.data, grad.data
+    if not walk.in_place:
+        P = rooms.source[worker]
+    if not in_place:
+        D = rooms.grad[worker]
     for chunk in tasks(counter, chunks):
         start, stop = share(x.number * blocks, chunk, chunks)
         W, b_sum = rooms.kernels[chunk], rooms.biases[chunk]
-        zero(W, 0, W.size)
-        zero(b_sum, 0, filters)
-        for task in range(start, stop):
-            n, first = task // blocks, task % blocks * block
+        if start == stop:
+            zero(W, 0, W.size)
+        zero(b_sum, 0, b_sum.size)
+        for task in range(start, stop, images):
+            n, count, first = task // blocks, min(images, stop - task), task % blocks * block
             rows = min(block, grad.height - first)
-            load_rows(x, walk, n, first, rows, P)
-            for r in range(rows):
-                load_row(grad, n, first + r, 0, D, r * width * filters, width)
-            for p in range(rows * width):
-                for c in range(filters):
-                    b_sum[c] += D[p * filters + c]
+            a = source_of(x, walk, n, count, first, rows, P)
+            d = gradient_of(grad, in_place, pitch, n, count, first, rows, D, b_sum)
             for g in range(walk.groups):
-                for panel in range(0, columns, NR):
-                    f = g * columns + panel
-                    for t in range(offsets.size):
-                        a = offsets[t] + g * (x.channels // walk.groups)
-                        for i in range(0, walk.length, MR):
-                            gemm_tile(
-                                Left(at(P, a + i), row=1, step=walk.step_x),
-                                Runs(at(lines, 0), rows, width),
-                                Right(at(D, f), row=filters),
-                                Out(at(W, (t * walk.length + i) * filters + f), row=filters),
-                                min(MR, walk.length - i),
-                                min(NR, columns - panel),
-                                True,
-                            )
+                for f in range(g * columns, (g + 1) * columns, width):
+                    for i in range(0, places.size, tile_rows(panel)):
+                        panel_tile(
+                            Left(at(P, a + g * (x.channels // walk.groups)), at(places, i), step=walk.step_x),
+                            Runs(at(lines, 0), count * rows, across),
+                            Right(at(D, d + f), row=pitch),
+                            Out(at(W, i * filters + f), row=filters),
+                            min(tile_rows(panel), places.size - i),
+                            min(width, (g + 1) * columns - f),
+                            task > start,
+                            None,
+                            panel,
+                        )
 
 
 @jit
-def sum_chunks(partial, total):
-    """``total = partial[0] + partial[1] + ...``, in that order; `total` may be ``partial[0]``."""
-    for i in range(total.size):
-        total[i] = partial[0, i]
-    for chunk in range(1, partial.shape[0]):
-        for i in range(total.size):
-            total[i] += partial[chunk, i]
+def _sum_chunks(worker, partial, total, counter):
+    for task in tasks(counter, -(-total.size // SUM)):
+        start, stop = task * SUM, min((task + 1) * SUM, total.size)
+        for i in range(start, stop):
+            total[i] = partial[0, i]
+        for chunk in range(1, partial.shape[0]):
+            for i in range(start, stop):
+                total[i] += partial[chunk, i]
+
+
+def sum_chunks(partial: np.ndarray, total: np.ndarray) -> None:
+    """``total = partial[0] + partial[1] + ...``, in that order; `total` may be ``partial[0]``.
+
+    Only inside a `runtime.locked` function.
+    """
+    if total.size > SUM:
+        runtime.run(_sum_chunks, partial, total, runtime.task_counter())
+    else:  # not worth waking anyone
+        _sum_chunks(0, partial, total, runtime.task_counter())
 
 
 @runtime.locked
@@ -92,25 +145,33 @@ def weight_gradient(
 
     `x` are the convolution's images and `grad` the gradient of its output; if pooled, of its 2x2 max-pool.
     """
-    way, dtype = walk(taps, x.channels, groups, grad.width), x.data.dtype
+    way, dtype = walk(taps, x.channels, groups, (grad.height, grad.width), (x.height, x.width)), x.data.dtype
     line = grad.width * grad.channels
     block = max(1, min(grad.height, BUFFER // (dtype.itemsize * (way.step_y + line))))
-    chunks = max(2, min(16, x.number, (1 << 22) // grad_kernel.size))
+    chunks = max(2, min(16, x.number))
+    while chunks > 4 and chunks * grad_kernel.size > 1 << 20:  # that many numbers stay in cache
+        chunks = chunks // 4 * 2
+    size = (x.height if way.in_place else padded_rows(way, block)) * way.width * x.channels
+    images = 1
+    if block == grad.height:
+        images = max(1, min(x.number // chunks, PIXELS // (block * grad.width), BUFFER // (dtype.itemsize * size)))
     workers = runtime.get_num_threads()
     P, D, kernels = runtime.scratch(
         dtype,
-        workers * padded_rows(way, block) * way.width * x.channels,
-        workers * (block * line + NR),
+        0 if way.in_place else workers * images * size,
+        workers * (images * block * grad.width * pitch_of(grad.channels, way.offsets.size * way.length) + NR),
         chunks * grad_kernel.size,
     )
     rooms = Rooms(
-        np.arange(block) * way.step_y,
+        places_of(images, block, size, way.step_y),
+        np.add.outer(way.offsets, np.arange(way.length)).reshape(-1),
         P.reshape(workers, -1),
         D.reshape(workers, -1),
         kernels.reshape(chunks, -1),
-        np.empty((chunks, grad.channels)),
+        np.empty((chunks, 0 if grad_bias is None else grad.channels)),
     )
-    runtime.run(_weight_gradient, x, grad, way, rooms, runtime.task_counter())
+    panel = panel_of(grad.channels // groups)
+    runtime.run(_weight_gradient, x, grad, way, rooms, runtime.task_counter(), panel)
     sum_chunks(rooms.kernels, grad_kernel.reshape(-1))
     if grad_bias is not None:
         sum_chunks(rooms.biases, grad_bias)

@@ -23,7 +23,7 @@ import numpy as np
 
 from tinycnn.kernels import runtime
 from tinycnn.kernels.compile import inlined, jit
-from tinycnn.kernels.gemm import Left, Out, Right, gemm_tile, one_run
+from tinycnn.kernels.gemm import NARROW, WIDE, Left, Out, Right, one_run, panel_tile, tile_rows
 from tinycnn.kernels.nhwc import Images, Output, as_images, pixel, store_window, window
 from tinycnn.kernels.simd import L2, LANES, MR, NR, at, copy, load, load_where_code, relu, store, zero
 from tinycnn.kernels.tasks import share, tasks
@@ -89,13 +89,15 @@ class Patch(NamedTuple):
 @inlined
 def _copy_patch(x, n, row, column, side, Q):
     """Copy the side x side patch whose corner is (row, column) to Q, zeros outside the image."""
+    first, last, line = max(0, -column), min(side, x.width - column), side * x.channels
     for i in range(side):
-        for j in range(side):
-            q = (i * side + j) * x.channels
-            if 0 <= row + i < x.height and 0 <= column + j < x.width:
-                copy(Q, q, x.data, pixel(x, n, row + i, column + j), x.channels)
-            else:
-                zero(Q, q, x.channels)
+        if 0 <= row + i < x.height and first < last:
+            zero(Q, i * line, first * x.channels)
+            start = pixel(x, n, row + i, column + first)
+            copy(Q, i * line + first * x.channels, x.data, start, (last - first) * x.channels)
+            zero(Q, i * line + last * x.channels, (side - last) * x.channels)
+        else:
+            zero(Q, i * line, line)
 
 
 @inlined
@@ -127,41 +129,43 @@ def _transform_tiles(x, tiling, n, first, count, V, Q, T):
 
 
 @inlined
-def _multiply(A, depth, count, packed, panel, M):
-    """One panel of columns of all products: M[point, tile, NR] = A[point] @ packed[point, panel]."""
-    size = packed.size // A.shape[0]
+def _multiply(A, depth, count, packed, start, M, panel):
+    """One panel of all products: M[point, tile, width] = A[point] @ packed[point], its columns from `start` on."""
+    size, width = packed.size // A.shape[0], len(panel) * LANES
     for p in range(A.shape[0]):
-        for i in range(0, count, MR):
-            gemm_tile(
+        for i in range(0, count, tile_rows(panel)):
+            panel_tile(
                 Left(at(A, p * A.shape[1] + i * depth), row=depth, step=1),
                 one_run(depth),
-                Right(at(packed, p * size + panel * depth * NR), row=NR),
-                Out(at(M, p * M.shape[1] + i * NR), row=NR),
-                min(MR, count - i),
-                NR,
+                Right(at(packed, p * size + start * depth), row=width),
+                Out(at(M, p * M.shape[1] + i * width), row=width),
+                min(tile_rows(panel), count - i),
+                width,
                 False,
+                None,
+                panel,
             )
 
 
 @jit
-def _forward(worker, x, packed, out, tiling, rooms, counter):
+def _forward(worker, x, packed, out, tiling, rooms, counter, panel):
     x, out, tiling, rooms = Images(*x), Output(*out), Tiling(*tiling), Rooms(*rooms)
     V, M, Q, T = rooms.inputs[worker], rooms.products[worker], rooms.patch[worker], rooms.half[worker]
     tile, side, sides = len(tiling.outputs), len(tiling.inputs), tiling.inputs
-    blocks, m_plane = -(-tiling.tiles // tiling.block), M.shape[1]
+    blocks, m_plane, width = -(-tiling.tiles // tiling.block), M.shape[1], len(panel) * LANES
     for task in tasks(counter, x.number * blocks):
         n, first = task // blocks, task % blocks * tiling.block
         count = min(tiling.block, tiling.tiles - first)
         _transform_tiles(x, tiling, n, first, count, V, Q, T)
-        for panel in range(out.channels // NR):
-            _multiply(V, x.channels, count, packed, panel, M)
+        for start in range(0, out.channels, width):
+            _multiply(V, x.channels, count, packed, start, M, panel)
             for t in range(count):
-                for c in range(0, NR, LANES):
+                for c in range(0, width, LANES):
                     for j in range(side):  # columns: T[:, j] = A^T M[:, j]
-                        output_1d(M, j * m_plane + t * NR + c, side * m_plane, T, j * LANES, side * LANES, sides)
+                        output_1d(M, j * m_plane + t * width + c, side * m_plane, T, j * LANES, side * LANES, sides)
                     for i in range(tile):  # rows: T[i, :] = T[i, :] A, in place
                         output_1d(T, i * side * LANES, LANES, T, i * side * LANES, LANES, sides)
-                    _write(T, out, n, first + t, panel * NR + c, tiling)
+                    _write(T, out, n, first + t, start + c, tiling)
 
 
 @inlined
@@ -222,47 +226,49 @@ def _transform_gradient(grad, tiling, n, first, count, D, E, T):
 
 
 @inlined
-def _add_input_gradient(M, tiling, n, first, count, panel, grad_x, T):
-    """grad_x += B m B^T for `count` tiles and one panel of channels; pixels in the padding are dropped."""
+def _add_input_gradient(M, tiling, n, first, count, start, grad_x, T, width):
+    """grad_x += B m B^T for `count` tiles and `width` channels from `start` on; pixels in the padding are dropped."""
     side, sides, m_plane = len(tiling.inputs), tiling.inputs, M.shape[1]
     for t in range(count):
         row, column = _place(tiling, first + t)
         row, column = row - tiling.top, column - tiling.left
-        for c in range(0, NR, LANES):
+        for c in range(0, width, LANES):
             for j in range(side):
-                input_adjoint_1d(M, j * m_plane + t * NR + c, side * m_plane, T, j * LANES, side * LANES, sides)
+                input_adjoint_1d(M, j * m_plane + t * width + c, side * m_plane, T, j * LANES, side * LANES, sides)
             for i in range(max(0, -row), min(side, grad_x.height - row)):
                 input_adjoint_1d(T, i * side * LANES, LANES, T, i * side * LANES, LANES, sides)
                 for j in range(max(0, -column), min(side, grad_x.width - column)):
-                    x = pixel(grad_x, n, row + i, column + j) + panel * NR + c
+                    x = pixel(grad_x, n, row + i, column + j) + start + c
                     store(grad_x.data, x, load(grad_x.data, x) + load(T, (i * side + j) * LANES))
 
 
 @inlined
-def _add_kernel_gradient(V, D, count, channels, filters, grad_U):
+def _add_kernel_gradient(V, D, count, channels, filters, grad_U, panel):
     """grad_U[point] (filters, channels) += D[point].T @ V[point]."""
     for p in range(V.shape[0]):
-        for i in range(0, filters, MR):
-            for c in range(0, channels, NR):
-                gemm_tile(
+        for i in range(0, filters, tile_rows(panel)):
+            for c in range(0, channels, len(panel) * LANES):
+                panel_tile(
                     Left(at(D, p * D.shape[1] + i), row=1, step=filters),
                     one_run(count),
                     Right(at(V, p * V.shape[1] + c), row=channels),
                     Out(at(grad_U, (p * filters + i) * channels + c), row=channels),
-                    min(MR, filters - i),
-                    NR,
+                    min(tile_rows(panel), filters - i),
+                    len(panel) * LANES,
                     True,
+                    None,
+                    panel,
                 )
 
 
 @jit
-def _backward(worker, x, grad, packed, grad_x, tiling, rooms, counter):
+def _backward(worker, x, grad, packed, grad_x, tiling, rooms, counter, panel):
     x, grad, grad_x, tiling, rooms = Images(*x), Images(*grad), Images(*grad_x), Tiling(*tiling), Rooms(*rooms)
     kernels, biases = rooms.kernels, rooms.biases
     V, D, M = rooms.inputs[worker], rooms.grads[worker], rooms.products[worker]
     Q, T = rooms.patch[worker], rooms.half[worker]
     channels, filters, block = x.channels, grad.channels, tiling.block
-    chunks = kernels.shape[0]
+    chunks, width = kernels.shape[0], len(panel) * LANES
     for chunk in tasks(counter, chunks):
         start, stop = share(x.number, chunk, chunks)
         grad_U, b_sum = kernels[chunk], biases[chunk]
@@ -275,15 +281,15 @@ def _backward(worker, x, grad, packed, grad_x, tiling, rooms, counter):
                 count = min(block, tiling.tiles - first)
                 _transform_tiles(x, tiling, n, first, count, V, Q, T)
                 _transform_gradient(grad, tiling, n, first, count, D, Q, T)
-                _add_kernel_gradient(V, D, count, channels, filters, grad_U)
+                _add_kernel_gradient(V, D, count, channels, filters, grad_U, panel)
                 tile_sums = D[len(tiling.inputs) + 1]  # A's second row is (1, 1, ...)
                 for t in range(count):
                     for f in range(filters):
                         b_sum[f] += tile_sums[t * filters + f]
                 if grad_x.number:
-                    for panel in range(channels // NR):
-                        _multiply(D, filters, count, packed, panel, M)
-                        _add_input_gradient(M, tiling, n, first, count, panel, grad_x, T)
+                    for first_channel in range(0, channels, width):
+                        _multiply(D, filters, count, packed, first_channel, M, panel)
+                        _add_input_gradient(M, tiling, n, first, count, first_channel, grad_x, T, width)
 
 
 def _tiling(size, corner, tile, channels, itemsize, room):
@@ -295,11 +301,11 @@ def _tiling(size, corner, tile, channels, itemsize, room):
     return Tiling(top, left, across, count, min(most, -(-count // MR) * MR), (0,) * tile, SIDES[tile])
 
 
-def _rooms(dtype, tiling, channels, filters, chunks):
+def _rooms(dtype, tiling, channels, filters, chunks, panel):
     """`Rooms` for every worker, with gradients if there are `chunks`, and room for a transformed kernel."""
     points, workers = len(tiling.inputs) ** 2, runtime.get_num_threads()
     size = points * channels * filters
-    planes = [tiling.block * columns + SLACK for columns in (channels, filters if chunks else 0, NR)]
+    planes = [tiling.block * columns + SLACK for columns in (channels, filters if chunks else 0, len(panel) * LANES)]
     sizes = [workers * points * numbers for numbers in (*planes, channels, LANES)]
     V, D, M, Q, T, U, kernels = runtime.scratch(dtype, *sizes, size, chunks * size)
     V, D, M = (a.reshape(workers, points, -1) for a in (V, D, M))
@@ -307,16 +313,22 @@ def _rooms(dtype, tiling, channels, filters, chunks):
     return Rooms(V, D, M, Q.reshape(workers, -1), T.reshape(workers, -1), *sums), U
 
 
+def _panel(channels, filters):
+    """Wide panels if they fit both."""
+    return NARROW if channels % NR or filters % NR else WIDE
+
+
 @runtime.locked
 def forward(x: Images, kernel: np.ndarray, corner: tuple, out: Output, tile: int = 4) -> None:
     """Fill `out` with the 3x3 stride-1 convolution of `x`, or if pooled with its 2x2 max-pool.
 
-    `corner` is the padding's (top, left).  Channels and filters must be multiples of NR.  `tile` is 4 or 2.
+    `corner` is the padding's (top, left).  Channels and filters must be multiples of LANES.  `tile` is 4 or 2.
     """
+    panel = _panel(*kernel.shape[2:])
     tiling = _tiling((out.height, out.width), corner, tile, x.channels, kernel.itemsize, FORWARD_ROOM)
-    rooms, U = _rooms(kernel.dtype, tiling, x.channels, out.channels, 0)
-    transform_kernel(kernel, tile, U)
-    runtime.run(_forward, x, U, out, tiling, rooms, runtime.task_counter())
+    rooms, U = _rooms(kernel.dtype, tiling, x.channels, out.channels, 0, panel)
+    transform_kernel(kernel, tile, U, len(panel) * LANES)
+    runtime.run(_forward, x, U, out, tiling, rooms, runtime.task_counter(), panel)
 
 
 @runtime.locked
@@ -328,14 +340,15 @@ def backward(x: Images, kernel: np.ndarray, grad: Images, corner: tuple, into: t
     """
     grad_x, grad_kernel, grad_bias = into
     channels, filters = kernel.shape[2:]
+    panel = _panel(channels, filters)
     size, widest = (grad.height, grad.width), max(channels, filters // 2)
     tiling = _tiling(size, corner, tile, widest, kernel.itemsize, BACKWARD_ROOM)
     chunks = max(1, min(x.number, 8, max(2, (1 << 23) // (len(tiling.inputs) ** 2 * channels * filters))))
-    rooms, U = _rooms(kernel.dtype, tiling, channels, filters, chunks)
+    rooms, U = _rooms(kernel.dtype, tiling, channels, filters, chunks, panel)
     if grad_x is not None:
-        transform_kernel(kernel, tile, U, transposed=True)
+        transform_kernel(kernel, tile, U, len(panel) * LANES, transposed=True)
     target = x._replace(data=x.data[:0], number=0) if grad_x is None else as_images(grad_x)
-    runtime.run(_backward, x, grad, U, target, tiling, rooms, runtime.task_counter())
+    runtime.run(_backward, x, grad, U, target, tiling, rooms, runtime.task_counter(), panel)
     gather_kernel_gradient(rooms.kernels, tile, grad_kernel)
     if grad_bias is not None:
         sum_chunks(rooms.biases, grad_bias)

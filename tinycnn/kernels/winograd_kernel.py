@@ -8,14 +8,14 @@ import numpy as np
 
 from tinycnn.kernels import runtime
 from tinycnn.kernels.compile import jit
-from tinycnn.kernels.simd import LANES, NR, load, store
+from tinycnn.kernels.simd import LANES, load, store
 from tinycnn.kernels.tasks import tasks
 from tinycnn.kernels.winograd_transforms import SIDES, kernel_1d, kernel_adjoint_1d
 
 
 @jit
-def _transform_kernel(worker, kernel, shape, U, T, transposed, counter, sides):
-    """U[point] = G g G^T for every pair of channels, in panels of NR columns as `gemm_tile` reads them.
+def _transform_kernel(worker, kernel, shape, U, T, width, transposed, counter, sides):
+    """U[point] = G g G^T for every pair of channels, in panels of `width` columns as `panel_tile` reads them.
 
     Columns are filters and rows channels, or the other way round if `transposed`.  A task is LANES columns.
     """
@@ -34,7 +34,7 @@ def _transform_kernel(worker, kernel, shape, U, T, transposed, counter, sides):
                     store(T, tap * LANES, load(kernel, tap * plane + k * filters + n))
             for j in range(3):  # columns: half[:, j] = G g[:, j]
                 kernel_1d(T, j * LANES, 3 * LANES, T, half + j * LANES, 3 * LANES, sides)
-            u = (n // NR * depth + k) * NR + n % NR
+            u = (n // width * depth + k) * width + n % width
             for i in range(side):  # rows: U[i, :] = half[i, :] G^T
                 kernel_1d(T, half + i * 3 * LANES, LANES, U, i * side * plane + u, plane, sides)
 
@@ -70,14 +70,18 @@ def _workspace(tile, dtype):
     return np.empty((runtime.get_num_threads(), (side * side + 3 * side + 9) * LANES), dtype)
 
 
-def transform_kernel(kernel: np.ndarray, tile: int, U: np.ndarray, transposed: bool = False) -> None:
-    """Fill `U`, flat, with the transformed kernel; only inside a `runtime.locked` function, like the next one."""
+def transform_kernel(kernel: np.ndarray, tile: int, U: np.ndarray, width: int, transposed: bool = False) -> None:
+    """Fill `U`, flat, with the transformed kernel in panels of `width` columns.
+
+    Only inside a `runtime.locked` function, like the next one.
+    """
     runtime.run(
         _transform_kernel,
         kernel.reshape(-1),
         kernel.shape[2:],
         U,
         _workspace(tile, kernel.dtype),
+        width,
         transposed,
         runtime.task_counter(),
         SIDES[tile],

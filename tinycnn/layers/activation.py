@@ -10,6 +10,7 @@ from tinycnn.arguments import brief, number
 from tinycnn.kernels.sets import active
 from tinycnn.layers.base import Layer
 from tinycnn.layers.registry import restore
+from tinycnn.layers.smooth import ELU, GELU, SiLU, Softplus
 
 
 class ReLU(Layer):
@@ -36,7 +37,9 @@ class ReLU(Layer):
     def forward(self, x: ArrayLike, training: bool = False) -> np.ndarray:
         """``y = max(x, 0)``; a NaN stays a NaN."""
         x = self._enter(x)
-        return np.maximum(x, 0, out=self._output())
+        y = self._output()
+        active().relu_forward(x, y)
+        return y
 
     def backward(self, grad_y: ArrayLike, input_grad: bool = True) -> np.ndarray:
         """``grad_y`` where the output was positive, else 0."""
@@ -206,7 +209,7 @@ class Softmax(Layer):
         return grad_x
 
 
-ACTIVATIONS = (LeakyReLU, ReLU, Sigmoid, Softmax, Tanh)
+ACTIVATIONS = (ELU, GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softmax, Softplus, Tanh)
 _BY_NAME: dict[str, Callable[[], Layer | None]] = {
     "linear": lambda: None,
     "relu": ReLU,
@@ -214,6 +217,11 @@ _BY_NAME: dict[str, Callable[[], Layer | None]] = {
     "sigmoid": Sigmoid,
     "tanh": Tanh,
     "softmax": Softmax,
+    "elu": ELU,
+    "gelu": GELU,
+    "silu": SiLU,
+    "swish": SiLU,
+    "softplus": Softplus,
 }
 
 
@@ -223,8 +231,9 @@ def get(activation: str | Layer | dict[str, Any] | None) -> Layer | None:
     Parameters
     ----------
     activation : None, str, Layer or dict
-        ``None`` or ``"linear"``: no activation; ``"relu"``, ``"leaky_relu"`` (slope 0.2), ``"sigmoid"``,
-        ``"tanh"``, ``"softmax"``; a layer is returned as it is; a dict is what `registry.describe` made of one.
+        ``None`` or ``"linear"``: no activation; ``"relu"``, ``"leaky_relu"`` (slope 0.2), ``"elu"``, ``"softplus"``,
+        ``"silu"`` or ``"swish"``, ``"gelu"``, ``"sigmoid"``, ``"tanh"``, ``"softmax"``; a layer is returned as it is; a
+        dict is what `registry.describe` made of one.
 
     Returns
     -------

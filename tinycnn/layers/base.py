@@ -12,6 +12,7 @@ from tinycnn.arguments import pair as pair
 from tinycnn.arguments import positive_int as positive_int
 from tinycnn.kernels.aligned import aligned_zeros_like
 from tinycnn.layers.naming import name_layers
+from tinycnn.layers.symbol import Symbol
 from tinycnn.memory import Memory
 
 Shape = tuple[int, ...]
@@ -113,6 +114,10 @@ class Layer:
         return []
 
     # What a subclass inherits.
+
+    def __call__(self, x: Any, training: bool = False) -> Any:
+        """``forward(x, training)``; of a `Symbol`, the next one, as Keras's functional way of writing has it."""
+        return Symbol(self, [x]) if isinstance(x, Symbol) else self.forward(x, training)
 
     def build(
         self, input_shape: Iterable[int], rng: np.random.Generator | None = None, dtype: DTypeLike = np.float32

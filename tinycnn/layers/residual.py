@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn.layers.activation import get
+from tinycnn.kernels.sets import active
 from tinycnn.layers.base import Layer, Shape
-from tinycnn.layers.registry import describe, restore
+from tinycnn.layers.block import Block, along, back, spec
+from tinycnn.layers.registry import restore
 
 
-class Residual(Layer):
+class Residual(Block):
     """A branch of layers and a shortcut around it, added.
 
     ::
@@ -31,9 +32,7 @@ class Residual(Layer):
     activation : str or Layer, optional
         Applied to the sum.
 
-    Each layer gets a name with the block's in front (``residual/conv2d``, ``residual/conv2d_1``, ...), so that names
-    are unique in a model whose blocks have unique names.  Setting ``trainable``
-    sets it for every layer of the block.  A layer can also be given as the dict that `config` nests,
+    Names and ``trainable`` as in `Block`.  A layer can also be given as the dict that `config` nests,
     ``{"class": name, "config": {...}}``.
 
     Raises
@@ -62,54 +61,21 @@ class Residual(Layer):
         activation: str | Layer | dict[str, Any] | None = None,
         name: str | None = None,
     ) -> None:
-        self.layers: list[Layer] = []
-        self.shortcut: list[Layer] = []
-        super().__init__(name)
         self.layers = [restore(layer) for layer in layers]
         self.shortcut = [restore(layer) for layer in shortcut or []]
-        self.activation = get(activation)
         if not self.layers:
             raise ValueError("Residual: the branch needs at least one layer")
-        every = self.sublayers()
-        if len({id(layer) for layer in every}) < len(every):
-            raise ValueError("Residual: a layer appears twice; each place needs a layer of its own")
-
-    def sublayers(self) -> list[Layer]:
-        return [*self.layers, *self.shortcut, *([self.activation] if self.activation else [])]
-
-    @property
-    def trainable(self) -> bool:  # type: ignore[override]
-        """False freezes every layer of the block."""
-        return self._trainable
-
-    @trainable.setter
-    def trainable(self, value: bool) -> None:
-        self._trainable = value
-        for layer in self.sublayers():
-            layer.trainable = value
+        super().__init__((self.layers, self.shortcut), activation, name)
 
     def config(self) -> dict[str, Any]:
-        def spec(layer: Layer | None) -> Any:
-            """Only a name given by the user: others follow from the block's."""
-            found = describe(layer)
-            if layer is not None:
-                found.pop("name", None)
-                found |= {"name": layer.given_name} if layer.given_name else {}
-            return found
-
-        shortcut = [spec(layer) for layer in self.shortcut] or None
         return {
             "layers": [spec(layer) for layer in self.layers],
-            "shortcut": shortcut,
+            "shortcut": [spec(layer) for layer in self.shortcut] or None,
             "activation": spec(self.activation),
         }
 
     def output_shape_of(self, input_shape: Shape) -> Shape:
-        branch = through = tuple(input_shape)
-        for layer in self.layers:
-            branch = tuple(layer.output_shape_of(branch))
-        for layer in self.shortcut:
-            through = tuple(layer.output_shape_of(through))
+        branch, through = self.path_shapes(input_shape)
         if branch != through:
             raise ValueError(
                 f"{self.where()}: the branch gives {branch} and the shortcut {through} for input "
@@ -117,45 +83,20 @@ class Residual(Layer):
             )
         return branch if self.activation is None else tuple(self.activation.output_shape_of(branch))
 
-    def create(self, input_shape: Shape) -> None:
-        for path in (self.layers, self.shortcut):
-            shape = input_shape
-            for layer in path:
-                shape = layer.build(shape, self.rng, self.dtype)
-        if self.activation:
-            self.activation.build(shape, self.rng, self.dtype)
-
-    @property
-    def last_output(self) -> np.ndarray:
-        return self._still_there(self._y) if self.activation is None else self.activation.last_output
-
-    def forward(self, x: ArrayLike, training: bool = False) -> np.ndarray:
-        """``act(S(x) + F(x))``."""
-        z = self.forward_linear(x, training)
-        return z if self.activation is None else self.activation.forward(z, training)
-
     def forward_linear(self, x: ArrayLike, training: bool = False) -> np.ndarray:
         """``S(x) + F(x)``."""
-        branch = shortcut = self._enter(x)
-        for layer in self.layers:
-            branch = layer.forward(branch, training)
-        for layer in self.shortcut:
-            shortcut = layer.forward(shortcut, training)
-        return np.add(shortcut, branch, out=self._output())
-
-    def backward(self, grad_y: ArrayLike, input_grad: bool = True) -> np.ndarray | None:
-        """``S'(g) + F'(g)`` with ``g = act'(grad_y)``; fills the grads of every layer."""
-        grad_y = self._enter_backward(grad_y)
-        return self.backward_linear(grad_y if self.activation is None else self.activation.backward(grad_y), input_grad)
+        x = self._enter(x)
+        branch, shortcut = (along(path, x, training) for path in self.paths)
+        y = self._output()
+        active().add(shortcut, branch, y)
+        return y
 
     def backward_linear(self, grad: ArrayLike, input_grad: bool = True) -> np.ndarray | None:
         """``S'(grad) + F'(grad)``; None where nobody asks for it."""
         grad = self._enter_backward(grad)
-        branch, shortcut = (_back(path, grad, input_grad) for path in (self.layers, self.shortcut))
-        return np.add(shortcut, branch, out=self._input_gradient(grad)) if input_grad else None
-
-
-def _back(path: list[Layer], grad: np.ndarray, input_grad: bool) -> Any:
-    for i, layer in reversed(list(enumerate(path))):
-        grad = layer.backward(grad, input_grad or i > 0)  # type: ignore[assignment]
-    return grad
+        branch, shortcut = (back(path, grad, input_grad) for path in self.paths)
+        if not input_grad:
+            return None
+        grad_x = self._input_gradient(grad)
+        active().add(shortcut, branch, grad_x)
+        return grad_x

@@ -1,15 +1,15 @@
-"""What a model runs: its layers one by one, but for pairs that one kernel does in one go, and a softmax kept apart."""
+"""What a model runs: its layers one by one, but for pairs that one kernel does in one go, and the last one apart."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from tinycnn.layers.activation import Softmax
+from tinycnn.layers.activation import Sigmoid, Softmax
 from tinycnn.layers.base import Layer
+from tinycnn.layers.block import Block
 from tinycnn.layers.conv import Conv2D
 from tinycnn.layers.pool import MaxPool2D
-from tinycnn.layers.residual import Residual
 from tinycnn.layers.weighted import Weighted
 
 
@@ -35,10 +35,10 @@ class Step(NamedTuple):
 
 
 def plan(layers: Sequence[Layer], fuse: bool = True) -> tuple[list[Step], list[Step]]:
-    """The steps of built `layers`, and apart from them the softmax at the end, if there is one, as a step of its own.
+    """The steps of built `layers`, and apart from them the softmax or sigmoid at the end, if there is one, as its own.
 
-    Losses on logits want what comes before the softmax; probabilities need it too.  A softmax that the last layer has
-    for its activation is taken off that layer.
+    Losses on logits want what comes before it; probabilities need it too.  One that the last layer has for its
+    activation is taken off that layer.
 
     Parameters
     ----------
@@ -53,9 +53,9 @@ def plan(layers: Sequence[Layer], fuse: bool = True) -> tuple[list[Step], list[S
     ([1, 1, 1], ['Softmax'])
     """
     *body, last = layers
-    if isinstance(last, Softmax):
+    if isinstance(last, (Sigmoid, Softmax)):
         return _steps(body, fuse), [_step(last)]
-    if isinstance(last, (Weighted, Residual)) and isinstance(last.activation, Softmax):
+    if isinstance(last, (Weighted, Block)) and isinstance(last.activation, (Sigmoid, Softmax)):
         linear = Step((last,), last.forward_linear, last.backward_linear, last.reads_output)
         return [*_steps(body, fuse), linear], [_step(last.activation)]
     return _steps(layers, fuse), []

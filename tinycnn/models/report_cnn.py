@@ -45,4 +45,4 @@ def report_cnn(classes: int = 3, seed: int = 0) -> Sequential:
     for filters in (32, 64, 128):
         layers += [Conv2D(filters, 3, padding="same", activation="relu"), MaxPool2D(2)]
     layers += [Dropout(0.3), Flatten(), Dense(128, activation="relu"), Dropout(0.3), Dense(128, activation="relu")]
-    return Sequential([*layers, Dense(classes, activation="softmax")], seed=seed)
+    return Sequential([*layers, Dense(classes, activation="softmax")], seed=seed, name="report_cnn")

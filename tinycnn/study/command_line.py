@@ -12,6 +12,9 @@ from typing import Any
 from tinycnn.data.dataset import Splits
 from tinycnn.data.folder import load_image_folder
 from tinycnn.ensemble import MemberError
+from tinycnn.files import PathLike
+from tinycnn.model import Sequential
+from tinycnn.scores.metrics import class_labels
 from tinycnn.study.films.audit import Audit, audit
 from tinycnn.study.films.phantoms import chest_phantoms
 from tinycnn.study.notices import SYNTHETIC
@@ -69,8 +72,13 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     """Give `parser` what `load_audited` reads: ``--data``, ``--phantoms`` and ``--skip-bad-files``."""
     add = parser.add_argument_group("images").add_argument
     add("--data", metavar="PATH", help="folder or zip; else $TINYCNN_DATA; else synthetic images")
-    add("--phantoms", type=at_least(1), metavar="N", help="N synthetic training images per class, a quarter to test")
+    phantoms(add)
     skip_bad_files(add)
+
+
+def phantoms(add: Callable[..., Any]) -> None:
+    """Hand ``--phantoms`` to the ``add_argument`` of a parser or a group."""
+    add("--phantoms", type=at_least(1), metavar="N", help="N synthetic training images per class, a quarter to test")
 
 
 def skip_bad_files(add: Callable[..., Any]) -> None:
@@ -191,6 +199,39 @@ def load_audited(options: argparse.Namespace, size: int, mode: str = "RGB") -> t
     return data, found, path
 
 
+def model_of_images(path: PathLike) -> tuple[Sequential, tuple[int, int], str, list[str]]:
+    """A saved model, and what its images are: height and width, mode ("RGB" or "L"), and the names of its classes.
+
+    Raises
+    ------
+    ValueError
+        If the file is no model, or one that does not sort grey or RGB images into classes by a softmax.
+    OSError
+        If it cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from tinycnn.models.report_cnn import report_cnn
+    >>> model = report_cnn(classes=2)
+    >>> _ = model.build((32, 48, 3))
+    >>> model.save(tempfile.gettempdir() + "/model.npz")
+    >>> model_of_images(tempfile.gettempdir() + "/model.npz")[1:]
+    ((32, 48), 'RGB', ['0', '1'])
+    """
+    model = Sequential.load(path)
+    shape, outputs = tuple(model.input_shape), tuple(model.output_shape)
+    if len(shape) != 3 or shape[2] not in (1, 3) or len(outputs) != 1 or not model.ends_in_softmax:
+        raise ValueError(
+            f"{path} takes {shape} and gives {outputs}; a model is needed that takes images (height, width, 1 or 3) "
+            "and ends in a softmax over its classes"
+        )
+    names = model.metadata.get("class_names")
+    if names is not None and not isinstance(names, list):
+        raise ValueError(f"{path}: its metadata's class_names must be a list, got {names!r}")
+    return model, shape[:2], "L" if shape[2] == 1 else "RGB", class_labels(names, outputs[0])
+
+
 def answer(run: Callable[[Any], int], options: Any, stopped: str, memory: str) -> int:
     """The exit code of ``run(options)``: its own, 130 after Ctrl-C, or 2 after an error said in a line.
 
@@ -209,12 +250,16 @@ def answer(run: Callable[[Any], int], options: Any, stopped: str, memory: str) -
     except MemoryError:
         print(f"error: not enough memory; try {memory}", file=sys.stderr)
     except (OSError, ValueError, FloatingPointError, MemberError) as error:
-        print(f"error: {_in_words(error)}", file=sys.stderr)
+        print(f"error: {in_words(error)}", file=sys.stderr)
     return 2
 
 
-def _in_words(error: Exception) -> str:
-    """An error as the user of a command, not of the library, needs it."""
+def in_words(error: Exception) -> str:
+    """An error as the user of a command, not of the library, needs it.
+
+    >>> in_words(FileNotFoundError(2, "No such file or directory", "x.png"))
+    'No such file or directory: x.png'
+    """
     if isinstance(error, OSError) and error.strerror:
         return error.strerror + (f": {error.filename}" if error.filename else "")
     return str(error).replace('on_error="skip"', "--skip-bad-files")

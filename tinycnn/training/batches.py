@@ -1,35 +1,43 @@
 """From what the user passes as data to batches: checks that fail before training starts, and gathering."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from tinycnn.data.dataset import Dataset
+from tinycnn.training.stream import Stream, is_stream
 
 if TYPE_CHECKING:
     from tinycnn.model import Sequential
 
-Data = Dataset | tuple[ArrayLike, ArrayLike]
+Data = Dataset | tuple[ArrayLike, ArrayLike] | Iterable[tuple[ArrayLike, ...]]
 
 
 def split_pair(data: Data, what: str) -> tuple[np.ndarray, np.ndarray]:
-    """``(images, targets)`` of a `Dataset` or of a pair of arrays.
+    """``(images, targets)`` of a `Dataset`, of a pair of arrays, or of all batches of an iterable.
 
     Raises
     ------
     ValueError
-        If it is neither, is empty, or the two differ in length.
+        If it is none of these, is empty, or the two differ in length.
     """
     images: ArrayLike
     targets: ArrayLike
     if isinstance(data, Dataset):
         images, targets = data.images, data.labels
+    elif is_stream(data):
+        batches = list(Stream(data))
+        images = np.concatenate([batch.images for batch in batches])
+        targets = np.concatenate([batch.targets for batch in batches])
     elif isinstance(data, tuple | list) and len(data) == 2:
-        images, targets = data
+        images, targets = data[0], data[1]  # type: ignore[assignment]
     else:
-        raise ValueError(f"{what} must be a Dataset or a pair (images, labels), got {type(data).__name__}")
+        raise ValueError(
+            f"{what} must be a Dataset or a pair (images, labels), got {type(data).__name__}; for Keras's fit(x, y) "
+            "use the Sequential of tinycnn.keras"
+        )
     images, targets = np.asarray(images), np.asarray(targets)
     if images.ndim < 2 or len(images) == 0:
         raise ValueError(f"{what} holds no images: array of shape {images.shape}")

@@ -80,7 +80,8 @@ class Callback:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take back what `state_dict` gave; called after `on_train_begin` of a resumed run."""
 
-    def _check_monitor(self, monitor: str) -> None:
+    def check_monitor(self, monitor: str) -> None:
+        """Refuse a metric that the run does not have, with those that there are."""
         if monitor not in self.training.metrics:
             near = get_close_matches(monitor, self.training.metrics, 1)
             hint = f"; do you mean {near[0]!r}?" if near else ""
@@ -185,7 +186,7 @@ class EarlyStopping(Callback):
         self.best_weights: dict[str, Any] | None = None
 
     def on_train_begin(self) -> None:
-        self._check_monitor(self.monitor)
+        self.check_monitor(self.monitor)
         self._reset()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
@@ -282,7 +283,7 @@ class Checkpoint(Callback):
                 f"Checkpoint: {self.path} has {{{'}, {'.join(unknown)}}} in it; there are {', '.join(known)}"
             )
         if self.monitor:
-            self._check_monitor(self.monitor)
+            self.check_monitor(self.monitor)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         if self.monitor:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tinycnn import losses, optimizers
 from tinycnn.arguments import generator, of_class, positive_int
@@ -24,6 +25,7 @@ from tinycnn.training.interrupt import Interruption, gentle_interrupt
 from tinycnn.training.objective import ClassWeight, Objective, Totals, weighted
 from tinycnn.training.prediction import mean_loss
 from tinycnn.training.progress import Progress
+from tinycnn.training.stream import Batch, Stream, is_stream
 
 if TYPE_CHECKING:
     from tinycnn.model import Sequential
@@ -40,7 +42,10 @@ class Training:
     model, optimizer : objects in use
     objective : Objective
         The loss, and what is counted beside it.
-    train, validation : (images, targets), or None
+    train : (images, targets), or Stream
+    validation : (images, targets), or None
+    sample_weight : ndarray, shape (images,), or None
+        Of the training images.
     batch_size, epochs : int
         The latter is where the run ends.
     metrics : list of str
@@ -62,7 +67,7 @@ class Training:
     model: "Sequential"
     optimizer: Optimizer
     objective: Objective
-    train: tuple[np.ndarray, np.ndarray]
+    train: tuple[np.ndarray, np.ndarray] | Stream
     validation: tuple[np.ndarray, np.ndarray] | None
     validator: Objective
     batch_size: int
@@ -70,6 +75,7 @@ class Training:
     shuffle: bool
     augment: Augmentation | None
     rng: np.random.Generator
+    sample_weight: np.ndarray | None = None
     metrics: list[str] = field(default_factory=list)
     callbacks: list[Callback] = field(default_factory=list)
     history: History = field(default_factory=History)
@@ -81,25 +87,32 @@ class Training:
     between_batches: bool = True
 
     def __post_init__(self) -> None:
-        self._images, self._targets = Gatherer(self.train[0]), Gatherer(self.train[1])
+        if not isinstance(self.train, Stream):
+            self._images, self._targets = Gatherer(self.train[0]), Gatherer(self.train[1])
         validation = [f"val_{key}" for key in self.validator.metrics] if self.validation is not None else []
         self.metrics = [*self.objective.metrics, *validation, "seconds", "learning_rate"]
         self.history.update({key: [] for key in self.metrics})
 
     @one_at_a_time  # whoever predicts in another thread waits for the end of the step
-    def step(self, rows: np.ndarray) -> None:
-        """One step of gradient descent, on the training images at `rows`."""
-        x, y = self.gather(rows)
+    def step(self, rows: np.ndarray | Batch) -> None:
+        """One step of gradient descent, on the training images at `rows`, or a batch of a stream."""
+        x, y, weights = self.gather(rows)
         outputs = self.model.run(x, training=True, logits=self.objective.logits)
-        loss, right = self.need_finite(x, *self.objective.forward(outputs, y))
+        loss, right = self.need_finite(x, *self.objective.forward(outputs, y, weights))
         self.model.backward(self.objective.backward(), input_grad=False)
         self.optimizer.step(self.model.parameters())
-        self.totals.add(len(rows), loss, right)
+        self.totals.add(len(x), loss, right)
 
-    def gather(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Images, augmented, and targets of a batch, in buffers that serve every batch."""
-        x, y = self._images(rows), self._targets(rows)
-        return (x if self.augment is None else augmented(self.augment, x, self.rng)), y
+    def gather(self, rows: np.ndarray | Batch) -> Batch:
+        """Images, augmented, targets and weights of a batch, in buffers that serve every batch."""
+        if isinstance(rows, Batch):
+            x, y, weights = rows
+            check_images(x, self.model, "the batch")
+            self.objective.check(y, self.model, "the batch")
+        else:
+            x, y = self._images(rows), self._targets(rows)
+            weights = None if self.sample_weight is None else self.sample_weight[rows]
+        return Batch(x if self.augment is None else augmented(self.augment, x, self.rng), y, weights)
 
     def run_epoch(self) -> None:
         """Train for one epoch, or the rest of one, and record it."""
@@ -122,8 +135,11 @@ class Training:
         self.epoch, self.batch, self.order, self.totals = self.epoch + 1, 0, None, Totals()
         self.tell("on_epoch_end", self.epoch - 1, logs)
 
-    def batches(self) -> Iterator[np.ndarray]:
-        """Indices of the images of each batch that is left of the running epoch."""
+    def batches(self) -> Iterator[np.ndarray | Batch]:
+        """What is left of the running epoch, batch by batch: indices of its images, or batches of a stream."""
+        if isinstance(self.train, Stream):
+            yield from self.train
+            return
         if self.order is None:
             self.order = self.rng.permutation(self.images) if self.shuffle else np.arange(self.images)
         for start in range(self.batch * self.batch_size, self.images, self.batch_size):
@@ -161,8 +177,8 @@ class Training:
 
     @property
     def images(self) -> int:
-        """Number of training images."""
-        return len(self.train[0])
+        """Number of training images; 0 during the first epoch of a stream."""
+        return self.train.images if isinstance(self.train, Stream) else len(self.train[0])
 
     @property
     def loss(self) -> Loss:
@@ -191,6 +207,8 @@ def fit(
     loss: Loss | str | None = None,
     callbacks: Sequence[Callback] = (),
     augment: Augmentation | None = None,
+    sample_weight: ArrayLike | None = None,
+    steps_per_epoch: int | None = None,
     shuffle: bool = True,
     seed: int | None = None,
     verbose: int = 1,
@@ -209,6 +227,8 @@ def fit(
     train, validation : Dataset or (images, labels)
         Images ``(n, *input_shape)``, uint8 (scaled by 1/255) or float (as they are); integer labels ``(n,)``,
         or target arrays for a loss such as `MeanSquaredError`, where uint8 targets are scaled like images.
+        Or any iterable of batches ``(x, y)`` or ``(x, y, sample_weight)``: a generator, a loader; `train` is gone
+        through once an epoch, in its own order, and `validation` once, before training.
     epochs : int
         Passes over `train`, those of a resumed run included.
     batch_size : int
@@ -224,6 +244,10 @@ def fit(
         Called in this order, checkpoints after all others.
     augment : callable, optional
         ``augment(batch, rng) -> batch`` of the same type and shape; `batch` may be changed in place.
+    sample_weight : array_like, shape (images,), optional
+        Of each training image in the loss; the mean is over the batch size all the same, as in Keras.
+    steps_per_epoch : int, optional
+        Batches of an epoch, if `train` is an iterable; needed for a generator that does not end.
     shuffle : bool
         A new order each epoch.
     seed : int, optional
@@ -259,7 +283,15 @@ def fit(
     (2, True)
     """
     epochs, batch_size = positive_int(epochs, "epochs"), positive_int(batch_size, "batch_size")
-    data = split_pair(train, "train")
+    stream = Stream(train, steps_per_epoch) if is_stream(train) else None  # type: ignore[arg-type]
+    data = split_pair(train, "train") if stream is None else stream.first()[:2]
+    weights = _checked_weights(sample_weight, len(data[0]), stream)
+    if stream is None and steps_per_epoch is not None:
+        raise ValueError("steps_per_epoch is for an iterable of batches; arrays are gone through once an epoch")
+    if stream is not None:
+        if resume is not None or isinstance(class_weight, str):
+            raise ValueError('an iterable of batches can neither be resumed nor be given class_weight="balanced"')
+        batch_size = len(data[0])
     if not model.built:
         model.build(data[0].shape[1:])
     plain = losses.get(loss)
@@ -276,7 +308,7 @@ def fit(
         model,
         optimizers.get(optimizer),
         objective,
-        data,
+        data if stream is None else stream,
         held_out,
         validator,
         batch_size,
@@ -284,6 +316,7 @@ def fit(
         shuffle,
         augment,
         rng,
+        weights,
     )
     model.loss, model.stop_training = plain, False
     progress, asked = Progress(verbose), threading.Event()
@@ -305,3 +338,18 @@ def fit(
             training.interrupted = True
             progress.note(f"interrupted in epoch {training.epoch + 1} after {training.batch} batches")
     return training.history
+
+
+def _checked_weights(sample_weight: ArrayLike | None, images: int, stream: Stream | None) -> np.ndarray | None:
+    """Weights of the training images, if they are as many, at least 0, and not with a stream, which brings its own."""
+    if sample_weight is None:
+        return None
+    weights = np.asarray(sample_weight)
+    if stream is not None:
+        raise ValueError("sample_weight goes with arrays; let the iterable give batches (x, y, sample_weight)")
+    if weights.shape != (images,) or weights.dtype.kind not in "biuf" or not (weights >= 0).all():
+        raise ValueError(
+            f"sample_weight must be one number of at least 0 for each of the {images} training images, got "
+            f"{weights.dtype} of shape {weights.shape}"
+        )
+    return weights

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tinycnn.layers.activation import Sigmoid, Softmax
 from tinycnn.losses import BinaryCrossEntropy, CrossEntropy, Loss, balanced_class_weights
 from tinycnn.training.batches import check_labels, check_targets
 
@@ -17,8 +18,8 @@ ClassWeight = Mapping[int, float] | Sequence[float] | np.ndarray | str | None
 class Objective:
     """A loss together with what it expects and what is counted beside it.
 
-    Cross-entropies work on logits, so a softmax at the model's end is left out in training; with integer labels
-    (`CrossEntropy`) or yes/no labels (`BinaryCrossEntropy`) the share of right answers is counted.  Any other
+    Cross-entropies work on logits, so a softmax (`CrossEntropy`) or sigmoid (`BinaryCrossEntropy`) at the model's end
+    is left out in training; with integer labels or yes/no labels the share of right answers is counted.  Any other
     loss compares outputs with target arrays, and no accuracy is defined.
 
     Parameters
@@ -52,11 +53,11 @@ class Objective:
             check_targets(targets, model, what)
             return
         name, last = type(self.loss).__name__, model.last_activation
-        if last is not None and (self.binary or not model.ends_in_softmax):
+        folded = Sigmoid if self.binary else Softmax  # together with the loss it is more exact than apart
+        if last is not None and not isinstance(last, folded):
             raise ValueError(
                 f"{name} works on logits, which may be any numbers, but model '{model.name}' ends in "
-                f"{type(last).__name__}; leave that activation out"
-                + (" and apply it to the predictions" if self.binary else " or put a softmax in its place")
+                f"{type(last).__name__}; leave that activation out or put a {folded.__name__.lower()} in its place"
             )
         if self.binary:
             if targets.shape[1:] != outputs and (targets.ndim != 1 or outputs != (1,)):
@@ -76,7 +77,9 @@ class Objective:
             )
         check_labels(targets, outputs[0], what)
 
-    def forward(self, outputs: np.ndarray, targets: np.ndarray) -> tuple[float, float | None]:
+    def forward(
+        self, outputs: np.ndarray, targets: np.ndarray, sample_weight: np.ndarray | None = None
+    ) -> tuple[float, float | None]:
         """The batch's mean loss, and the number of images answered right (None without an accuracy).
 
         Parameters
@@ -84,6 +87,8 @@ class Objective:
         outputs : ndarray, shape (images, *output_shape)
         targets : ndarray
             As `check` accepts them; uint8 target arrays are scaled by 1/255, as images are.
+        sample_weight : ndarray, shape (images,), optional
+            Of each image in the loss; right answers are counted without it, as in Keras.
         """
         right = None
         if self.binary:
@@ -93,7 +98,9 @@ class Objective:
             right = float(np.count_nonzero(outputs.argmax(axis=1) == targets))
         elif targets.dtype == np.uint8:
             targets = np.multiply(targets, outputs.dtype.type(1 / 255))
-        return self.loss.forward(outputs, targets), right
+        if sample_weight is None:  # so that a loss of the user's need not know of weights
+            return self.loss.forward(outputs, targets), right
+        return self.loss.forward(outputs, targets, sample_weight), right
 
     def backward(self) -> np.ndarray:
         """The loss's gradient with respect to the outputs of the last `forward`."""

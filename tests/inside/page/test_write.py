@@ -9,7 +9,7 @@ from traced import SHAPE, every_layer
 
 from tinycnn.inside.page.write import write_inside_page
 from tinycnn.inside.trace import trace
-from tinycnn.layers import Conv2D, Dense, Dropout, Flatten, MaxPool2D
+from tinycnn.layers import Conv2D, Dense, Dropout, Flatten, Layer, MaxPool2D, Residual, Softmax
 from tinycnn.model import Sequential
 from tinycnn.models import report_cnn
 
@@ -124,11 +124,15 @@ def test_an_output_is_clicked_and_its_sum_stands_there(tab):
     assert close(read(tab, "#sum")[0], expected["z"][at]), "to be read as well"
     products = expected["patches"][at[:2]].transpose(1, 2, 0) * expected["weights"]["conv2d/kernel"][..., 0]
     strongest = np.abs(products.sum(axis=(0, 1))).argmax()
-    grids = [read(tab, f".grid:nth-of-type({n}) td") for n in (1, 2, 3)]
+    grids = [
+        tab.run(f"[...document.querySelectorAll('.grid:nth-of-type({n}) td')].map(td => td.title.replace('−', '-'))")
+        for n in (1, 2, 3)
+    ]
+    np.testing.assert_allclose(read(tab, ".grid:nth-of-type(3) td"), list(map(float, grids[2])), rtol=6e-2)
     patch = expected["patches"][at[:2]][strongest]
     kernel = expected["weights"]["conv2d/kernel"][..., strongest, 0]
     for cells, numbers in zip(grids, (patch, kernel, patch * kernel), strict=True):
-        np.testing.assert_allclose(cells, numbers.ravel(), rtol=6e-3)
+        np.testing.assert_allclose(list(map(float, cells)), numbers.ravel(), rtol=1e-6)
     parts = read(tab, "#number .parts .figure")
     np.testing.assert_allclose(sorted(parts), sorted(products.sum(axis=(0, 1))), rtol=6e-4)
     assert close(shown(tab, ".grids .sum"), products[..., strongest].sum())
@@ -308,12 +312,88 @@ def test_every_array_is_the_engines_and_every_sum_is_the_traces(browser, tmp_pat
     assert browser.complaints == []
 
 
+def test_scores_without_a_softmax_and_layers_of_somebody_elses(browser, tmp_path):
+    class Doubled(Layer):
+        def forward(self, x, training=False):
+            return 2 * self._enter(x)
+
+        def backward(self, grad_y, input_grad=True):
+            return 2 * self._enter_backward(grad_y)
+
+    try:
+        model = Sequential([Conv2D(2, 3), Doubled(), Flatten(), Dense(3), Softmax()])
+        model.build((5, 5, 1))
+        for last in (model, Sequential(model.layers[:4])):
+            last.build((5, 5, 1))
+            image = np.random.default_rng(0).random((5, 5, 1), np.float32)
+            seen = trace(last, image[None], [2])
+            z = seen["dense"].output[0].astype(np.float64)
+            browser.open(write_inside_page(tmp_path / "page.html", last, image, 2), "#layer=loss")
+            shares = browser.run("[...document.querySelectorAll('#layer tbody tr')].map(r => r.children[4].innerText)")
+            np.testing.assert_allclose(list(map(float, shares)), np.exp(z) / np.exp(z).sum(), rtol=1e-6)
+            browser.click("#layer button")
+            assert browser.run("state.layer") == "dense" and browser.run("state.back")
+            assert close(shown(browser, "#sum"), seen["dense"].grad_input.ravel()[browser.run("state.at")])
+            assert browser.run("document.querySelector('#path tbody tr:last-child').innerText").startswith("loss")
+            browser.run(f"look({{layer: '{last.layers[-1].name}', back: true}})")
+            browser.run("look({layer: 'doubled', back: false})")
+            assert "is not known" in browser.run("document.querySelector('#number').innerText")
+            assert browser.complaints == []
+    finally:
+        Layer.registry.pop("Doubled")
+
+
+def test_a_block_shows_what_it_adds_up(browser, tmp_path):
+    branch, shortcut = [Conv2D(3, 3, strides=2, padding="same")], [Conv2D(3, 1, strides=2)]
+    model = Sequential([Residual(branch, shortcut=shortcut, activation="relu"), Flatten(), Dense(2)])
+    model.build((6, 6, 1))
+    image = np.random.default_rng(0).random((6, 6, 1), np.float32)
+    seen = trace(model, image[None], [1])
+    browser.open(write_inside_page(tmp_path / "page.html", model, image, 1), "#layer=residual&at=1,2,2")
+    parts = {path: seen[path].output[0, 1, 2, 2] for path in ("residual/conv2d", "residual/conv2d_1")}
+    largest = max(parts, key=lambda path: abs(parts[path]))
+    assert close(shown(browser, "#sum"), sum(parts.values()))
+    assert browser.run("document.querySelector('#left figcaption').innerText") == f"{largest}, channel 2 of 3"
+    browser.click("#far", 0.1, 0.9)
+    assert browser.run("location.hash") == f"#layer={largest.replace('/', '%2F')}&at=2,0,2"
+    browser.run("look(wanted('layer=residual&into=5,5,0'))")
+    assert close(shown(browser, "#sum"), seen["residual"].grad_input[0, 5, 5, 0])
+    assert browser.run("document.querySelector('#right .box')") is None
+    assert browser.complaints == []
+
+
+def test_colours_are_told_apart_in_grey_and_are_those_of_the_numbers(tab):
+    lightness = tab.run("TABLES.signed.map(([r, g, b]) => 0.3 * r + 0.59 * g + 0.11 * b)")
+    assert len(lightness) % 2 and np.all(np.diff(lightness) > -0.5) and lightness[-1] - lightness[0] > 180
+    tab.run("look({layer: 'conv2d', back: false, at: 44 * 4 + 2, view: 'before'})")
+    pixels = "[...document.querySelector('#own canvas').getContext('2d').getImageData(0, 0, 8, 10).data]"
+    numbers = "Array.from({length: 80}, (_, i) => array(layers.get('conv2d').arrays.before)[i * 4 + 2])"
+    scale = "scaleOf(layers.get('conv2d').arrays.before)"
+    painted, expected = tab.run(f"[{pixels}, {numbers}.map(x => [...colour(x, {scale}), 255])]")
+    np.testing.assert_array_equal(np.reshape(painted, (80, 4)), expected)
+    assert tab.run("[-1, 0, 1].map(x => css(colour(x, {end: 1, kind: 'signed'})))") == [
+        "rgb(4 32 79)",
+        "rgb(141 146 152)",
+        "rgb(255 246 196)",
+    ]
+
+
+def test_a_number_that_nobody_uses_goes_no_further(tab):
+    expected = by_numpy()
+    dead = int(np.flatnonzero(expected["z"].ravel() < 0)[0])
+    tab.run(f"look({{layer: 'conv2d', back: false, at: {dead}}})")
+    losers = expected["grad_y"].ravel()[dead] == 0
+    assert ("no further" in tab.run("document.querySelector('#path').innerText")) == losers
+
+
 def test_large_dense_layers_are_there_by_their_largest_terms(browser, tmp_path):
     model = report_cnn()
-    model.build((32, 32, 3))
-    image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    model.build((64, 64, 3))
+    image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     seen = trace(model, image[None], [0])
-    browser.open(write_inside_page(tmp_path / "page.html", model, image, 0), "#layer=dense&at=5")
+    path = write_inside_page(tmp_path / "page.html", model, image, 0)
+    assert path.stat().st_size < 3_000_000
+    browser.open(path, "#layer=dense&at=5")
     assert browser.run("layers.get('dense').form.kernel") is None
     for function, index in (("terms", 5), ("back", 700)):
         known = getattr(seen, function)("dense", (0, index))
@@ -325,7 +405,7 @@ def test_large_dense_layers_are_there_by_their_largest_terms(browser, tmp_path):
         np.testing.assert_allclose(products, known.products[order[: len(products)]], rtol=1e-6)
         assert count == known.products.size - len(products)
         assert abs(rest - known.products[order[len(products) :]].sum()) < 1e-6 and abs(total - known.total) < 1e-6
-    assert "2,036 others" in browser.run("document.querySelector('#number').innerText")
+    assert "8,180 others" in browser.run("document.querySelector('#number').innerText")
     assert browser.complaints == []
 
 

@@ -10,6 +10,7 @@ from PIL import Image
 from runs import NAMES, Page, cats_and_dogs, hostile, small_run
 
 from tinycnn.study.report.html import jpeg_bytes, write_html_report
+from tinycnn.study.report.scoring import score_predictions
 
 TAGS = "html head meta title style body header h1 h2 p br nav ol ul li a main section div span table thead tbody tr th"
 TAGS = {*TAGS.split(), *"td small figure figcaption b img svg line text polyline circle script".split()}
@@ -66,6 +67,14 @@ def test_every_prediction_is_listed_with_its_picture(tmp_path):
         assert float(sure) == pytest.approx(probabilities[i].max(), abs=1e-6)
     decoded = Image.open(io.BytesIO(base64.b64decode(page.images[1]["src"].split(",")[1])))
     assert np.array_equal(np.asarray(decoded), np.asarray(Image.open(io.BytesIO(jpeg_bytes(test.images[0])))))
+
+
+def test_a_caption_names_the_likeliest_classes(tmp_path):
+    names = [f"class {k}" for k in range(6)]
+    rows = [{"path": "a", "true": "class 2", "predicted": "class 4", "probabilities": [0, 0.1, 0.2, 0.15, 0.5, 0.05]}]
+    scores = score_predictions([2], [rows[0]["probabilities"]], names)
+    text, _ = written(tmp_path, {"results": {"one": scores}, "predictions": rows})
+    assert "<br>class 4 50%, class 2 20%, class 3 15%, class 1 10%</figcaption>" in text
 
 
 def test_what_has_no_picture_is_listed_too(tmp_path):

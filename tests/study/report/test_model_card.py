@@ -3,10 +3,11 @@
 import re
 
 import pytest
-from runs import cats_and_dogs, hostile, small_run
+from runs import Page, cats_and_dogs, hostile, small_run
 
 from tinycnn.study.films.known_sets import known_issues
 from tinycnn.study.report.model_card import write_model_card
+from tinycnn.study.report.tables import one_line
 
 
 def card(tmp_path, report, **options):
@@ -40,6 +41,22 @@ def test_no_text_of_a_run_becomes_markup(tmp_path):
     text = card(tmp_path, hostile(small_run()[0]), issues=["Wrong\n\n<b>x</b>"])
     assert not re.search(r"(?<!\\)<|(?<!\\)\]", text)
     assert not re.search("^<|^!", text, re.MULTILINE)
+
+
+OWN = {"h1", "h2", "p", "strong", "ul", "li", "table", "thead", "tbody", "tr", "th", "td"}
+ATTACKS = "\n\n<b>x</b>|\n# h|1. one|2) two|    code|+ item|- item|* i|---|===|> quote|[a](b)|![a](b)|<http://a.b>"
+ATTACKS += "|```x|~~~x|~~s~~|&lt;b&gt;|\\|`|_u_|\\\n<b>|<!-- x -->|[x]: http://y|**b**|\u2028<b>|\r- x"
+
+
+@pytest.mark.parametrize("attack", [*ATTACKS.split("|"), "| x |"])
+def test_a_parser_finds_no_markup_in_a_runs_texts(tmp_path, attack):
+    markdown = pytest.importorskip("markdown_it").MarkdownIt("gfm-like", {"html": True, "linkify": False})
+    report = small_run(names=tuple(f"{attack}{name}" for name in "ABC"))[0]
+    report["audit"]["warnings"] = report["model"]["layers"] = [attack]
+    report["data"]["name"] = report["model"]["name"] = attack
+    report["settings"] = {attack: attack}
+    page = Page(markdown.render(card(tmp_path, report, issues=[attack])))
+    assert set(page.tags) == OWN and one_line(attack).strip("\\") in page.text
 
 
 def test_a_run_on_other_images_is_not_called_one_on_chests(tmp_path):

@@ -6,12 +6,15 @@ import json
 import re
 import shutil
 import subprocess
+from html import unescape
 
+import numpy as np
 import pytest
 from runs import Page, small_run
 
 from tinycnn.study.report.html import write_html_report
 from tinycnn.study.report.page import write_page
+from tinycnn.study.report.scoring import score_predictions
 
 
 def digest(text):
@@ -48,8 +51,8 @@ def test_texts_are_no_templates(tmp_path):
     assert "<h1>$script</h1>" in text and "${style}" in text and "<h2>$policy</h2>$body" in text
 
 
-USE = """{
-const result = {violations: 0};
+USE = """
+result.violations = 0;
 document.addEventListener("securitypolicyviolation", () => result.violations++);
 const shown = () => [...document.querySelectorAll(".gallery figure:not([hidden])")];
 const [is, called, verdict, order] = document.querySelectorAll(".controls select");
@@ -63,6 +66,7 @@ result.count = document.querySelector(".controls output").textContent;
 choose(is, ""); choose(verdict, ""); choose(order, "sure");
 result.sure = shown().map((figure) => Number(figure.dataset.sure));
 choose(order, "");
+result.order = shown().map((figure) => figure.querySelector("figcaption").textContent.match(/\\d+/)[0]).join(" ");
 const search = document.querySelector(".controls input");
 search.value = "/7.PNG"; search.dispatchEvent(new Event("input"));
 result.found = shown().length;
@@ -95,21 +99,39 @@ chart.dispatchEvent(new KeyboardEvent("keydown", {key: "ArrowLeft"}));
 result.left = tip.textContent;
 chart.dispatchEvent(new PointerEvent("pointerleave"));
 result.hidden = tip.hidden;
-setTimeout(() => { document.title = JSON.stringify(result); }, 0);
-}"""
+"""
 
 
-def test_clicks_do_what_they_say(tmp_path):
+def used(path, code, tmp_path):
+    """What the code, run within the page at `path` and its policy, puts into ``result``."""
     browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if not browser:
         pytest.skip("no chromium to open the page in")
-    report, test, probabilities, _ = small_run()
-    path = write_html_report(tmp_path / "page.html", report, dict(enumerate(test.images)))
-    text = path.read_text(encoding="utf-8").replace("script-src ", f"script-src 'sha256-{digest(USE)}' ")
-    path.write_text(text.replace("</body>", f"<script>{USE}</script></body>"), encoding="utf-8")
+    code = "{const result = {};" + code + "setTimeout(() => { document.title = JSON.stringify(result); }, 0);}"
+    text = path.read_text(encoding="utf-8").replace("script-src ", f"script-src 'sha256-{digest(code)}' ")
+    path.write_text(text.replace("</body>", f"<script>{code}</script></body>"), encoding="utf-8")
     options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom"]
     done = subprocess.run([browser, *options, path.as_uri()], capture_output=True, encoding="utf-8", timeout=100)
-    result = json.loads(re.search("<title>(.*?)</title>", done.stdout)[1].replace("&lt;", "<").replace("&gt;", ">"))
+    return json.loads(unescape(re.search("<title>(.*?)</title>", done.stdout)[1]))
+
+
+def test_many_predictions_are_shown_by_and_by(tmp_path):
+    rows = [{"path": f"{i}", "true": "a", "predicted": "a", "probabilities": [1.0, 0.0]} for i in range(300)]
+    report = {"results": {"all": score_predictions([0, 1], np.eye(2), "ab")}, "predictions": rows}
+    code = """
+    const shown = () => document.querySelectorAll(".gallery figure:not([hidden])").length;
+    const more = document.querySelector(".gallery + .buttons");
+    result.states = [[shown(), more.hidden, document.querySelector("output").textContent]];
+    for (let i = 0; i < 2; i++) { more.firstChild.click(); result.states.push([shown(), more.hidden]); }
+    """
+    states = used(write_html_report(tmp_path / "page.html", report), code, tmp_path)["states"]
+    assert states == [[120, False, "300 of 300, 120 of them shown"], [240, False], [300, True]]
+
+
+def test_clicks_do_what_they_say(tmp_path):
+    report, test, probabilities, _ = small_run()
+    path = write_html_report(tmp_path / "page.html", report, dict(enumerate(test.images)))
+    result = used(path, USE, tmp_path)
     called = probabilities.argmax(axis=1)
     wrong = int(((called != test.labels) & (test.labels == 1)).sum())
     assert result == {
@@ -119,6 +141,7 @@ def test_clicks_do_what_they_say(tmp_path):
         "wrong": ["wrong"] * wrong,
         "count": f"{wrong} of 12 shown",
         "sure": sorted(result["sure"], reverse=True),
+        "order": "0 1 2 3 4 5 6 7 8 9 10 11",
         "found": 1,
         "open": True,
         "enlarged": True,

@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 from runs import small_run
 
+import tinycnn
+from tinycnn.layers import Conv2D, Dense, Flatten
+from tinycnn.model import Sequential
 from tinycnn.models import report_cnn
 from tinycnn.study.films.phantoms import chest_phantoms
 from tinycnn.study.report.run_folder import attention_maps, worth_showing, write_run_report
@@ -60,6 +63,36 @@ def test_attention_of_a_network():
     assert list(attention["inside_lungs"]) == list(test.class_names)
     assert all(0.05 < row["area"] < 0.6 for row in attention["inside_lungs"].values())
     assert attention["randomization"].keys() == {"dense_2", "dense_1", "dense", "conv2d_2", "conv2d_1", "conv2d"}
+
+
+def test_any_model_gets_its_report(tmp_path):
+    train, test, _ = chest_phantoms(n_train=4, n_test=2, size=32)
+    test.images[0] = train.images[0]
+    with_conv = Sequential([Conv2D(2, 3, activation="relu"), Flatten(), Dense(3, activation="softmax")])
+    history = with_conv.fit(train, test, epochs=2, verbose=0)
+    with_conv.metadata["grey"] = "no"
+    files = tinycnn.report(
+        with_conv, train, test, tmp_path, validation=test, history=history, name="drawn", synthetic=True
+    )
+    assert {"curves.png", "overlays.png", "report.html", "MODEL_CARD.md"} <= {path.name for path in files}
+    told = json.loads((tmp_path / "report.json").read_text())
+    assert told["synthetic"] and told["data"]["name"] == "drawn" and told["settings"] == {"grey": "no"}
+    assert list(told["results"]) == ["all 6 test images", "5 without near-copies"] and told["temperature"] > 0
+    assert told["history"]["val_loss"] == history["val_loss"] and told["model"]["name"] == "sequential"
+    page, card = ((tmp_path / name).read_text() for name in ("report.html", "MODEL_CARD.md"))
+    assert "Synthetic images." in page and "Trained on synthetic" in card and "lowest validation loss" in page
+
+
+def test_a_model_without_convolutions_training_images_or_history(tmp_path):
+    test = chest_phantoms(n_train=1, n_test=2, size=32).test
+    model = Sequential([Flatten(), Dense(3, activation="softmax")])
+    model.build((32, 32, 3))
+    model.save(tmp_path / "m.npz")
+    files = tinycnn.report(Sequential.load(tmp_path / "m.npz"), None, test, tmp_path)
+    assert {"curves.png", "overlays.png"}.isdisjoint(path.name for path in files)
+    page, card = ((tmp_path / name).read_text() for name in ("report.html", "MODEL_CARD.md"))
+    assert page.count("<img") == 6 and "its own scale" not in page and "Curves" in page
+    assert "validation" not in card and "absent from the training set" not in card and "near-cop" not in card
 
 
 def test_unwritable_folder_is_named(tmp_path):

@@ -46,9 +46,10 @@ def test_names_break_no_table():
 
 
 def test_a_confusion_matrix_shows_shares_of_its_rows():
-    page = tables.as_html(tables.matrix_table([[3, 1], [0, 0]], ["cat", "dog"]))
-    assert '<td class="share8">3 <small>75%</small></td><td class="share2">1 <small>25%</small></td>' in page
-    assert "<td>0</td><td>0</td>" in page  # a row without images has no shares
+    page = tables.as_html(tables.matrix_table([[3, 1, 0], [0, 0, 0], [0, 0, 2]], ["cat", "dog", "cow"]))
+    assert '<td class="share8">3 <small>75%</small></td><td class="share2">1 <small>25%</small></td><td>0</td>' in page
+    assert "<td>0</td><td>0</td><td>0</td>" in page  # a row without images has no shares
+    assert '<td class="share10">2 <small>100%</small></td>' in page
 
 
 def test_a_long_table_scrolls_in_a_box_that_keys_reach():

@@ -79,7 +79,10 @@ const RULES = {
 function winner(layer, index) {
   const { rows, columns } = layer.form;
   const [height, width, channels] = layer.input_shape;
-  const [row, column, channel] = unravel(index, layer.shape);
+  const channel = index % channels; // and not by `unravel`: a picture has half a million of these
+  const cell = (index - channel) / channels;
+  const column = cell % layer.shape[1];
+  const row = (cell - column) / layer.shape[1];
   const x = arrayOf(layer, "input");
   let best = -1;
   for (let i = 0; i < rows.window; i++) {

@@ -163,6 +163,10 @@ function compare(layer, before, now, name) {
 }
 
 function changedMap(layer, place, change) {
+  if (change === 0)
+    return [
+      h("p", { className: "faint" }, "Move it, and its channel of the output is computed again, here in the page."),
+    ];
   const { z, channel, height, width } = changedChannel(layer, place, change);
   const channels = layer.shape[2];
   const engine = arrayOf(layer, "before");
@@ -179,14 +183,6 @@ function changedMap(layer, place, change) {
   };
   const at = state.back ? null : Math.floor(state.at / channels);
   const grad = layer.form.kernel_gradient === undefined ? null : array(layer.form.kernel_gradient)[place];
-  if (change === 0)
-    return [
-      h(
-        "p",
-        { className: "faint" },
-        `Move it, and channel ${channel} of the output is computed again, here in the page.`,
-      ),
-    ];
   return [
     at !== null && state.at % channels === channel ? compare(layer, old[at], z[at], "The output looked at") : null,
     firstOrder(change, grad),

@@ -32,13 +32,18 @@ function svg(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** A number in about `digits` digits: 0.01234, 1.235e−7. */
-function text(x, digits = 4) {
+/** A number in about `digits` digits: 0.01234, 1.235e−7; with a power of ten if it is smaller than `least`. */
+function text(x, digits = 4, least = 1e-4) {
   if (!Number.isFinite(x)) return String(x);
   if (Number.isInteger(x) && Math.abs(x) < 1e6) return String(x).replace("-", "−");
   const size = Math.abs(x);
-  const plain = size < 1e-4 || size >= 1e6 ? x.toExponential(digits - 1) : x.toPrecision(digits);
+  const plain = size < least || size >= 1e6 ? x.toExponential(digits - 1) : x.toPrecision(digits);
   return plain.replaceAll("-", "−");
+}
+
+/** A number for a small cell. */
+function brief(x) {
+  return text(x, Math.abs(x) < 1e-2 ? 2 : 3, 1e-2);
 }
 
 /** A number that can be read off exactly: nine digits are enough for 32 bits. */
@@ -74,17 +79,28 @@ function table(stops) {
 }
 
 const TABLES = { signed: table(SIGNED), grey: table(GREY) };
+const BROKEN = [200, 0, 120]; // not a number
+
+/** A pixel's four bytes in one number, as canvases hold them: red first, opaque. */
+function packed([r, g, b]) {
+  return ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0;
+}
+
+const PIXELS = {
+  signed: Uint32Array.from(TABLES.signed, packed),
+  grey: Uint32Array.from(TABLES.grey, packed),
+};
 
 /** Colours for numbers: `signed` from -end over 0 to end, or `grey` from 0 to end. */
 function scaleFor(values, kind = "signed") {
   const sizes = [];
-  const step = Math.max(1, Math.floor(values.length / 50000));
+  const step = Math.max(1, Math.floor(values.length / 20000));
   for (let i = 0; i < values.length; i += step) {
     const size = Math.abs(values[i]);
     if (size > 0 && Number.isFinite(size)) sizes.push(size);
   }
-  sizes.sort((a, b) => a - b);
-  const end = sizes.length ? sizes[Math.min(sizes.length - 1, Math.floor(0.995 * sizes.length))] : 1;
+  const sorted = Float64Array.from(sizes).sort();
+  const end = sorted.length ? sorted[Math.min(sorted.length - 1, Math.floor(0.995 * sorted.length))] : 1;
   return { end, kind };
 }
 
@@ -111,7 +127,7 @@ function scan(values) {
 }
 
 function colour(x, { end, kind }) {
-  if (Number.isNaN(x)) return [200, 0, 120];
+  if (Number.isNaN(x)) return BROKEN;
   const place = kind === "grey" ? x / end : (x / end + 1) / 2;
   return TABLES[kind][Math.max(0, Math.min(STEPS - 1, Math.round(place * (STEPS - 1))))];
 }
@@ -140,12 +156,13 @@ function paint(canvas, values, picture, channel, scale) {
   canvas.width = width;
   canvas.height = height;
   const image = new ImageData(width, height);
+  const pixels = new Uint32Array(image.data.buffer);
+  const table = PIXELS[scale.kind];
+  const last = STEPS - 1;
+  const [zero, slope] = scale.kind === "grey" ? [0, last / scale.end] : [last / 2, last / 2 / scale.end];
   for (let at = 0, from = channel; at < height * width && from < size; at++, from += channels) {
-    const [r, g, b] = colour(values[from], scale);
-    image.data[4 * at] = r;
-    image.data[4 * at + 1] = g;
-    image.data[4 * at + 2] = b;
-    image.data[4 * at + 3] = 255;
+    const step = Math.round(zero + slope * values[from]);
+    pixels[at] = step !== step ? packed(BROKEN) : table[step < 0 ? 0 : step > last ? last : step];
   }
   canvas.getContext("2d").putImageData(image, 0, 0);
 }
@@ -162,6 +179,12 @@ function paintImage(canvas, values, picture) {
     image.data[4 * at + 3] = 255;
   }
   canvas.getContext("2d").putImageData(image, 0, 0);
+}
+
+/** A table that scrolls by itself where it is too broad. */
+function tableOf(heads, rows) {
+  const cells = heads.map((head) => h("th", { scope: "col" }, head));
+  return h("div", { className: "wide" }, h("table", {}, h("thead", {}, h("tr", {}, cells)), h("tbody", {}, rows)));
 }
 
 /** What the colours mean. */

@@ -22,7 +22,7 @@ from tinycnn.summary import keras_class
 
 # A dense layer with more weights is not put into the page whole, but with its largest terms.
 WHOLE = 100_000
-LARGEST_FORWARD, LARGEST_BACKWARD = 16, 3
+LARGEST_FORWARD, LARGEST_BACKWARD = 16, 2
 
 Form = dict[str, Any]
 

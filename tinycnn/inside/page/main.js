@@ -4,6 +4,7 @@
 function draw() {
   const focused = document.activeElement;
   const holder = focused.closest("section");
+  document.querySelector("main").classList.toggle("alone", state.layer === "loss");
   markCard();
   drawLayer();
   drawNumber();
@@ -44,7 +45,7 @@ function about() {
     data.label === null
       ? []
       : [" Its label is ", h("strong", {}, data.classes[data.label]), ", the loss ", text(data.loss), "."];
-  const called = data.softmax ? ["The network says ", h("strong", {}, answer()), "."] : [];
+  const called = data.softmax || data.loss !== null ? ["The network says ", h("strong", {}, answer()), "."] : [];
   fill(
     document.getElementById("about"),
     called,

@@ -181,66 +181,82 @@ function around(positions, picture) {
 /** Left the layer's input, right its output, each in one channel: the number on one of them, its terms on the other. */
 function drawSides(layer) {
   const found = sumShown();
-  const other =
-    found?.positions.find((at, i) => at >= 0 && i % found.depth === state.other) ??
-    found?.positions.find((at) => at >= 0) ??
-    0;
-  const left = {
-    shape: layer.input_shape,
-    key: state.back ? "grad_input" : "input",
-    name: state.back ? "gradient to input" : layer.sources[0] === "image" ? "the image" : "input",
-  };
-  const key = state.back ? "grad_before" : ["before", "output"].includes(state.view) ? state.view : "before";
-  const right = {
-    shape: layer.shape,
-    key,
-    name:
-      key === "grad_before"
-        ? "gradient to output"
-        : layer.activation
-          ? `${key} ${layer.activation}`.replace("output", "after")
-          : "output",
-  };
+  const left = inputSide(layer, found);
+  const right = outputSide(layer);
   const [own, far] = state.back ? [left, right] : [right, left];
-  Object.assign(own, { at: state.at, chosen: true });
-  Object.assign(far, { at: other, positions: found?.positions ?? [] });
-  fill(document.getElementById("left"), side(layer, left, state.back ? "own" : "far"));
-  fill(document.getElementById("right"), side(layer, right, state.back ? "far" : "own"));
+  own.at = state.at;
+  // The input of a block whose shortcut has layers lies in another picture than its output; units lie nowhere.
+  const apart = layer.form.type === "dense" || (state.back && layer.form.first?.[0]);
+  far.positions = found && !apart ? found.positions : [];
+  const inside = far.positions.filter((at) => at >= 0);
+  far.at = far.positions.find((at, i) => at >= 0 && i % found.depth === state.other) ?? inside[0] ?? 0;
+  fill(document.getElementById("left"), side(left, left === own));
+  fill(document.getElementById("right"), side(right, right === own));
 }
 
-function side(layer, { shape, key, name, at, chosen, positions }, id) {
+function inputSide(layer, found) {
+  const back = "grad_input" in layer.arrays;
+  const go = (at) => (back ? look({ back, at }) : null);
+  if (state.back) return { shape: layer.input_shape, number: layer.arrays.grad_input, name: "gradient to input", go };
+  if (layer.form.type === "sum") {
+    // Of the two numbers that are added up here, the larger one's picture.
+    const operand = largestOf(found.products);
+    const source = layers.get(layer.sources[operand]);
+    const number = source ? source.arrays.output : layer.arrays.input;
+    return {
+      shape: layer.shape,
+      number,
+      name: layer.sources[operand],
+      go: (at) => look(backwards(layer, at, operand)),
+    };
+  }
+  const image = isImage(layer, "input");
+  return { shape: layer.input_shape, number: layer.arrays.input, image, name: image ? "the image" : "input", go };
+}
+
+function outputSide(layer) {
+  const go = (at) => look({ back: false, at });
+  const before = layer.activation ? `before ${layer.activation}` : "output";
+  const [key, name] =
+    state.back && "grad_before" in layer.arrays
+      ? ["grad_before", "gradient to output"]
+      : state.view === "output"
+        ? ["output", `after ${layer.activation}`]
+        : ["before", before];
+  return { shape: layer.shape, number: layer.arrays[key], name, go };
+}
+
+/** One of the two pictures; `own` is the one with the number that is looked at. */
+function side({ shape, number, image, name, at, positions, go }, own) {
   const picture = pictureOf(shape);
   const channel = at % picture.channels;
-  const number = layer.arrays[key];
-  const scale = scaleOf(number, isImage(layer, key));
+  const scale = scaleOf(number, image);
   const canvas = h("canvas");
   paint(canvas, array(number), picture, channel, scale);
-  const box = chosen
-    ? cellOf(at, picture)
-    : around(
-        positions.filter((position) => position % picture.channels === channel),
-        picture,
-      );
+  const inChannel = (position) => position % picture.channels === channel;
+  const box = own ? cellOf(at, picture) : around(positions.filter(inChannel), picture);
   const onclick = (event) => {
     const clicked = underPointer(event, canvas, picture, channel);
-    const back = id === "own" ? state.back : !state.back;
-    if (clicked !== null && (!back || "grad_input" in layer.arrays)) look({ back, at: clicked });
+    if (clicked !== null) go(clicked);
   };
-  const channels = picture.channels > 1 ? `, channel ${channel} of ${picture.channels}` : "";
+  const title = picture.channels > 1 ? `${name}, channel ${channel} of ${picture.channels}` : name;
+  const what = own
+    ? `at ${placeName(at, shape)}: ${text(array(number)[at])}. Arrow keys step.`
+    : "The frame shows what takes part.";
   return h(
     "figure",
-    { className: chosen ? "chosen" : "" },
-    h("figcaption", {}, `${name}${channels}`),
+    { className: own ? "chosen" : "" },
+    h("figcaption", {}, title),
     h(
       "div",
       {
         className: "map large",
-        id,
-        tabIndex: chosen ? 0 : -1,
+        id: own ? "own" : "far",
+        tabIndex: own ? 0 : -1,
         role: "application",
         onclick,
-        onkeydown: chosen ? step : null,
-        "aria-label": `${name}${channels}; ${chosen ? `at ${placeName(at, shape)}: ${text(array(number)[at])}` : "the frame shows what takes part"}. Arrow keys step.`,
+        onkeydown: own ? step : null,
+        "aria-label": `${title}; ${what}`,
         style: { aspectRatio: `${picture.width} / ${picture.height}` },
       },
       canvas,

@@ -68,36 +68,34 @@ function middle([height, width, channels]) {
   return (Math.floor(height / 2) * width + Math.floor(width / 2)) * channels;
 }
 
-/** The scores before a softmax at the end, and its probabilities. */
+/** What the loss takes: scores, their powers (of e, the largest brought to 1), and the shares that softmax makes of them. */
 function ending() {
   const last = data.layers.at(-1);
-  return { scores: arrayOf(last, "before"), shares: arrayOf(last, "output"), last };
+  const apart = last.form.type === "softmax";
+  const scores = arrayOf(last, apart ? "input" : "before");
+  const most = Math.max(...scores);
+  const powers = Array.from(scores, (z) => Math.exp(z - most));
+  const whole = powers.reduce((a, b) => a + b, 0);
+  const shares = data.softmax ? arrayOf(last, "output") : powers.map((power) => power / whole);
+  const gradients = arrayOf(last, apart ? "grad_input" : "grad_before");
+  return { scores, powers, whole, shares, gradients, giver: apart ? last.sources[0] : last.path };
 }
 
 function answer() {
   const { shares } = ending();
   const best = shares.indexOf(Math.max(...shares));
-  return data.softmax ? `${data.classes[best]}, ${(100 * shares[best]).toFixed(1)} %` : "";
+  return `${data.classes[best]}, ${(100 * shares[best]).toFixed(1)} %`;
 }
 
 function probabilityBars() {
-  if (!data.softmax) return h("span", { className: "sign" }, "L");
-  return h(
-    "span",
-    { className: "shares" },
-    [...ending().shares].map((share) => h("span", { style: { width: `${100 * share}%` } })),
-  );
+  const bars = Array.from(ending().shares, (share) => h("span", { style: { width: `${100 * share}%` } }));
+  return h("span", { className: "shares" }, bars);
 }
 
 /** The loss: from scores to probabilities to the gradient with which everything backwards starts. */
 function drawLoss() {
-  const { scores: given, shares, last } = ending();
-  const scores = last.form.type === "softmax" ? arrayOf(last, "input") : given;
-  const gradients = arrayOf(last, last.form.type === "softmax" ? "grad_input" : "grad_before");
-  const most = Math.max(...scores);
-  const powers = Array.from(scores, (z) => Math.exp(z - most));
-  const whole = powers.reduce((a, b) => a + b, 0);
-  const target = (k) => Number(k === data.label);
+  const { scores, powers, whole, shares, gradients, giver } = ending();
+  const labelled = data.label !== null;
   const rows = data.classes.map((name, k) =>
     h(
       "tr",
@@ -107,61 +105,38 @@ function drawLoss() {
       h("td", {}, text(powers[k], 6)),
       h("td", {}, h("span", { className: "share", style: { width: `${(6 * powers[k]) / whole}rem` } })),
       h("td", {}, exact(shares[k])),
-      data.label === null ? null : [h("td", {}, target(k)), h("td", {}, exact(gradients[k]))],
+      labelled ? [h("td", {}, Number(k === data.label)), h("td", {}, exact(gradients[k]))] : null,
     ),
   );
-  const heads = [
-    "class",
-    "score z",
-    "exp(z − largest)",
-    "",
-    `share of ${text(whole, 6)}`,
-    ...(data.label === null ? [] : ["target", "gradient = share − target"]),
-  ];
-  return h(
-    "div",
-    {},
-    heading("loss: where the gradient starts"),
-    h("p", {}, "Softmax turns the scores of the last layer into shares that add up to 1."),
-    h(
-      "div",
-      { className: "wide" },
-      h(
-        "table",
-        {},
+  const heads = ["class", "score z", "exp(z − largest)", "", `share of ${text(whole, 6)}`];
+  if (labelled) heads.push("target", "gradient = share − target");
+  const ends = labelled
+    ? [
         h(
-          "thead",
-          {},
-          h(
-            "tr",
-            {},
-            heads.map((head) => h("th", { scope: "col" }, head)),
-          ),
-        ),
-        h("tbody", {}, rows),
-      ),
-    ),
-    data.label === null
-      ? h("p", {}, "No label was given, so there is no loss and no gradient.")
-      : h(
           "p",
           {},
           "Cross-entropy loss = −log(share of ",
           h("strong", {}, data.classes[data.label]),
           ") = ",
           exact(data.loss),
-          ". Its gradient to each score is share − target: to make the loss smaller, the score of the right class should grow and the others shrink, each by how far its share is from the target. From here the gradient goes back, layer by layer.",
+          ".",
         ),
-    data.label === null
-      ? null
-      : h(
+        h(
           "p",
           {},
-          h(
-            "button",
-            { type: "button", onclick: () => look({ layer: last.path, back: true }) },
-            `Go back into ${last.path}`,
-          ),
+          "Its gradient to each score is share − target: to make the loss smaller, the score of the right class should grow and the others shrink, each by how far its share is from the target. From here the gradient goes back, layer by layer.",
         ),
-  );
+        h(
+          "p",
+          {},
+          h("button", { type: "button", onclick: () => look({ layer: giver, back: true }) }, `Go back into ${giver}`),
+        ),
+      ]
+    : h("p", {}, "No label was given, so there is no loss and no gradient.");
+  return [
+    heading(labelled ? "loss: where the gradient starts" : "The classes"),
+    h("p", {}, "Softmax turns the scores of the last layer into shares that add up to 1."),
+    tableOf(heads, rows),
+    ends,
+  ];
 }

@@ -78,17 +78,10 @@ function drawPath() {
   const before = stepsBefore(here.path, here.index);
   const after = data.loss === null ? [] : stepsAfter(here.path, here.index);
   const chain = [...before, { ...here, chosen: true }, ...after];
-  const heads = [
-    "layer",
-    "row, column, channel",
-    "value",
-    "weight to the next",
-    data.loss === null ? null : "gradient",
-  ].filter(Boolean);
+  const heads = ["layer", "place", "value", "× weight", data.loss === null ? null : "gradient"].filter(Boolean);
   const weights = [...before.map((step) => step.weight), ...after.map((step) => step.weight)];
   const rows = chain.map((step, i) => row(step, weights[i]));
-  const last = chain.at(-1).path === data.layers.at(-1).path;
-  if (data.loss !== null && !last) {
+  if (data.loss !== null && chain.at(-1).path !== ending().giver) {
     rows.push(
       h(
         "tr",
@@ -108,7 +101,7 @@ function drawPath() {
           h("button", { type: "button", className: "link", onclick: () => look({ layer: "loss" }) }, "loss"),
         ),
         h("td"),
-        h("td", {}, text(data.loss, 6)),
+        h("td", {}, text(data.loss, 5)),
         h("td"),
         h("td", {}, "1"),
       ),
@@ -123,24 +116,7 @@ function drawPath() {
       "Down: from the image to this number by the largest product each time, and on by the output that gives it most gradient. Up, in the last column: the gradient on its way back. ",
       before.length || after.length ? "Click a step to look at it." : "",
     ),
-    h(
-      "div",
-      { className: "wide" },
-      h(
-        "table",
-        { className: "way" },
-        h(
-          "thead",
-          {},
-          h(
-            "tr",
-            {},
-            heads.map((head) => h("th", { scope: "col", className: head.startsWith("row") ? "words" : "" }, head)),
-          ),
-        ),
-        h("tbody", {}, rows),
-      ),
-    ),
+    tableOf(heads, rows),
   );
 }
 
@@ -156,9 +132,9 @@ function row({ path, index, chosen }, weight) {
     "tr",
     { className: chosen ? "chosen" : "" },
     h("th", { scope: "row" }, h("button", { type: "button", className: "link", onclick: () => look(go) }, path)),
-    h("td", { className: "words" }, unravel(index, layer ? layer.shape : first.input_shape).join(", ")),
-    h("td", {}, text(value, 6)),
-    h("td", {}, weight === undefined ? "" : `× ${text(weight)}`),
+    h("td", {}, unravel(index, layer ? layer.shape : first.input_shape).join(", ")),
+    h("td", {}, text(value, 5)),
+    h("td", {}, weight === undefined ? "" : text(weight)),
     data.loss === null ? null : h("td", {}, grad ? text(grad[index]) : ""),
   );
 }

@@ -233,12 +233,12 @@ function grids(layer, found) {
   const cell = (x, scale, action, label, mark) =>
     h(
       "td",
-      { style: Number.isNaN(x) ? {} : inked(x, scale), className: mark ? "chosen" : "" },
+      { style: Number.isNaN(x) ? {} : inked(x, scale), className: mark ? "chosen" : "", title: text(x, 9) },
       action
-        ? h("button", { type: "button", onclick: action, "aria-label": `${label} ${text(x)}` }, text(x, 3))
+        ? h("button", { type: "button", onclick: action, "aria-label": `${label} ${text(x)}` }, brief(x))
         : Number.isNaN(x)
           ? "–"
-          : text(x, 3),
+          : brief(x),
     );
   const first = places.map((i) => {
     const at = found.positions[i];
@@ -275,8 +275,7 @@ function grids(layer, found) {
       tensor("weights", second),
       h("span", { className: "sign" }, "="),
       tensor("products", third),
-      h("span", { className: "sign" }, "Σ"),
-      h("span", { className: "sum" }, exact(total)),
+      h("span", { className: "sum" }, h("span", { className: "sign" }, "Σ "), exact(total)),
     ),
     h(
       "p",
@@ -326,47 +325,27 @@ function list(layer, found) {
       h("td", {}, bar(found.products[i], most)),
     ),
   );
+  if (hidden) {
+    rows.push(
+      h(
+        "tr",
+        { className: "rest" },
+        h("th", { scope: "row" }, `${hidden.toLocaleString("en")} others`),
+        h("td"),
+        h("td"),
+        h("td", {}, text(others, 5)),
+        h("td", {}, bar(others, most)),
+      ),
+    );
+  }
+  const heads = [state.back ? "output" : "input", state.back ? "its gradient" : "its value", "weight", "product", ""];
   return h(
     "div",
     {},
     order.length > 1
       ? h("h3", {}, hidden ? `The largest of ${count(order.length + found.rest.count, "term")}` : "The terms")
       : null,
-    h(
-      "div",
-      { className: "wide" },
-      h(
-        "table",
-        {},
-        h(
-          "thead",
-          {},
-          h(
-            "tr",
-            {},
-            [state.back ? "output" : "input", state.back ? "its gradient" : "its value", "weight", "product", ""].map(
-              (head) => h("th", { scope: "col" }, head),
-            ),
-          ),
-        ),
-        h(
-          "tbody",
-          {},
-          rows,
-          hidden
-            ? h(
-                "tr",
-                { className: "rest" },
-                h("th", { scope: "row" }, `${hidden.toLocaleString("en")} others`),
-                h("td"),
-                h("td"),
-                h("td", {}, text(others, 5)),
-                h("td", {}, bar(others, most)),
-              )
-            : null,
-        ),
-      ),
-    ),
+    tableOf(heads, rows),
     found.rest.count
       ? h(
           "p",

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tinycnn.inside.anatomy import anatomy
 from tinycnn.model import Sequential
+from tinycnn.study.report.tables import one_line
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,5 +19,5 @@ def run(options: argparse.Namespace) -> int:
     model.summary()
     print(f"\n{anatomy(model)}")
     for key, value in model.metadata.items():
-        print(f"{key}: {value}")
+        print(one_line(f"{key}: {value}"))
     return 0

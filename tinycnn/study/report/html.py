@@ -19,6 +19,8 @@ from tinycnn.study.report.scoring import of_chest_films, short_names
 from tinycnn.study.report.sections import LongTable, sections
 from tinycnn.study.report.tables import Table, as_html
 
+_SHARES = 4  # of the likeliest classes that a caption names
+
 
 def write_html_report(
     path: str | os.PathLike[str], report: Mapping[str, Any], pictures: Mapping[int, np.ndarray] | None = None
@@ -34,7 +36,7 @@ def write_html_report(
         is needed; ``notice, synthetic, data, settings, class_weights, model, history, predictions, versions, machine,
         threads, timing, audit, attention`` each add their part.
     pictures : mapping of int to ndarray of uint8, (height, width, 1 or 3), optional
-        For rows of ``predictions``, by their number: the image beside itself under its heat map.
+        For rows of ``predictions``, by their number: the image, with ``attention`` beside itself under its heat map.
 
     Returns
     -------
@@ -74,13 +76,14 @@ def write_html_report(
     if charts:
         parts["Curves"] = [f'<div class="charts">{"".join(charts)}</div>']
     if predictions:
-        parts["Predictions"] = _gallery(predictions, class_names, pictures or {}, of_chest_films(report))
+        one = ("film" if of_chest_films(report) else "image") if report.get("attention") else ""
+        parts["Predictions"] = _gallery(predictions, class_names, pictures or {}, one)
     title = f"{'Chest X-ray' if of_chest_films(report) else 'Image'} classification with tinycnn"
     return write_page(path, title, notices, parts | known)
 
 
 def jpeg_bytes(image: np.ndarray) -> bytes:
-    """A JPEG file of uint8 pixels, (height, width) or (height, width, 1 or 3); a tenth of the size of a PNG.
+    """A JPEG file of uint8 pixels, (height, width) or (height, width, 1 or 3).
 
     >>> jpeg_bytes(np.zeros((2, 3), np.uint8))[:2]
     b'\\xff\\xd8'
@@ -121,30 +124,28 @@ def block_html(block: str | list[str] | Table | LongTable) -> str:
 
 
 def _gallery(
-    predictions: Sequence[Mapping[str, Any]],
-    class_names: Sequence[str],
-    pictures: Mapping[int, np.ndarray],
-    films: bool,
+    predictions: Sequence[Mapping[str, Any]], class_names: Sequence[str], pictures: Mapping[int, np.ndarray], one: str
 ) -> list[str]:
-    """Every prediction, with its picture if there is one, under the scale of the heat maps."""
+    """Every prediction with its picture, if it has one; the scale of the heat maps of `one` image or film, if named."""
     figures = []
     for i, (name, row) in enumerate(zip(short_names([row["path"] for row in predictions]), predictions, strict=True)):
         verdict = "right" if row["true"] == row["predicted"] else "wrong"
         true, called, sure = escaped(row["true"]), escaped(row["predicted"]), max(row["probabilities"])
-        shares = ", ".join(f"{escaped(k)} {p:.0%}" for k, p in zip(class_names, row["probabilities"], strict=True))
+        likeliest = sorted(zip(row["probabilities"], class_names, strict=True), key=lambda pair: -pair[0])[:_SHARES]
+        shares = ", ".join(f"{escaped(k)} {p:.0%}" for p, k in likeliest)
         image = f'<img alt="{escaped(name)}" {_source(pictures[i])}>' if i in pictures else ""
         figures.append(
             f'<figure class="{verdict}" data-true="{true}" data-called="{called}" data-sure="{sure:.6f}">{image}'
             f"<figcaption>{escaped(name) or i}: <b>{true}</b>, called <b>{called}</b><br>{shares}</figcaption></figure>"
         )
     parts = [f'<div class="gallery">{"".join(figures)}</div>']
-    if pictures:
-        one = "film" if films else "image"
-        shown = "" if len(pictures) == len(predictions) else f" {len(pictures)} of {len(predictions)} have a picture."
-        about = f"Each {one}, and right of it where the network looked (Grad-CAM of the class it was called).{shown}"
+    if pictures and len(pictures) < len(predictions):
+        parts.insert(0, f"<p>{len(pictures)} of {len(predictions)} have a picture.</p>")
+    if pictures and one:
+        about = f"Each {one}, and right of it where the network looked (Grad-CAM of the class it was called)."
         bar = f'<img alt="from dark to bright" {_source(colour_bar())}>'
-        scale = f'<div class="scale"><span>nothing, 0</span>{bar}<span>1, the most in this {one}; '
-        parts = [f"<p>{about}</p>", f"{scale}every {one} has its own scale</span></div>", *parts]
+        scale = f"<span>nothing, 0</span>{bar}<span>1, the most in this {one}; every {one} has its own scale</span>"
+        parts = [f"<p>{about}</p>", f'<div class="scale">{scale}</div>', *parts]
     return parts
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from tinycnn.files import atomic_write
 from tinycnn.study.notices import NOTICE
 from tinycnn.study.report.sections import LongTable, sections
-from tinycnn.study.report.tables import Table, as_markdown, markdown_text
+from tinycnn.study.report.tables import Table, as_markdown, markdown_line, markdown_text
 
 
 def write_model_card(
@@ -71,7 +71,7 @@ def write_model_card(
 
 def _block(block: str | list[str] | Table | LongTable) -> str:
     if isinstance(block, str):
-        return markdown_text(block)
+        return markdown_line(block)
     if isinstance(block, list):
-        return "\n".join(f"- {markdown_text(text)}" for text in block)
+        return "\n".join(f"- {markdown_line(text)}" for text in block)
     return as_markdown(block) if isinstance(block, Table) else ""

@@ -1,7 +1,6 @@
 """Heat maps over their images, saved as one PNG."""
 
 import os
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from tinycnn.arguments import positive_int
-from tinycnn.files import atomic_write
+from tinycnn.scores.figure import save_figure, wrapped
 
 # Black, violet, red, orange, pale yellow: steadily lighter, so that the order survives a grey printer.
 _HEAT = np.array([[0, 0, 4], [87, 16, 110], [188, 55, 84], [249, 142, 9], [252, 255, 164]], np.float64)
@@ -118,29 +117,15 @@ def plot_overlays(
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
     height = 3.4 * pairs.shape[1] / pairs.shape[2] + 0.32  # inches: a pair and two lines of title
-    figure = Figure(figsize=(3.4 * columns, height * rows + 1.4), layout="constrained")
+    figure = Figure(figsize=(3.4 * columns, height * rows + (1.3 if title else 0.9)), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat:
         axes.axis("off")
     for axes, pair, text in zip(grid.flat, pairs, titles, strict=False):
         axes.imshow(pair)
-        axes.set_title("\n".join(textwrap.wrap(str(text), 54)).replace("$", r"\$"), fontsize=8, pad=3)
-    bar = figure.colorbar(
-        ScalarMappable(cmap=ListedColormap(colour_bar(1)[0] / 255)),
-        ax=list(grid.flat),
-        location="bottom",
-        fraction=0.1,
-        shrink=min(1, 0.9 / columns + 0.1),
-        aspect=40,
-        pad=0.01,
-    )
-    bar.set_label("heat: 1 is the most in this image; every image has its own scale", fontsize=8)
+        axes.set_title(wrapped(text, 54), fontsize=8, pad=3)
+    scale = ScalarMappable(cmap=ListedColormap(colour_bar(1)[0] / 255))
+    bar = figure.colorbar(scale, ax=list(grid.flat), location="bottom", fraction=0.1, shrink=0.5, aspect=25, pad=0.01)
+    bar.set_label("heat: 1 is the most in this image, each has its own scale", fontsize=8)
     bar.ax.tick_params(labelsize=8)
-    width = figure.get_figwidth()
-    if title:
-        figure.suptitle("\n".join(textwrap.wrap(str(title), int(9.3 * width))), fontsize=12)
-    if note:
-        figure.supxlabel("\n".join(textwrap.wrap(str(note), int(14 * width))), fontsize=8, color="0.3")
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=140)
-    return Path(path)
+    return save_figure(figure, path, title, note)

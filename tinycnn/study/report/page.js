@@ -87,8 +87,13 @@ if (gallery) {
   const choice = (label, ...options) => {
     const select = make("select", {}, ...options.map(([value, text]) => make("option", { value }, text)));
     controls.append(make("label", {}, label, select));
-    select.addEventListener("change", refresh);
+    select.addEventListener("change", start);
     return select;
+  };
+  const button = (text, action) => {
+    const made = make("button", { type: "button" }, text);
+    made.addEventListener("click", action);
+    return made;
   };
   const controls = make("div", { className: "controls" });
   const every = (key) => [["", "any"], ...names(key).map((name) => [`=${name}`, name])];
@@ -98,37 +103,42 @@ if (gallery) {
   const order = choice(
     "order", ["", "as in the set"], ["sure", "surest first"], ["unsure", "least sure first"]);
   const search = make("input", { type: "search", placeholder: "part of a name" });
-  search.addEventListener("input", refresh);
+  search.addEventListener("input", start);
   const count = make("output");
   controls.append(make("label", {}, "name", search), count);
   (document.querySelector(".scale") ?? gallery).before(controls);
 
+  const step = 120;  // figures at a time: thousands would make the page slow
+  let room = step;
+  const more = make("div", { className: "buttons" }, button("show more", () => refresh((room += step))));
+  gallery.after(more);
+
   function refresh() {
     const sign = { sure: -1, unsure: 1 }[order.value] ?? 0;
-    const place = (figure) => (sign ? sign * Number(figure.dataset.sure) : figures.indexOf(figure));
-    const shown = figures.filter((figure) => {
+    const fits = (figure) => {
       const data = figure.dataset;
-      figure.hidden = !(
-        (!is.value || is.value === `=${data.true}`) && (!called.value || called.value === `=${data.called}`) &&
+      return (!is.value || is.value === `=${data.true}`) && (!called.value || called.value === `=${data.called}`) &&
         (!verdict.value || figure.className === verdict.value) &&
-        figure.querySelector("figcaption").textContent.toLowerCase().includes(search.value.toLowerCase()));
-      return !figure.hidden;
-    });
-    const at = new Map(figures.map((figure) => [figure, place(figure)]));
-    gallery.append(...[...figures].sort((a, b) => at.get(a) - at.get(b)));
-    count.textContent = `${shown.length} of ${figures.length} shown`;
+        figure.querySelector("figcaption").textContent.toLowerCase().includes(search.value.toLowerCase());
+    };
+    const found = figures.filter(fits).sort((a, b) => sign * (a.dataset.sure - b.dataset.sure));
+    const shown = new Set(found.slice(0, room));
+    for (const figure of figures) figure.hidden = !shown.has(figure);
+    gallery.append(...found);
+    more.hidden = found.length <= room;
+    count.textContent = `${found.length} of ${figures.length}` + (more.hidden ? " shown" : `, ${room} of them shown`);
   }
-  refresh();
+
+  function start() {
+    room = step;
+    refresh();
+  }
+  start();
 
   const viewer = make("dialog", { id: "viewer" });
   viewer.setAttribute("aria-label", "enlarged image");
   const enlarged = make("figure");
   const scale = document.querySelector(".scale")?.cloneNode(true);
-  const button = (text, action) => {
-    const made = make("button", { type: "button" }, text);
-    made.addEventListener("click", action);
-    return made;
-  };
   let current = null;
   const open = (figure) => {
     current = figure;

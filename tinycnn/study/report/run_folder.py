@@ -7,107 +7,157 @@ from typing import Any
 
 import numpy as np
 
-from tinycnn.data.dataset import Dataset
+from tinycnn.data.dataset import Dataset, Splits
 from tinycnn.files import plain, write_json
 from tinycnn.inside import grad_cam, inside_by_class, randomization_check
+from tinycnn.layers.conv import Conv2D
 from tinycnn.model import Sequential
 from tinycnn.scores.calibration import fit_temperature, reliability_curve
 from tinycnn.scores.plots import plot_confusion_matrix, plot_history, plot_reliability, plot_roc, plot_sample_grid
 from tinycnn.scores.roc import roc_curves
-from tinycnn.study.experiment import Experiment
+from tinycnn.study.films.audit import audit
+from tinycnn.study.films.known_sets import chest_class_names
 from tinycnn.study.films.lung_field import lung_field_mask
 from tinycnn.study.notices import NOTICE, SYNTHETIC
 from tinycnn.study.provenance import dataset_hash, environment, weights_hash
 from tinycnn.study.report.html import write_html_report
 from tinycnn.study.report.model_card import write_model_card
 from tinycnn.study.report.overlays import overlay, plot_overlays
-from tinycnn.study.report.scoring import list_predictions, mistakes, of_chest_films, short_names
+from tinycnn.study.report.scoring import list_predictions, mistakes, of_chest_films, score_model, short_names
 
 _CORRECT, _WRONG = 4, 4  # pictures of heat maps: correct ones per class, mistakes
 
 
-def describe_images(experiment: Experiment, parts: Mapping[str, Dataset], chest_films: bool) -> dict[str, Any]:
-    """What ``report.json`` says of the images: name, hash, shape, classes, and how many of each class in each part.
-
-    Parameters
-    ----------
-    experiment : Experiment
-    parts : mapping of str to Dataset
-        "train", maybe "validation", and "test".
-    chest_films : bool
-        Whether the images are of chests: what they are called, and whether lungs are sought in them.
-    """
-    path, train = experiment.path, parts["train"]
-    return {
-        "name": "chest_phantoms" if path is None else Path(path).resolve().name,
-        "synthetic": experiment.synthetic,
-        "sha256": dataset_hash(*parts.values()),
-        "chest_films": chest_films,
-        "image_shape": train.images.shape[1:],
-        "class_names": train.class_names,
-        "skipped": experiment.data.skipped,
-    } | {name: part.counts() for name, part in parts.items()}
-
-
-def report_run(
-    experiment: Experiment,
-    report: Mapping[str, Any],
+def report(
     model: Sequential,
-    parts: Mapping[str, Dataset],
-    probabilities: np.ndarray,
-    html: bool = True,
+    train: Dataset | None,
+    test: Dataset,
+    out: str | os.PathLike[str],
+    *,
+    validation: Dataset | None = None,
+    history: Mapping[str, Sequence[float]] | None = None,
+    name: str = "images in memory",
+    synthetic: bool = False,
 ) -> list[Path]:
-    """Look at where a trained network looks, and write everything that can be said of its run into ``options.out``.
+    """Score a trained model and write all that can be said of it: page, model card, pictures, JSON.
 
     Parameters
     ----------
-    experiment : Experiment
-    report : dict
-        With ``data`` of `describe_images`, ``settings``, ``class_weights``, ``model`` (its name), ``history`` of `fit`
-        and ``results`` of `score_model`.
     model : Sequential
-    parts : mapping of str to Dataset
-        As for `describe_images`; on validation images the temperature is fitted.
-    probabilities : ndarray, (test images, classes)
-        Of `score_model`.
-    html : bool
-        False leaves out the page.
+        Giving probabilities; what its ``metadata`` holds is told as its settings.
+    train : Dataset or None
+        What it was trained on, in which near-copies of test images are sought; None if that is not at hand.
+    test : Dataset
+    out : path-like
+        Folder, made if it is missing.
+    validation : Dataset, optional
+        A temperature is fitted on it.
+    history : History, optional
+        Of `fit`, for the curves; by default ``model.metadata["history"]``.
+    name : str
+        Of the images.
+    synthetic : bool
+        Whether they are drawings, which page and card then say.
 
     Returns
     -------
     list of pathlib.Path
         The files, as of `write_run_report`.
+
+    Raises
+    ------
+    ValueError
+        If the model does not fit the images, or gives no probabilities.
+    OSError
+        Naming the file that cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile, tinycnn
+    >>> data = tinycnn.chest_phantoms(n_train=4, n_test=2, size=32)
+    >>> model = tinycnn.Sequential([tinycnn.Flatten(), tinycnn.Dense(3, activation="softmax")])
+    >>> history = model.fit(data.train, epochs=1, verbose=0)
+    >>> files = report(model, data.train, data.test, tempfile.mkdtemp(), history=history, synthetic=True)
+    >>> sorted(path.name for path in files)[-4:]
+    ['report.html', 'report.json', 'roc.png', 'samples.png']
     """
-    print("\nLooking at where it looks ...", flush=True)
-    test, validation, history = parts["test"], parts.get("validation"), report["history"]
-    maps, attention = attention_maps(model, test, probabilities.argmax(axis=1), lungs=of_chest_films(report))
-    layers = [repr(layer) for layer in model.layers]
-    report = {
+    parts = {"train": train, "validation": validation, "test": test}
+    known = {key: part for key, part in parts.items() if part is not None}
+    found = None if train is None else audit(Splits(train, test))
+    scored, probabilities = score_model(model, test, found)
+    kept = {"class_names", "data_sha256", "history"}
+    run = {
+        "data": {"name": name, "synthetic": synthetic, "skipped": []} | describe_images(known),
+        "settings": {key: value for key, value in model.metadata.items() if key not in kept},
+        "model": model.name,
+        "history": model.metadata.get("history", {}) if history is None else history,
+        "results": scored,
+    }
+    run |= {} if found is None else {"audit": found.to_dict()}
+    described, maps = describe_run(run, model, known, probabilities)
+    return write_run_report(out, described, test, probabilities, maps)
+
+
+def describe_images(parts: Mapping[str, Dataset]) -> dict[str, Any]:
+    """What ``report.json`` says of the images: hash, shape, classes, and how many of each class in each part.
+
+    Parameters
+    ----------
+    parts : mapping of str to Dataset
+        "train" and "validation", if there are such, and "test".
+    """
+    test = parts["test"]
+    return {
+        "sha256": dataset_hash(*parts.values()),
+        "chest_films": chest_class_names(test.class_names),
+        "image_shape": test.images.shape[1:],
+        "class_names": test.class_names,
+    } | {name: part.counts() for name, part in parts.items()}
+
+
+def describe_run(
+    run: Mapping[str, Any], model: Sequential, parts: Mapping[str, Dataset], probabilities: np.ndarray
+) -> tuple[dict[str, Any], np.ndarray | None]:
+    """A run's dict with all that `write_run_report` needs, and the heat maps of its test images.
+
+    Parameters
+    ----------
+    run : dict
+        With ``data`` of `describe_images`, ``settings``, ``model`` (its name), ``history`` of `fit` and ``results`` of
+        `score_model`; its other keys are kept.
+    model : Sequential
+    parts : mapping of str to Dataset
+        As for `describe_images`; on validation images the temperature is fitted.
+    probabilities : ndarray, (test images, classes)
+        Of `score_model`.
+
+    Returns
+    -------
+    run : dict
+    maps : ndarray, (test images, height, width), or None
+        None for a model without convolutions, which has no heat maps.
+    """
+    test, validation = parts["test"], parts.get("validation")
+    told = {
         "notice": NOTICE,
-        "synthetic": experiment.synthetic,
-        **report,
+        "synthetic": run["data"]["synthetic"],
+        **run,
         "model": {
-            "name": report["model"],
+            "name": run["model"],
             "parameters": model.count_params,
-            "layers": layers,
+            "layers": [repr(x) for x in model.layers],
             "sha256": weights_hash(model),
         },
         **environment(),
-        "audit": experiment.audit.to_dict(),
-        "attention": attention,
         "predictions": list_predictions(test, probabilities),
     }
+    maps = None
+    if any(isinstance(layer, Conv2D) for layer in model.all_layers()):
+        maps, told["attention"] = attention_maps(model, test, probabilities.argmax(axis=1), lungs=of_chest_films(run))
     if validation is not None:
         logits = np.log(np.maximum(model.predict(validation), 1e-30))  # softmax turns these back into probabilities
-        report["temperature"] = fit_temperature(logits, validation.labels)
-    train_seconds = sum(history["seconds"])
-    report["timing"] = {
-        "load_seconds": experiment.loaded,
-        "train_seconds": train_seconds,
-        "images_per_second": len(parts["train"]) * history.epochs / train_seconds,
-        "total_seconds": experiment.seconds,
-    }
-    return write_run_report(experiment.options.out, report, test, probabilities, maps, html)
+        told["temperature"] = fit_temperature(logits, validation.labels)
+    return told, maps
 
 
 def attention_maps(
@@ -148,13 +198,14 @@ def write_run_report(
     report: Mapping[str, Any],
     test: Dataset,
     probabilities: np.ndarray,
-    maps: np.ndarray,
+    maps: np.ndarray | None,
     html: bool = True,
 ) -> list[Path]:
     """Write everything that can be said of a run.
 
     ``report.json``, ``MODEL_CARD.md``, ``curves.png``, ``confusion.png``, ``roc.png``, ``reliability.png``,
-    ``samples.png``, ``overlays.png`` and ``report.html``; each whole or not at all.
+    ``samples.png``, ``overlays.png`` and ``report.html``; each whole or not at all.  Without a history there are no
+    curves, without heat maps no overlays, and no ROC where a class has no images, or all.
 
     Parameters
     ----------
@@ -164,8 +215,8 @@ def write_run_report(
         With ``synthetic, data, history, results`` and what `write_html_report` and `write_model_card` read.
     test : Dataset
     probabilities : array of float, shape (images, classes)
-    maps : array of float, shape (images, height, width)
-        Heat maps of the predictions.
+    maps : array of float, shape (images, height, width), or None
+        Heat maps of the predictions, if there are such.
     html : bool
         False leaves out the page.
 
@@ -197,26 +248,27 @@ def write_run_report(
     # A class without images, or with all of them, has no ROC curve.
     curves = roc_curves(labels, probabilities, names) if 0 not in np.bincount(labels, minlength=len(names)) else {}
     charts = [
-        plot_history(report["history"], out / "curves.png", note=note),
         plot_confusion_matrix(matrix, names, out / "confusion.png", note=note),
         plot_reliability(reliability_curve(probabilities, labels), out / "reliability.png", note=note),
     ]
+    if report["history"].get("loss"):
+        charts.insert(0, plot_history(report["history"], out / "curves.png", note=note))
     if curves:
         charts.append(plot_roc(curves, out / "roc.png", note=note))
-    sample = np.concatenate([right, wrong[:_WRONG]])
-    files = [
-        *charts,
-        plot_sample_grid(test.images, labels, names, out / "samples.png", probabilities=probabilities, note=note),
-        plot_overlays(
-            test.images[sample], maps[sample], [captions[i] for i in sample], out / "overlays.png", note=note
-        ),
-    ]
+    files = [*charts]
+    files.append(
+        plot_sample_grid(test.images, labels, names, out / "samples.png", probabilities=probabilities, note=note)
+    )
+    if maps is not None:
+        sample = np.concatenate([right, wrong[:_WRONG]])
+        texts = [captions[i] for i in sample]
+        files.append(plot_overlays(test.images[sample], maps[sample], texts, out / "overlays.png", note=note))
     files.append(out / "report.json")
     write_json(files[-1], report)
     files.append(write_model_card(out / "MODEL_CARD.md", report))
     if html:
         shown = worth_showing(wrong, len(test))
-        pictures = {i: _side_by_side(test.images[i], maps[i]) for i in shown}
+        pictures = {i: _side_by_side(test.images[i], None if maps is None else maps[i]) for i in shown}
         files.append(write_html_report(out / "report.html", report, pictures))
     return files
 
@@ -230,7 +282,7 @@ def worth_showing(wrong: np.ndarray, images: int, most: int = 300) -> list[int]:
         The mistakes, those to be shown first in front.
     images : int
     most : int
-        Some 20 KB each at 256 x 256 pixels.
+        Some 30 KB each at 256 x 256 pixels.
 
     Examples
     --------
@@ -243,6 +295,8 @@ def worth_showing(wrong: np.ndarray, images: int, most: int = 300) -> list[int]:
     return [*wrong[:most].tolist(), *right[spread].tolist()]
 
 
-def _side_by_side(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """A film, and right of it the same under its heat map."""
+def _side_by_side(image: np.ndarray, heat: np.ndarray | None) -> np.ndarray:
+    """An image, and right of it the same under its heat map."""
+    if heat is None:
+        return image
     return np.concatenate([overlay(image[None], 0 * heat[None])[0], overlay(image[None], heat[None])[0]], axis=1)

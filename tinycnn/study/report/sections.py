@@ -109,7 +109,7 @@ def _problems(report: Mapping[str, Any], issues: Sequence[str] | None) -> list[A
 def _data(report: Mapping[str, Any]) -> list[Any]:
     data = report["data"]
     about = f"Source: {data['name']}. SHA-256 of images and labels: {data['sha256']}."
-    about += "" if "validation" in data else " No validation images were kept."
+    about += " No validation images were kept." if "train" in data and "validation" not in data else ""
     blocks = [about, tables.images_table(data, report.get("class_weights"))]
     if data.get("skipped"):
         unread = [": ".join(bad) for bad in data["skipped"]]
@@ -133,10 +133,11 @@ def _limits(report: Mapping[str, Any]) -> list[str]:
     smallest = min(row["positives"] for scores in report["results"].values() for row in scores["classes"].values())
     images = max(scores["images"] for scores in report["results"].values())
     groups, source = ("age, sex, source, view", "hospital") if of_chest_films(report) else ("source, view", "source")
+    unseen = f"No images from a {source} that is absent from the training set were tested."
     return [
         f"{images} test images, {smallest} in the smallest class: the intervals above are wide, and no subgroup "
         f"({groups}) can be judged.",
-        f"No images from a {source} that is absent from the training set were tested.",
+        *([unseen] if "train" in report.get("data", {"train"}) else []),
         "Probabilities are not to be read as risks: the share of each class in practice is another than here.",
         "The images were reduced to a small square, which loses fine detail and their aspect ratio.",
         NOTICE,

@@ -1,5 +1,6 @@
 """A run's numbers as tables: each is built once, and written as text, Markdown or HTML."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any, NamedTuple
@@ -64,6 +65,18 @@ def class_table(scores: Mapping[str, Any]) -> Table:
             + (decimals(row["specificity"]), interval_text(row["specificity_interval"]))
             + (decimals(scores["report"][name]["f1-score"]), decimals(row["auc"]))
             for name, row in scores["classes"].items()
+        ],
+    )
+
+
+def groups_table(groups: Mapping[str, Mapping[str, Any]], class_names: Sequence[str]) -> Table:
+    """The same predictions for each group of images, from `tinycnn.scores.intervals.report_by_group`."""
+    return Table(
+        ("group", "images", "correct", "accuracy", "95 % interval", *(f"sensitivity {name}" for name in class_names)),
+        [
+            (name, row["images"], row["correct"], decimals(row["accuracy"]), interval_text(row["accuracy_interval"]))
+            + tuple(decimals(row["classes"].get(k, {}).get("sensitivity")) for k in class_names)
+            for name, row in groups.items()
         ],
     )
 
@@ -190,6 +203,15 @@ def markdown_text(value: Any) -> str:
     return "".join(f"\\{c}" if c in "\\|*_`<>[]&#~$" else c for c in one_line(value))
 
 
+def markdown_line(value: Any) -> str:
+    """`markdown_text` that stands at the start of a line, where it could begin a list or a rule.
+
+    >>> print(markdown_line("1. no list"), markdown_line("--- no rule"))
+    1\\. no list \\--- no rule
+    """
+    return re.sub(r"^(\d*)(?=[-+=.)])", r"\1\\", markdown_text(value))
+
+
 def as_html(table: Table, long: bool = False) -> str:
     """A table for the page; a column with a long cell stands to the left and may break anywhere.
 
@@ -197,14 +219,16 @@ def as_html(table: Table, long: bool = False) -> str:
     """
     columns = zip(*table.rows, strict=True) if table.rows else ()
     texts = [max(len(one_line(cell)) for cell in column) > _LONG for column in columns]
-    heads = "".join(f'<th scope="col">{escape(one_line(name))}</th>' for name in table.heads)
-    rows = "".join(f"<tr>{''.join(map(_html_cell, row, texts))}</tr>" for row in table.rows)
+    kinds = [' class="text"' if text else "" for text in texts] or [""] * len(table.heads)
+    heads = "".join(
+        f'<th scope="col"{kind}>{escape(one_line(name))}</th>' for name, kind in zip(table.heads, kinds, strict=True)
+    )
+    rows = "".join(f"<tr>{''.join(map(_html_cell, row, kinds))}</tr>" for row in table.rows)
     box = 'class="wide long" tabindex="0"' if long else 'class="wide"'
     return f"<div {box}><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
 
 
-def _html_cell(value: Any, text: bool) -> str:
-    if isinstance(value, Count) and value.share is not None:
+def _html_cell(value: Any, kind: str) -> str:
+    if isinstance(value, Count) and value.share:
         return f'<td class="share{round(10 * value.share)}">{value} <small>{value.share:.0%}</small></td>'
-    kind = ' class="text"' if text else ""
     return f"<td{kind}>{escape(one_line(value))}</td>"

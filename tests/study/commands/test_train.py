@@ -1,0 +1,28 @@
+"""`tinycnn train`: the same run as the example's, whose own tests are test_examples.py."""
+
+import json
+
+from runs import films
+
+import tinycnn
+from tinycnn.__main__ import main
+
+
+def test_trains_on_a_folder_and_the_next_commands_take_it_from_there(tmp_path, capsys):
+    folder, out = films(tmp_path / "pets", ("cat", "dog"), broken=True), tmp_path / "run"
+    options = ["--size", "32", "--epochs", "1", "--no-html", "--no-keep-checkpoint", "--out", str(out)]
+    assert main(["train", str(folder), *options]) == 2
+    assert "--skip-bad-files" in capsys.readouterr().err
+    assert main(["train", str(folder), *options, "--skip-bad-files"]) == 0
+    report = json.loads((out / "report.json").read_text())
+    assert report["data"]["name"] == "pets" and report["settings"]["epochs"] == 1 and report["data"]["skipped"]
+    assert tinycnn.Sequential.load(out / "model.npz").metadata["class_names"] == ["cat", "dog"]
+    assert main(["predict", str(out / "model.npz"), str(folder / "test/cat/1.png"), "--format", "json"]) == 0
+    row = next(row for row in report["predictions"] if row["path"] == "test/cat/1.png")
+    (printed,) = json.loads(capsys.readouterr().out.split("report.json, MODEL_CARD.md\n")[1])
+    assert list(printed["probabilities"].values()) == row["probabilities"]
+
+
+def test_a_folder_beside_phantoms_is_refused(capsys):
+    assert main(["train", "somewhere", "--phantoms", "4"]) == 2
+    assert "--phantoms asks for synthetic images" in capsys.readouterr().err
