@@ -242,6 +242,8 @@ def by_function(folder):
     picture = {"path": folder / "picture.png"}
     curve, roc = tinycnn.reliability_curve(PROBABILITIES, LABELS), tinycnn.roc_curve(LABELS > 0, LABELS)
     films = tinycnn.chest_phantoms(2, 1, 16, mode="L")
+    classifier = tinycnn.small_vgg(3, (2,))
+    classifier.build((16, 16, 1))
     encoder = tinycnn.denoising_autoencoder(1, (2,))
     encoder.build((16, 16, 1))
     tinycnn.Ensemble([network(), network()]).save(folder / "ensemble")
@@ -281,6 +283,10 @@ def by_function(folder):
         "write_html_report": {"path": folder / "report.html"},
         "write_inside_page": {"path": folder / "inside.html"},
         "write_model_card": {"path": folder / "CARD.md"},
+        "Parallel": {"branches": [[tinycnn.Conv2D(1, 3, padding="same")], [tinycnn.ReLU()]]},
+        "Film": {"path": folder / "film.html"},
+        "Rescaling": {"scale": 0.5},
+        "report": {"model": classifier, "train": films.train, "test": films.test, "out": folder / "report"},
         "CSVLogger": {"path": folder / "log.csv"},
         "Checkpoint": {"path": folder / "run.npz"},
         "Sequential": {"layers": network().layers},
