@@ -2,7 +2,11 @@
 
 import json
 import math
+import os
 import resource
+import select
+import signal
+from pathlib import Path
 
 import numpy as np
 
@@ -83,3 +87,35 @@ def bits_turned(data, rng, most=3):
 def peak_bytes():
     """The most memory that this process has had so far, in bytes."""
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def in_a_child(work, seconds=20, more_bytes=None):
+    """The text, or None, that ``work()`` gives in a forked copy of this process, which may crash or hang.
+
+    `more_bytes` is how much more memory the copy may ask for than this process has.
+    """
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            os.close(reading)
+            signal.alarm(0)
+            if more_bytes is not None:
+                has = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+                resource.setrlimit(resource.RLIMIT_AS, (has + more_bytes,) * 2)
+            os.write(writing, (work() or "").encode(errors="replace")[:60_000])
+            status = 0
+        finally:
+            os._exit(status)
+    os.close(writing)
+    with open(reading, "rb") as pipe:
+        late = not select.select([pipe], [], [], seconds)[0]
+        if late:
+            os.kill(child, signal.SIGKILL)
+        text = pipe.read().decode()
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert not late, f"it took longer than {seconds} s"
+    assert status >= 0, f"{signal.Signals(-status).name} ended it"
+    assert status == 0, f"it ended with status {status}"
+    return text or None

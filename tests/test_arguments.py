@@ -1,6 +1,31 @@
+import numpy as np
 import pytest
 
-from tinycnn.arguments import chosen, number, whole_number
+from tinycnn.arguments import (
+    brief,
+    chosen,
+    count,
+    float_type,
+    generator,
+    number,
+    of_class,
+    pair,
+    positive_int,
+    share,
+    whole_number,
+    whole_shape,
+)
+from tinycnn.data.dataset import Dataset
+from tinycnn.ensemble import Ensemble
+from tinycnn.inside import grad_cam
+from tinycnn.layers import BatchNorm, Conv2D, Dense, LeakyReLU
+from tinycnn.losses import CrossEntropy
+from tinycnn.models import add_noise
+from tinycnn.scores import classification_report, confusion_matrix, expected_calibration_error
+from tinycnn.study.films import chest_phantoms
+from tinycnn.training import EarlyStopping
+
+IMAGES = np.zeros((3, 8, 8, 1), np.uint8)
 
 
 class Animal:
@@ -46,3 +71,75 @@ def test_chosen_by_name_or_as_they_are():
         chosen(Cat, "animal", Animal, {"cat": Cat})
     with pytest.raises(ValueError, match=r"class Animal, an object such as Cat\(\), or one of cat; got 'dog'"):
         chosen("dog", "animal", Animal, {"cat": Cat})
+
+
+def test_an_error_shows_no_page():
+    assert brief("same") == "'same'" and len(brief("a" * 10**6)) < 300
+    assert brief(IMAGES) == "an array of uint8 (3, 8, 8, 1)"
+
+
+@pytest.mark.parametrize("value", [0, -1, True, 2.0, "3", None, 2**31, 10**30, np.arange(3)])
+def test_what_is_no_positive_int(value):
+    with pytest.raises(ValueError, match="it must be "):
+        positive_int(value, "it")
+    with pytest.raises(ValueError, match="it must be a positive int or a pair of them"):
+        pair((1, value), "it")
+
+
+def test_shares_pairs_types_shapes_and_generators():
+    assert (share(1, "it"), share("0.5", "it"), share(180, "it", 180)) == (1.0, 0.5, 180.0)
+    assert pair(np.array([2, 3]), "it") == (2, 3) and positive_int(np.int8(3), "it") == 3 and count(0, "it") == 0
+    assert float_type("f8", "it") == np.float64 and whole_shape(np.array([4, 1]), "it") == (4, 1)
+    rng = generator(3)
+    assert generator(rng) is rng and generator(3).random() == generator(3).random()
+    of_class(3, int, "it")
+
+
+NEITHER = [np.nan, np.arange(3), np.array(["a"]), "x", None, [1], 1j, 10**400]
+
+
+@pytest.mark.parametrize(
+    "call, wrong",
+    [
+        (lambda value: share(value, "it"), [*NEITHER, 1.5, -1]),
+        (lambda value: count(value, "it", 17), [*NEITHER, -1, 18, 2.0, True]),
+        (lambda value: float_type(value, "it"), ["a", "f2", {"class": "Dense", "config": 1}, object()]),
+        (lambda value: whole_shape(value, "it"), ["a", 3, [], [0], [-1, 2], [np.nan], [10**30], [2**16, 2**16]]),
+        (lambda value: generator(value, "it"), ["a", 3.5, -1, 1e300, {}, np.array(["a"]), object()]),
+        (lambda value: of_class(value, int, "it"), ["a", None]),
+    ],
+)
+def test_nonsense_is_refused_in_plain_words(call, wrong):
+    for value in wrong:
+        with pytest.raises(ValueError, match="^it"):
+            call(value)
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: chest_phantoms(n_train=10**30), "have more than 2147483647 pixels"),
+        (lambda: chest_phantoms(1, 1, 16, workers=float("nan")), "workers must be an int from 1 to 1024, got nan"),
+        (lambda: chest_phantoms(1, 1, 16, workers=100_000), "workers must be an int from 1 to 1024"),
+        (lambda: chest_phantoms(1, 1, 10**8), "more than 2147483647|more than 2,147,483,647"),
+        (lambda: chest_phantoms(1, 1, 16, seed=-1), "seed must be an int from 0 on"),
+        (lambda: BatchNorm(np.array("x")), "BatchNorm: momentum must be from 0 to 1"),
+        (lambda: LeakyReLU(np.array(["a"])), "LeakyReLU: negative_slope must be finite"),
+        (lambda: Dense(2).build((4,), rng=3.5), "Dense: rng must be an int from 0 on"),
+        (lambda: Conv2D(2, 3, padding=10**30), "Conv2D: padding must be"),
+        (lambda: Dataset(IMAGES, [0, 1, 1], "ab").subset([10**8]), "indices must be a mask or ints below 3"),
+        (lambda: Dataset(IMAGES, [0, 1, 1], "ab").subset([10**30]), "indices must be a mask or ints below 3"),
+        (lambda: Ensemble([1]), "member 0 must be a Sequential, got 1"),
+        (lambda: grad_cam("model", IMAGES), "model must be of class Sequential, got 'model'"),
+        (lambda: add_noise(IMAGES, 0.1, "rng"), "rng must be an int from 0 on"),
+        (lambda: CrossEntropy(class_weight=np.zeros((6, 3))), "must be one row of weights"),
+        (lambda: EarlyStopping(min_delta=np.array("x")), "min_delta must be finite"),
+        (lambda: confusion_matrix([0], [0], 10**30), "num_classes must be at most 10000"),
+        (lambda: confusion_matrix([10**9], [0]), "label 1000000000 at index 0"),
+        (lambda: classification_report([0, 1], [0, 1], digits=10**8), "digits must be an int from 0 to 17"),
+        (lambda: expected_calibration_error([[1.0, 0.0]], [0], bins=10**9), "bins must be at most"),
+    ],
+)
+def test_nonsense_at_the_public_doors(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
@@ -341,3 +343,27 @@ def _import_from(folder):
     import sys
 
     sys.path.insert(0, folder)
+
+
+ORPHANS = """
+import os, sys
+from tinycnn.ensemble import process_pool
+if __name__ == "__main__":
+    pool = process_pool(1)
+    print(pool.submit(os.getpid).result(), flush=True)
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_the_workers_of_a_killed_process_end(tmp_path):
+    script = tmp_path / "orphans.py"
+    script.write_text(ORPHANS)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    process = subprocess.Popen([sys.executable, script], env=environment, stdout=subprocess.PIPE)
+    worker = int(process.stdout.readline())
+    process.wait()
+    try:
+        assert process.communicate(timeout=10) == (b"", None)  # the worker has the same pipe: open as long as it lives
+    except subprocess.TimeoutExpired:
+        os.kill(worker, signal.SIGKILL)
+        raise

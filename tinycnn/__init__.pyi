@@ -129,6 +129,7 @@ from tinycnn.study.films import audit as audit
 from tinycnn.study.films import chest_phantom_masks as chest_phantom_masks
 from tinycnn.study.films import chest_phantoms as chest_phantoms
 from tinycnn.study.films import lung_field_mask as lung_field_mask
+from tinycnn.study.provenance import environment as environment
 from tinycnn.study.report.html import write_html_report as write_html_report
 from tinycnn.study.report.model_card import write_model_card as write_model_card
 from tinycnn.study.report.overlays import plot_overlays as plot_overlays

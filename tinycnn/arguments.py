@@ -1,10 +1,25 @@
-"""Arguments of optimizers, schedules and losses: checked, shown by ``repr``, and chosen by Keras's names."""
+"""What is asked of arguments, in one set of words; how objects are shown by ``repr`` and chosen by Keras's names."""
 
 import math
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+import numpy as np
+
 T = TypeVar("T")
+MOST = 2**31 - 1  # that a size or a count may be
+
+
+def brief(value: Any) -> str:
+    """`value` in an error message: its ``repr`` if that is short, else the start of it; of an array its shape.
+
+    >>> brief("same"), brief(np.zeros((2, 3)))
+    ("'same'", 'an array of float64 (2, 3)')
+    """
+    if isinstance(value, np.ndarray):
+        return f"an array of {value.dtype} {value.shape}"
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def number(value: Any, what: str, below: float = math.inf) -> float:
@@ -19,13 +34,30 @@ def number(value: Any, what: str, below: float = math.inf) -> float:
         If it is no such number.
     """
     try:
-        result = float(value)
-    except (TypeError, ValueError):
+        result = math.nan if isinstance(value, np.ndarray) and value.ndim else float(value)
+    except (TypeError, ValueError, OverflowError):
         result = math.nan
     if not 0 <= result < below:
         wanted = "finite and not negative" if below == math.inf else f"in [0, {below:g})"
-        raise ValueError(f"{what} must be {wanted}, got {value!r}")
+        raise ValueError(f"{what} must be {wanted}, got {brief(value)}")
     return result
+
+
+def share(value: Any, what: str, most: float = 1.0) -> float:
+    """`value` as a float, if it is a number from 0 to `most`, both included.
+
+    >>> share(1, "BatchNorm: momentum")
+    1.0
+
+    Raises
+    ------
+    ValueError
+        If it is no such number.
+    """
+    try:
+        return number(value, what, math.nextafter(most, math.inf))
+    except ValueError:
+        raise ValueError(f"{what} must be from 0 to {most:g}, got {brief(value)}") from None
 
 
 def whole_number(value: Any, what: str, below: float = math.inf) -> int:
@@ -41,7 +73,132 @@ def whole_number(value: Any, what: str, below: float = math.inf) -> int:
     """
     if not isinstance(value, str) and (result := number(value, what, below)) >= 1 and result.is_integer():
         return int(result)
-    raise ValueError(f"{what} must be a positive whole number, got {value!r}")
+    raise ValueError(f"{what} must be a positive whole number, got {brief(value)}")
+
+
+def positive_int(value: Any, what: str, most: float = MOST) -> int:
+    """`value` as an int, if it is of such a type, above 0 and at most `most`.
+
+    >>> positive_int(np.int64(3), "Dense: units")
+    3
+
+    Raises
+    ------
+    ValueError
+        Otherwise.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise ValueError(f"{what} must be a positive int, got {brief(value)}")
+    if value > most:
+        raise ValueError(f"{what} must be at most {most}, got {brief(value)}")
+    return int(value)
+
+
+def count(value: Any, what: str, most: float = MOST) -> int:
+    """`value` as an int, if it is of such a type, 0 or above, and at most `most`.
+
+    Raises
+    ------
+    ValueError
+        Otherwise.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 0 <= value <= most:
+        raise ValueError(f"{what} must be an int from 0 to {most}, got {brief(value)}")
+    return int(value)
+
+
+def pair(value: Any, what: str) -> tuple[int, int]:
+    """``3 -> (3, 3)``; a pair of positive ints stays as it is.
+
+    >>> pair((2, 3), "Conv2D: kernel_size")
+    (2, 3)
+
+    Raises
+    ------
+    ValueError
+        For anything else.
+    """
+    values = (
+        tuple(value)
+        if isinstance(value, tuple | list) or (isinstance(value, np.ndarray) and value.ndim)
+        else (value, value)
+    )
+    try:
+        rows, columns = (positive_int(v, what) for v in values)
+    except ValueError:
+        raise ValueError(f"{what} must be a positive int or a pair of them, got {brief(value)}") from None
+    return rows, columns
+
+
+def float_type(value: Any, what: str) -> np.dtype:
+    """`value` as one of the two types that everything is computed in.
+
+    >>> float_type("float32", "Dense")
+    dtype('float32')
+
+    Raises
+    ------
+    ValueError
+        For any other.
+    """
+    try:
+        dtype = np.dtype(value)
+    except (TypeError, ValueError):
+        dtype = None
+    if dtype not in (np.float32, np.float64):
+        raise ValueError(f"{what}: dtype must be float32 or float64, got {brief(value) if dtype is None else dtype}")
+    return dtype
+
+
+def whole_shape(value: Any, what: str) -> tuple[int, ...]:
+    """`value` as the shape of one input: ints above 0, one or more.
+
+    >>> whole_shape([8, 8, 1], "Conv2D")
+    (8, 8, 1)
+
+    Raises
+    ------
+    ValueError
+        For anything else, or a shape of more than 2**31 - 1 numbers.
+    """
+    try:
+        shape = tuple(int(n) for n in value)
+    except (TypeError, ValueError, OverflowError, np.ma.MaskError):
+        raise ValueError(f"{what}: input shape must be a tuple of positive ints, got {brief(value)}") from None
+    if min(shape, default=0) < 1:
+        raise ValueError(f"{what}: input shape {brief(shape)} has an axis smaller than 1, or none")
+    if math.prod(shape) > MOST:
+        raise ValueError(f"{what}: input shape {brief(shape)} holds more than {MOST} numbers")
+    return shape
+
+
+def of_class(value: Any, kind: type, what: str) -> None:
+    """Refuse what is no object of class `kind`.
+
+    Raises
+    ------
+    ValueError
+        Saying what it is.
+    """
+    if not isinstance(value, kind):
+        raise ValueError(f"{what} must be of class {kind.__name__}, got {brief(value)}")
+
+
+def generator(seed: Any, what: str = "seed") -> np.random.Generator:
+    """NumPy's generator of `seed`: an int from 0 on, a sequence of such, a generator (itself), or None.
+
+    >>> generator(3).integers(10)
+    np.int64(8)
+
+    Raises
+    ------
+    ValueError
+        For anything else.
+    """
+    try:
+        return np.random.default_rng(seed)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"{what} must be an int from 0 on, or None, got {brief(seed)}") from None
 
 
 def shown(thing: Any) -> str:
@@ -87,5 +244,5 @@ def chosen(value: Any, what: str, kind: type[T], by_name: Mapping[str, type[T]])
     example = next(iter(by_name.values())).__name__
     raise ValueError(
         f"{what} must be of class {kind.__name__}, an object such as {example}(), or one of {', '.join(by_name)}; "
-        f"got {value!r}"
+        f"got {brief(value)}"
     )

@@ -13,6 +13,7 @@ On several machines `folder` must be on a file system that they share, and `trai
 """
 
 import json
+import os
 import shutil
 import tempfile
 import threading
@@ -22,13 +23,14 @@ from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExec
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from itertools import count, islice
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tinycnn.arguments import brief
 from tinycnn.data.dataset import Dataset
 from tinycnn.files import PathLike, plain, read_json, write_json
 from tinycnn.kernels.runtime import get_num_threads, set_num_threads
@@ -76,6 +78,8 @@ class Ensemble:
             raise ValueError("an Ensemble needs at least one member")
         first = self.members[0]
         for i, member in enumerate(self.members):
+            if not isinstance(member, Sequential):
+                raise ValueError(f"member {i} must be a Sequential, got {brief(member)}")
             if not member.built:
                 raise ValueError(f"member {i} ('{member.name}') is not built: call build(input_shape), or train it")
             if not member.ends_in_softmax:
@@ -229,8 +233,10 @@ def train_members(
     for name in jobs:
         if not _is_file_name(name):
             raise ValueError(f"a member's name is the name of its file, so {name!r} will not do")
-    if retries < 0 or isinstance(executor, int) and executor < 1:
-        raise ValueError(f"retries must be 0 or more and processes 1 or more, got {retries} and {executor!r}")
+    if not isinstance(retries, int) or retries < 0 or isinstance(executor, int) and executor < 1:
+        raise ValueError(
+            f"retries must be 0 or more and processes 1 or more, got {brief(retries)} and {brief(executor)}"
+        )
     kept = Path(tempfile.mkdtemp(prefix="tinycnn-") if folder is None else folder).absolute()
     try:
         kept.mkdir(parents=True, exist_ok=True)
@@ -242,7 +248,17 @@ def train_members(
 
 def process_pool(workers: int) -> ProcessPoolExecutor:
     """A pool of `workers` fresh processes ("spawn": forked ones would inherit locks held by threads they lack)."""
-    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_end_with_parent)
+
+
+def _end_with_parent():
+    """A worker of a killed process would train on for nobody, and then wait for work for ever."""
+    threading.Thread(target=_outlive, args=(parent_process(),), daemon=True, name="tinycnn-parent").start()
+
+
+def _outlive(parent):
+    parent.join()
+    os._exit(1)
 
 
 def _train(make_and_train, jobs, executor, folder, retries, threads, on_member):

@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tinycnn.arguments import generator, number, share
 from tinycnn.gradcheck_moves import DRAWS, directions, elements, undisturbed
 from tinycnn.gradcheck_result import GradcheckResult, TensorCheck
 from tinycnn.layers.base import Layer
@@ -126,7 +127,9 @@ def gradcheck(
             f"gradcheck: {type(target).__name__} "
             + ("is taken for a loss, which needs labels=..." if is_loss else "takes no labels: they are for losses")
         )
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
+    epsilon, rtol, atol = number(epsilon, "epsilon"), number(rtol, "rtol"), number(atol, "atol")
+    max_skipped = share(max_skipped, "max_skipped")
     if not is_loss and target.output_shape is None:
         target.build(x.shape[1:], dtype=np.float64)
     layers = [] if is_loss else list(_layers([target] if isinstance(target, Layer) else target.layers))

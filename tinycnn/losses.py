@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn.arguments import chosen, number, shown
+from tinycnn.arguments import brief, chosen, number, shown
 
 
 class Loss:
@@ -111,8 +111,9 @@ class CrossEntropy(Loss):
         elif weight is not None:
             if np.ndim(weight) != 1:
                 raise ValueError(
-                    f"CrossEntropy: class_weight must be one row of weights or {{class: weight}}, got {weight!r} of "
-                    f"shape {np.shape(weight)}; balanced_class_weights(labels) gives the balanced ones"
+                    f"CrossEntropy: class_weight must be one row of weights or {{class: weight}}, got "
+                    f"{brief(weight)} of shape {np.shape(weight)}; "
+                    "balanced_class_weights(labels) gives the balanced ones"
                 )
             weight = [number(w, "CrossEntropy: class_weight") for w in weight]
         self.class_weight: dict[int, float] | list[float] | None = weight

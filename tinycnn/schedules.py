@@ -8,7 +8,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any
 
-from tinycnn.arguments import number, shown, whole_number
+from tinycnn.arguments import brief, number, shown, whole_number
 
 
 class Schedule:
@@ -136,7 +136,8 @@ class CosineDecay(Schedule):
     ) -> None:
         if (warmup_target is None) != (warmup_steps == 0):
             raise ValueError(
-                f"CosineDecay: a warm-up needs both, got warmup_target={warmup_target} and warmup_steps={warmup_steps}"
+                f"CosineDecay: a warm-up needs both, got warmup_target={brief(warmup_target)} and "
+                f"warmup_steps={brief(warmup_steps)}"
             )
         self.initial_learning_rate = number(initial_learning_rate, "CosineDecay: initial_learning_rate")
         self.decay_steps = whole_number(decay_steps, "CosineDecay: decay_steps")

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tinycnn.arguments import count
+
 if TYPE_CHECKING:
     from tinycnn.stack import Stack
 
@@ -50,7 +52,7 @@ def summary_text(model: "Stack", line_length: int | None = None) -> str:
     ValueError
         If the width leaves no room for three columns.
     """
-    width = line_length or min(88, shutil.get_terminal_size().columns - 4)
+    width = count(line_length or 0, "line_length", most=10_000) or min(88, shutil.get_terminal_size().columns - 4)
     ends = [int(width * share) for share in (0.45, 0.80, 1.0)]
     # Keras asks `rich` for columns that do not fit beside their padding and borders; rich takes 3, 4 and 3 off.
     columns = [ends[0] - 3, ends[1] - ends[0] - 4, ends[2] - ends[1] - 3]
@@ -75,8 +77,8 @@ def summary_text(model: "Stack", line_length: int | None = None) -> str:
     trainable = sum(param.size for _, param, _ in model.parameters())
     total = model.count_params
     item = np.dtype(model.dtype).itemsize
-    for what, count in (("Total", total), ("Trainable", trainable), ("Non-trainable", total - trainable)):
-        lines.append(f" {what} params: {count:,} ({_memory(count * item)})")
+    for what, scalars in (("Total", total), ("Trainable", trainable), ("Non-trainable", total - trainable)):
+        lines.append(f" {what} params: {scalars:,} ({_memory(scalars * item)})")
     return "\n".join(lines) + "\n"
 
 

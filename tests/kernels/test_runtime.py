@@ -331,6 +331,38 @@ assert status == 0 and total() == 60000
 print("done")
 """
 
+FORK_WHILE_COMPILING = """
+import threading, time, numba
+assert total() == 60000
+compiling, go = threading.Event(), threading.Event()
+
+class Slow(numba.core.event.Listener):
+    def on_start(self, event):
+        compiling.set()
+        go.wait(1)
+    def on_end(self, event):
+        pass
+
+numba.core.event.register("numba:compile", Slow())
+thread = threading.Thread(target=numba.njit(lambda: 1))
+thread.start()
+compiling.wait()
+child = os.fork()
+if child == 0:
+    go.set()
+    os._exit(numba.njit(lambda: 0)())
+for _ in range(300):
+    pid, status = os.waitpid(child, os.WNOHANG)
+    if pid:
+        break
+    time.sleep(0.1)
+else:
+    os.kill(child, 9)
+thread.join()
+assert pid == child and status == 0
+print("done")
+"""
+
 SPAWN = """
 import multiprocessing
 
@@ -358,7 +390,7 @@ def run_script(tmp_path, text, **environment):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
-@pytest.mark.parametrize("text", [FORK, FORK_WHILE_LOCKED])
+@pytest.mark.parametrize("text", [FORK, FORK_WHILE_LOCKED, FORK_WHILE_COMPILING])
 def test_a_forked_child_computes(tmp_path, text):
     result = run_script(tmp_path, text)
     assert result.stdout == "done\n", result.stderr

@@ -111,7 +111,7 @@ def test_bad_input_is_named():
         calibration.brier_score(good, [0, 2])
     with pytest.raises(ValueError, match="labels: empty"):
         calibration.brier_score(np.empty((0, 2)), np.empty(0, int))
-    with pytest.raises(ValueError, match="bins must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="bins must be a positive int, got 0"):
         calibration.reliability_curve(good, [0, 1], bins=0)
     with pytest.raises(ValueError, match="limits must be 0 < low < high"):
         calibration.fit_temperature(good, [0, 1], limits=(2, 1))

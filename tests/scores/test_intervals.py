@@ -85,7 +85,7 @@ def test_bootstrap_names_bad_arrays():
         intervals.bootstrap_interval(np.mean, [])
     with pytest.raises(ValueError, match="at least one array"):
         intervals.bootstrap_interval(np.mean)
-    with pytest.raises(ValueError, match="at least 1, got 0"):
+    with pytest.raises(ValueError, match="must be a positive int, got 0"):
         intervals.bootstrap_interval(np.mean, [1, 2], n=0)
     with pytest.raises(ValueError, match=r"2 cases, groups of shape \(3,\)"):
         intervals.bootstrap_interval(np.mean, [1, 2], groups=[1, 2, 3])

@@ -6,6 +6,9 @@ import numpy as np
 
 from tinycnn import files
 from tinycnn.data import Dataset
+from tinycnn.kernels.sets import set_kernels
+from tinycnn.layers import Dense
+from tinycnn.model import Sequential
 from tinycnn.study import provenance
 
 NAMES = ("Covid", "Normal", "Viral Pneumonia")
@@ -40,3 +43,21 @@ def test_environment_and_json(tmp_path):
     files.write_json(tmp_path / "r.json", {"x": np.float32(0.5), "y": float("nan"), **found})
     read = json.loads((tmp_path / "r.json").read_text())
     assert read["x"] == 0.5 and read["y"] is None and read["versions"] == found["versions"]
+
+
+def test_weights_hash_follows_every_bit():
+    model = Sequential([Dense(3)])
+    model.build((4,))
+    first = provenance.weights_hash(model)
+    assert provenance.weights_hash(model) == first and len(first) == 64
+    model.layers[0].params["bias"][1] = -0.0
+    assert provenance.weights_hash(model) != first
+
+
+def test_environment_says_which_kernels_compute():
+    with set_kernels("reference"):
+        assert (provenance.environment()["kernels"], provenance.environment()["tile"]) == ("reference", None)
+        assert "kernels reference; " in provenance.environment_line()
+    with set_kernels("fast"):
+        found = provenance.environment()
+        assert found["tile"] in ("6 x 16", "12 x 32") and f"tile {found['tile']}; " in provenance.environment_line()

@@ -93,7 +93,7 @@ def test_unknown_metrics_are_named_before_training():
         EarlyStopping(patience=-1)
     with pytest.raises(ValueError, match="mode must be"):
         EarlyStopping(mode="up")
-    with pytest.raises(ValueError, match="every must be at least 1"):
+    with pytest.raises(ValueError, match="every must be a positive int"):
         Checkpoint("x.npz", every=0)
 
 

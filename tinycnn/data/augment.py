@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tinycnn.arguments import MOST, brief, number, share
 from tinycnn.data.dataset import image_array
 from tinycnn.kernels import images as kernels
 
@@ -104,9 +105,7 @@ class Augment:
         for key, value in vars(self).items():
             if key == "fill_mode":
                 continue
-            if not 0 <= value <= highest.get(key, 1.0):
-                raise ValueError(f"Augment: {key} must be from 0 to {highest.get(key, 1.0):g}, got {value}")
-            setattr(self, key, float(value))
+            setattr(self, key, share(value, f"Augment: {key}", highest.get(key, 1.0)))
 
     def __repr__(self) -> str:
         changed = ", ".join(f"{key}={value!r}" for key, value in vars(self).items() if value not in (0.0, "constant"))
@@ -242,8 +241,10 @@ def equalize(images: ArrayLike, method: str = "clahe", *, clip_limit: float = 2.
     """
     if method not in ("clahe", "global"):
         raise ValueError(f'method must be "clahe" or "global", got {method!r}')
-    if not clip_limit >= 1 or tiles < 1:
-        raise ValueError(f"clip_limit and tiles must be 1 or more, got clip_limit={clip_limit} and tiles={tiles}")
+    whole = isinstance(tiles, int | np.integer)
+    if number(clip_limit, "clip_limit") < 1 or not whole or not 1 <= tiles <= MOST:
+        found = f"clip_limit={clip_limit} and tiles={brief(tiles)}"
+        raise ValueError(f"clip_limit and tiles must be 1 or more, tiles an int, got {found}")
     images = np.asarray(images)
     if images.ndim == 3:
         return equalize(images[None], method, clip_limit=clip_limit, tiles=tiles)[0]

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tinycnn.arguments import brief
+
 
 def image_array(images: ArrayLike, *kinds: str, channels: Sequence[int] = ()) -> np.ndarray:
     """`images` as an array, if it is one of images of the given kinds: names of types, or "float" for all of those.
@@ -99,6 +101,11 @@ class Dataset:
             if indices.shape != (len(self),):
                 raise ValueError(f"a mask over {len(self)} images must have shape ({len(self)},), got {indices.shape}")
             indices = np.flatnonzero(indices)
+        whole = indices.size == 0 or indices.dtype.kind in "iu"
+        if not whole or indices.size and not -len(self) <= indices.min() <= indices.max() < len(self):
+            raise ValueError(
+                f"indices must be a mask or ints below {len(self)}, the number of images, got {brief(indices)}"
+            )
         indices = indices.astype(np.int64).reshape(-1)  # an empty list arrives as float64
         paths = tuple(self.paths[i] for i in indices) if self.paths else ()
         return Dataset(self.images[indices], self.labels[indices], self.class_names, paths)

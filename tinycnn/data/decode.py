@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from tinycnn.arguments import MOST, brief, pair
 from tinycnn.data.source import read_file
 from tinycnn.files import PathLike
 
@@ -167,12 +168,12 @@ def exif_of(image: Image.Image) -> dict[int, Any]:
 
 def check_size_and_mode(size: int | tuple[int, int], mode: str) -> tuple[int, int]:
     """``256 -> (256, 256)``; ValueError for a size or mode that no image can have."""
-    values = (size, size) if isinstance(size, (int, np.integer)) else size if isinstance(size, (tuple, list)) else ()
-    if len(values) != 2 or any(not isinstance(v, (int, np.integer)) or v < 1 for v in values):
-        raise ValueError(f"size must be a positive int or (height, width), got {size!r}")
-    if mode not in ("RGB", "L"):
-        raise ValueError(f'mode must be "RGB" (three channels) or "L" (grey, one channel), got {mode!r}')
-    return int(values[0]), int(values[1])
+    height, width = pair(size, "size")
+    if height * width > MOST:
+        raise ValueError(f"size {size} makes images of {height * width:,} pixels, more than {MOST:,}")
+    if not isinstance(mode, str) or mode not in ("RGB", "L"):
+        raise ValueError(f'mode must be "RGB" (three channels) or "L" (grey, one channel), got {brief(mode)}')
+    return height, width
 
 
 def _refuse_bomb(image):

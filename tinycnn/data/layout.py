@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from PIL import Image
 
+from tinycnn.arguments import brief
 from tinycnn.data.dataset import BadFile
 from tinycnn.data.source import FolderSource, Parts, ZipSource
 
@@ -80,6 +81,19 @@ def _files_of(source: Source, root: Parts, split: str, classes: list[str]) -> li
     return found
 
 
+def worker_threads(workers: int | None) -> int:
+    """How many threads ``workers=`` asks for: by default one for each core.
+
+    Raises
+    ------
+    ValueError
+        If it is no int from 1 to 1024.
+    """
+    if workers is not None and not (isinstance(workers, int) and 1 <= workers <= _MAX_WORKERS):
+        raise ValueError(f"workers must be an int from 1 to {_MAX_WORKERS}, got {brief(workers)}")
+    return workers or available_cores()
+
+
 def map_files(
     function: Callable[[int, bytes], T], source: Source, root: Parts, names: Sequence[str], workers: int | None = None
 ) -> list[T | BadFile]:
@@ -92,8 +106,7 @@ def map_files(
     ValueError
         If `workers` is no int from 1 to 1024.
     """
-    if workers is not None and not (isinstance(workers, int) and 1 <= workers <= _MAX_WORKERS):
-        raise ValueError(f"workers must be an int from 1 to {_MAX_WORKERS}, got {workers!r}")
+    threads = worker_threads(workers)
 
     def apply(i: int) -> T | BadFile:
         try:
@@ -106,7 +119,7 @@ def map_files(
     with warnings.catch_warnings():  # here, not in the threads: the filters belong to the whole process
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # becomes an error with the file's name
         warnings.filterwarnings("ignore", module="PIL")  # odd metadata, which nobody asked for
-        with ThreadPoolExecutor(workers or available_cores(), "tinycnn-files") as pool:
+        with ThreadPoolExecutor(threads, "tinycnn-files") as pool:
             try:
                 return list(pool.map(apply, range(len(names))))
             except BaseException:  # Ctrl-C must not wait for the files still queued

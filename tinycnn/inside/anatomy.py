@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tinycnn.arguments import of_class
 from tinycnn.inside.field import View, view_of
 from tinycnn.inside.windows import window_axes
 from tinycnn.kernels.sets import get_kernels
@@ -209,6 +210,7 @@ def anatomy(model: Sequential) -> Anatomy:
     total                          86    1,026     1,080         575
     ...
     """
+    of_class(model, Sequential, "model")
     if not model.built:
         raise ValueError(f"model '{model.name}' must be built before its anatomy is known: call build(input_shape)")
     first = next((i for i, layer in enumerate(model.layers) if any(True for _ in trainable(layer))), len(model.layers))

@@ -8,9 +8,10 @@ A heat map is a hint, not an explanation.  It can look convincing and yet not de
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tinycnn.arguments import brief, positive_int
 from tinycnn.data.dataset import Dataset
 from tinycnn.inside.class_score import Classes, Images, checked_classes, checked_images, one_hot
-from tinycnn.layers.base import Layer, positive_int
+from tinycnn.layers.base import Layer
 from tinycnn.layers.conv import Conv2D
 from tinycnn.layers.steps import plan
 from tinycnn.model import Sequential
@@ -167,11 +168,13 @@ def layer_position(model: Sequential, layer: Where) -> int:
         found = [i for i, part in enumerate(model.layers) if part is layer]
     elif isinstance(layer, str):
         found = [i for i, part in enumerate(model.layers) if part.name == layer]
+    elif not isinstance(layer, int | np.integer):
+        found = []
     else:
         found = [range(len(model.layers))[layer]] if -len(model.layers) <= layer < len(model.layers) else []
     if not found or found[0] not in spatial:
         raise ValueError(
-            f"{layer!r} is no layer of model '{model.name}' with an image-like output below its last layer; "
+            f"{brief(layer)} is no layer of model '{model.name}' with an image-like output below its last layer; "
             f"choose one of: {known}"
         )
     return found[0]

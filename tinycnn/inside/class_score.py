@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tinycnn.arguments import brief, of_class, positive_int
 from tinycnn.data.dataset import Dataset
-from tinycnn.layers.base import positive_int
 from tinycnn.model import Sequential
 
 Images = Dataset | np.ndarray
@@ -21,6 +21,7 @@ def checked_images(model: Sequential, images: Images) -> np.ndarray:
     ValueError
         If they are no images, none, or of another shape.
     """
+    of_class(model, Sequential, "model")
     images = images.images if isinstance(images, Dataset) else np.asarray(images)
     if images.ndim != 4 or len(images) == 0:
         raise ValueError(f"images of shape (images, height, width, channels) are needed, got {images.shape}")
@@ -45,7 +46,7 @@ def checked_classes(model: Sequential, class_index: Classes, n: int) -> np.ndarr
     outputs = model.output_shape[-1]
     if classes.shape != (n,) or classes.dtype.kind not in "iu" or not 0 <= classes.min() <= classes.max() < outputs:
         raise ValueError(
-            f"class_index must be one of 0..{outputs - 1}, or {n} of them, one per image; got {class_index!r}"
+            f"class_index must be one of 0..{outputs - 1}, or {n} of them, one per image; got {brief(class_index)}"
         )
     return classes
 

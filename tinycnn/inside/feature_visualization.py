@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tinycnn.layers.base import positive_int
+from tinycnn.arguments import brief, count, generator, number, of_class, positive_int
 from tinycnn.layers.block import Block
 from tinycnn.layers.weighted import Weighted
 from tinycnn.model import Sequential
@@ -66,7 +66,8 @@ def feature_visualization(
     >>> feature_visualization(model, "conv2d", 0).shape
     (8, 8, 1)
     """
-    steps, rng = positive_int(steps, "steps"), np.random.default_rng(seed)
+    steps, rng = positive_int(steps, "steps"), generator(seed)
+    of_class(model, Sequential, "model")
     if not model.built:
         raise ValueError(f"model '{model.name}' must be built before a channel of it can be drawn: train it or load it")
     names = [str(part.name) for part in model.layers]
@@ -74,8 +75,9 @@ def feature_visualization(
         raise ValueError(f"no layer {layer!r} in model '{model.name}'; it has {', '.join(names)}")
     layers = model.layers[: names.index(layer) + 1]
     channels = layers[-1].output_shape[-1]
-    if not 0 <= channel < channels:
-        raise ValueError(f"layer '{layer}' has channels 0..{channels - 1}, got {channel}")
+    rate, jitter = number(rate, "rate"), count(jitter, "jitter")
+    if not isinstance(channel, int | np.integer) or not 0 <= channel < channels:
+        raise ValueError(f"layer '{layer}' has channels 0..{channels - 1}, got {brief(channel)}")
     x = (0.5 + 0.02 * rng.standard_normal((1, *model.input_shape))).astype(model.dtype)
     for _ in range(steps):
         down, right = rng.integers(-jitter, jitter + 1, 2)

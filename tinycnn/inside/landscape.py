@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tinycnn import losses
+from tinycnn.arguments import of_class
 from tinycnn.inside.twin import twin_of
 from tinycnn.layers.base import positive_int
 from tinycnn.losses import Loss
@@ -95,6 +96,7 @@ def loss_slice(
     """
     if positive_int(steps, "steps") % 2 == 0 or not 0 < span < np.inf:
         raise ValueError(f"steps must be odd, so that one point is the weights, and span positive: got {steps}, {span}")
+    of_class(model, Sequential, "model")
     if not model.built:
         raise ValueError(f"model '{model.name}' must be built before its loss can be cut: train it or load it")
     rng, twin, weights = np.random.default_rng(seed), twin_of(model), model.get_weights()

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from tinycnn.arguments import positive_int
 from tinycnn.inside.class_score import Classes, Images, batches, score_of
-from tinycnn.layers.base import positive_int
 from tinycnn.model import Sequential
 
 

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from tinycnn.arguments import positive_int
 from tinycnn.inside.cam import Where, coarse_grad_cam, layer_position
 from tinycnn.inside.class_score import Images, checked_images
-from tinycnn.layers.base import positive_int
 from tinycnn.layers.registry import describe, restore
 from tinycnn.model import Sequential
 from tinycnn.walk import walk

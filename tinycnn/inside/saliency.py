@@ -8,11 +8,12 @@ where the truth is known, `tinycnn.inside.mass_inside` and `tinycnn.inside.point
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tinycnn.arguments import brief, generator, of_class, positive_int
 from tinycnn.inside.class_score import Classes, Images, batches, score_gradient
 from tinycnn.inside.twin import twin_of
 from tinycnn.kernels.sets import active
 from tinycnn.layers.activation import ReLU
-from tinycnn.layers.base import Layer, positive_int
+from tinycnn.layers.base import Layer
 from tinycnn.layers.block import Block
 from tinycnn.model import Sequential
 
@@ -123,6 +124,7 @@ def guided_backpropagation(
     >>> bool((guided_backpropagation(model, images, 0) >= saliency(model, images, 0)).all())
     True
     """
+    of_class(model, Sequential, "model")
     if not model.built:
         next(batches(model, images, class_index, batch_size))
     return saliency(twin_of(model, _guided), images, class_index, batch_size)
@@ -174,7 +176,7 @@ def smooth_grad(
     >>> bool(np.allclose(smooth_grad(model, images, 0), saliency(model, images, 0)))
     True
     """
-    samples, rng = positive_int(samples, "samples"), np.random.default_rng(seed)
+    samples, rng = positive_int(samples, "samples"), generator(seed)
     if not 0 <= noise < np.inf:
         raise ValueError(f"noise must be 0 or more, got {noise!r}")
     attributions = []
@@ -238,8 +240,9 @@ def integrated_gradients(
     steps, start = positive_int(steps, "steps"), np.asarray(baseline)
     attributions = []
     for x, classes in batches(model, images, class_index, batch_size):
-        if start.shape not in ((), x.shape[1:]):
-            raise ValueError(f"the baseline must be a number or have the shape {x.shape[1:]}, got {start.shape}")
+        found = start.shape if start.dtype.kind in "biuf" else brief(baseline)
+        if start.dtype.kind not in "biuf" or start.shape not in ((), x.shape[1:]):
+            raise ValueError(f"the baseline must be a number or have the shape {x.shape[1:]}, got {found}")
         way, total = (x - start).astype(x.dtype), np.zeros_like(x)
         for step in range(steps):
             t = x.dtype.type((step + 0.5) / steps)

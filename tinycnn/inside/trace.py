@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tinycnn import losses
+from tinycnn.arguments import of_class
 from tinycnn.inside.terms import Back, Terms, back_of, terms_of
 from tinycnn.inside.twin import twin_of
 from tinycnn.layers.base import Layer
@@ -257,6 +258,7 @@ def trace(
     >>> bool(np.allclose(seen["dense"].grad_pre_activation, (probabilities - targets) / 2))
     True
     """
+    of_class(model, Sequential, "model")
     if not model.built:
         raise ValueError(
             f"model '{model.name}' must be built before it can be traced: train it, load it, or call "

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import numba
 from numba.core import event
+from numba.core.compiler_lock import global_compiler_lock
 
 from tinycnn.kernels.tiles import LANES, MR, NR
 
@@ -68,3 +69,7 @@ class _CompilingLine(event.Listener):
 
 
 event.register("numba:compile", _CompilingLine())
+
+if hasattr(os, "register_at_fork"):  # a child forked while another thread compiles would wait for that thread for ever
+    release = global_compiler_lock.release
+    os.register_at_fork(before=global_compiler_lock.acquire, after_in_parent=release, after_in_child=release)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tinycnn.arguments import brief, number
 from tinycnn.kernels.sets import active
 from tinycnn.layers.base import Layer
 from tinycnn.layers.registry import restore
@@ -79,9 +80,7 @@ class LeakyReLU(Layer):
 
     def __init__(self, negative_slope: float = 0.3, name: str | None = None) -> None:
         super().__init__(name)
-        if not 0 <= negative_slope < np.inf:
-            raise ValueError(f"LeakyReLU: negative_slope must be a finite number >= 0, got {negative_slope!r}")
-        self.negative_slope = float(negative_slope)
+        self.negative_slope = number(negative_slope, "LeakyReLU: negative_slope")
 
     def config(self) -> dict[str, Any]:
         return {"negative_slope": self.negative_slope}
@@ -256,6 +255,6 @@ def get(activation: str | Layer | dict[str, Any] | None) -> Layer | None:
         return restore(activation)
     if not isinstance(activation, str) or activation not in _BY_NAME:
         raise ValueError(
-            f"unknown activation {activation!r}: use None, one of {', '.join(sorted(_BY_NAME))}, or a layer"
+            f"unknown activation {brief(activation)}: use None, one of {', '.join(sorted(_BY_NAME))}, or a layer"
         )
     return _BY_NAME[activation]()

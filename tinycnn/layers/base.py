@@ -7,6 +7,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
+from tinycnn.arguments import float_type, generator, whole_shape
+from tinycnn.arguments import pair as pair
+from tinycnn.arguments import positive_int as positive_int
 from tinycnn.kernels.aligned import aligned_zeros_like
 from tinycnn.layers.naming import name_layers
 from tinycnn.layers.symbol import Symbol
@@ -139,14 +142,9 @@ class Layer:
         ValueError
             For another dtype, or a shape that the layer cannot take.
         """
-        dtype = np.dtype(dtype)
-        if dtype not in (np.float32, np.float64):
-            raise ValueError(f"{self.where()}: dtype must be float32 or float64, got {dtype}")
-        shape = tuple(int(n) for n in input_shape)
-        if min(shape, default=0) < 1:
-            raise ValueError(f"{self.where()}: input shape {shape} has an axis smaller than 1, or none")
+        dtype, shape = float_type(dtype, self.where()), whole_shape(input_shape, self.where())
         self.dtype = dtype
-        self.rng = np.random.default_rng(0) if rng is None else rng
+        self.rng = generator(0 if rng is None else rng, f"{self.where()}: rng")
         self.input_shape = shape
         name_layers(self.sublayers(), self)  # before anything can fail, so that errors name the layer
         self.output_shape = tuple(self.output_shape_of(shape))
@@ -310,18 +308,3 @@ class Layer:
         if flat is None or flat.size < size or flat.dtype != dtype:
             flat = self._workspace[key] = np.empty(size, dtype)
         return flat[:size].reshape(shape)
-
-
-def pair(value: Any, what: str) -> tuple[int, int]:
-    """``3 -> (3, 3)``; a pair of positive ints stays as it is."""
-    values = tuple(value) if isinstance(value, (tuple, list, np.ndarray)) else (value, value)
-    if len(values) != 2 or any(isinstance(v, bool) or not isinstance(v, (int, np.integer)) or v < 1 for v in values):
-        raise ValueError(f"{what} must be a positive int or a pair of them, got {value!r}")
-    return int(values[0]), int(values[1])
-
-
-def positive_int(value: Any, what: str) -> int:
-    """`value` as an int, if it is a whole number above 0."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ValueError(f"{what} must be a positive int, got {value!r}")
-    return int(value)

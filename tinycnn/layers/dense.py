@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tinycnn.arguments import brief, positive_int
 from tinycnn.kernels.sets import active
-from tinycnn.layers.base import Layer, Shape, positive_int
+from tinycnn.layers.base import Layer, Shape
 from tinycnn.layers.weighted import Weighted
 
 
@@ -68,7 +69,7 @@ class Dense(Weighted):
     def output_shape_of(self, input_shape: Shape) -> Shape:
         if len(input_shape) != 1:
             raise ValueError(
-                f"{self.where()} needs one vector per image, shape (inputs,), got {tuple(input_shape)}; "
+                f"{self.where()} needs one vector per image, shape (inputs,), got {brief(tuple(input_shape))}; "
                 "put a Flatten or a GlobalAveragePool2D before it"
             )
         return (self.units,)

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tinycnn.arguments import brief
 from tinycnn.kernels.sets import active
 from tinycnn.layers.base import Layer
 
@@ -57,7 +58,9 @@ class Dropout(Layer):
     def __init__(self, rate: float, name: str | None = None) -> None:
         super().__init__(name)
         if not isinstance(rate, (int, float, np.number)):
-            raise ValueError(f"Dropout: rate must be a number such as 0.3, got {rate!r} of type {type(rate).__name__}")
+            raise ValueError(
+                f"Dropout: rate must be a number such as 0.3, got {brief(rate)} of type {type(rate).__name__}"
+            )
         if not 0 <= rate < 1:
             raise ValueError(f"Dropout: rate is the probability of dropping, 0 <= rate < 1, got {rate!r}")
         self.rate = float(rate)

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tinycnn.arguments import number, share
 from tinycnn.kernels.sets import active
 from tinycnn.layers.base import Layer, Shape
 
@@ -59,11 +60,9 @@ class BatchNorm(Layer):
 
     def __init__(self, momentum: float = 0.99, epsilon: float = 1e-3, name: str | None = None) -> None:
         super().__init__(name)
-        if not 0 <= momentum <= 1:
-            raise ValueError(f"BatchNorm: momentum must lie in [0, 1], got {momentum!r}")
-        if not 0 < epsilon < np.inf:
+        self.momentum, self.epsilon = share(momentum, "BatchNorm: momentum"), number(epsilon, "BatchNorm: epsilon")
+        if not self.epsilon:
             raise ValueError(f"BatchNorm: epsilon must be positive, got {epsilon!r}")
-        self.momentum, self.epsilon = float(momentum), float(epsilon)
 
     def config(self) -> dict[str, Any]:
         return {"momentum": self.momentum, "epsilon": self.epsilon}

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from tinycnn.arguments import MOST, brief
 from tinycnn.layers.base import Layer
 
 Padding = Literal["same", "valid"] | int | tuple[int, int] | tuple[tuple[int, int], tuple[int, int]]
@@ -27,12 +28,13 @@ def check_padding(padding: Any, where: str) -> tuple[Axis, Axis]:
     pairs = (padding, padding) if isinstance(padding, whole) and not isinstance(padding, bool) else padding
     try:
         rows, columns = ((p, p) if isinstance(p, whole) else tuple(int(q) for q in p) for p in pairs)
-        if isinstance(padding, str) or len(rows) != 2 or len(columns) != 2 or min(*rows, *columns) < 0:
+        fits = not isinstance(padding, str) and len(rows) == len(columns) == 2
+        if not fits or min(*rows, *columns) < 0 or max(*rows, *columns) > MOST:
             raise ValueError
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(
             f'{where}: padding must be "same", "valid", an int >= 0, (rows, columns) or ((top, bottom), '
-            f"(left, right)), got {padding!r}"
+            f"(left, right)), got {brief(padding)}"
         ) from None
     return rows, columns  # type: ignore[return-value]
 
@@ -62,4 +64,6 @@ def check_image(layer: Layer, input_shape: tuple[int, ...]) -> None:
         Naming the layer and the shape.
     """
     if len(input_shape) != 3:
-        raise ValueError(f"{layer.where()} needs inputs of shape (height, width, channels), got {tuple(input_shape)}")
+        raise ValueError(
+            f"{layer.where()} needs inputs of shape (height, width, channels), got {brief(tuple(input_shape))}"
+        )

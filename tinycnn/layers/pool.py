@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tinycnn.arguments import pair
 from tinycnn.kernels.sets import active
-from tinycnn.layers.base import Layer, Shape, pair
+from tinycnn.layers.base import Layer, Shape
 from tinycnn.layers.padding import Padding, check_image, check_padding, resolve_padding
 
 

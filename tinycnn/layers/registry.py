@@ -3,6 +3,7 @@
 import importlib
 from typing import Any
 
+from tinycnn.arguments import brief
 from tinycnn.layers.base import Layer
 
 
@@ -37,7 +38,7 @@ def restore(spec: Layer | dict[str, Any]) -> Layer:
     if isinstance(spec, Layer):
         return spec
     if not isinstance(spec, dict) or not {"class", "config"} <= spec.keys():
-        raise ValueError(f'expected a layer or a dict {{"class": ..., "config": {{...}}}}, got {spec!r}')
+        raise ValueError(f'expected a layer or a dict {{"class": ..., "config": {{...}}}}, got {brief(spec)}')
     if spec["class"] not in Layer.registry:
         # A class registers itself when its module is imported, and a saved architecture may name any of them.
         package = importlib.import_module("tinycnn.layers")

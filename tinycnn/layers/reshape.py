@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tinycnn.arguments import brief, whole_shape
 from tinycnn.layers.base import Layer, Shape
 
 
@@ -60,7 +61,7 @@ class Reshape(_View):
         whole = (int, np.integer)
         if not isinstance(target_shape, (tuple, list)) or not all(isinstance(n, whole) for n in target_shape):
             hint = f"; write Reshape(({target_shape},))" if isinstance(target_shape, whole) else ""
-            raise ValueError(f"Reshape: target_shape must be a tuple of whole numbers, got {target_shape!r}{hint}")
+            raise ValueError(f"Reshape: target_shape must be a tuple of whole numbers, got {brief(target_shape)}{hint}")
         self.target_shape = tuple(int(n) for n in target_shape)
         known = [n for n in self.target_shape if n != -1]
         if len(self.target_shape) - len(known) > 1 or min(known, default=1) < 1 or not self.target_shape:
@@ -72,7 +73,7 @@ class Reshape(_View):
         return {"target_shape": list(self.target_shape)}
 
     def output_shape_of(self, input_shape: Shape) -> Shape:
-        size = math.prod(input_shape)
+        size = math.prod(whole_shape(input_shape, self.where()))
         known = math.prod(n for n in self.target_shape if n != -1)
         if size % known or (size != known and -1 not in self.target_shape):
             raise ValueError(

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn.layers.base import Layer, Shape, pair
+from tinycnn.arguments import pair
+from tinycnn.layers.base import Layer, Shape
 
 
 class UpSample2D(Layer):

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tinycnn.arguments import brief, generator, of_class, positive_int
 from tinycnn.data.dataset import Dataset, image_array
 from tinycnn.layers.base import Layer
 from tinycnn.layers.conv import Conv2D, Conv2DTranspose
@@ -112,8 +113,9 @@ def add_noise(images: ArrayLike, level: float | tuple[float, float], rng: np.ran
     (25, True)
     """
     low, high = level if isinstance(level, tuple | list) else (level, level)
-    if not 0 <= low <= high:
-        raise ValueError(f"the noise level must be 0 or more (or a rising pair of such), got {level!r}")
+    rng = generator(rng, "rng")
+    if not all(isinstance(value, int | float | np.number) for value in (low, high)) or not 0 <= low <= high:
+        raise ValueError(f"the noise level must be 0 or more (or a rising pair of such), got {brief(level)}")
     images = image_array(images, "uint8", "float")
     full = 255 if images.dtype == np.uint8 else 1
     sigmas = full * rng.uniform(low, high, len(images))
@@ -187,13 +189,14 @@ def fit_autoencoder(
     >>> history["loss"][1] < history["loss"][0]
     True
     """
+    of_class(model, Sequential, "model")
     images = _images(data)
     if not model.built:
         model.build(images.shape[1:])
     pair = None
     if validation is not None:
         clean = _images(validation)
-        pair = add_noise(clean, level, np.random.default_rng(seed)), clean
+        pair = add_noise(clean, level, generator(seed)), clean
     return model.fit((images, images), pair, loss=MeanSquaredError(), augment=NoiseAugment(level), **options)
 
 
@@ -219,6 +222,9 @@ def denoise(model: Sequential, data: Dataset, batch_size: int = 16) -> Dataset:
     >>> denoise(denoising_autoencoder(channels=1, filters=(2,)), data)
     Dataset of 3 images 8x8x1 uint8: 1 Normal, 2 Pneumonia
     """
+    of_class(model, Sequential, "model")
+    of_class(data, Dataset, "data")
+    batch_size = positive_int(batch_size, "batch_size")
     images = np.empty_like(data.images)
     for start in range(0, len(data), batch_size):
         outputs = model.predict(data.images[start : start + batch_size], batch_size)

@@ -6,6 +6,7 @@ weights that the report's network spends on one dense layer: with 251 images, fe
 
 from collections.abc import Sequence
 
+from tinycnn.arguments import positive_int
 from tinycnn.layers.activation import ReLU
 from tinycnn.layers.base import Layer
 from tinycnn.layers.conv import Conv2D
@@ -205,7 +206,7 @@ def averaging_head(classes: int, dropout: float) -> list[Layer]:
 
 def checked_widths(name: str, classes: int, filters: Sequence[int]) -> tuple[int, ...]:
     """`filters` as a tuple; ValueError in the network's `name` for none of them, or fewer than 2 classes."""
-    if classes < 2:
+    if positive_int(classes, f"{name}: classes") < 2:
         raise ValueError(f"{name} needs at least 2 classes, got {classes}")
     if not (filters := tuple(filters)):
         raise ValueError(f"{name} needs filters for at least one convolution, such as (16, 32, 64)")

@@ -1,5 +1,6 @@
 """The network of the student report this project starts from."""
 
+from tinycnn.arguments import positive_int
 from tinycnn.layers.base import Layer
 from tinycnn.layers.conv import Conv2D
 from tinycnn.layers.dense import Dense
@@ -38,7 +39,7 @@ def report_cnn(classes: int = 3, seed: int = 0) -> Sequential:
     >>> model.count_params
     16887491
     """
-    if classes < 2:
+    if positive_int(classes, "report_cnn: classes") < 2:
         raise ValueError(f"report_cnn needs at least 2 classes, got {classes}")
     layers: list[Layer] = []
     for filters in (32, 64, 128):

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tinycnn.arguments import number, positive_int
 from tinycnn.scores.metrics import check_scores
 
 
@@ -113,8 +114,7 @@ def reliability_curve(probabilities: ArrayLike, labels: ArrayLike, bins: int = 1
     >>> curve.count, curve.confidence.round(3), curve.accuracy.round(3)
     (array([0, 3]), array([nan, 0.8]), array([  nan, 0.667]))
     """
-    if bins < 1:
-        raise ValueError(f"bins must be at least 1, got {bins}")
+    bins = positive_int(bins, "bins", most=10**6)
     labels, probabilities = _check_probabilities(probabilities, labels)
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == labels
@@ -233,7 +233,7 @@ def apply_temperature(logits: ArrayLike, temperature: float) -> np.ndarray:
     >>> apply_temperature([[4.0, 0.0]], 3.641).round(3)
     array([[0.75, 0.25]])
     """
-    if not temperature > 0:
+    if not number(temperature, "temperature") > 0:
         raise ValueError(f"temperature must be positive, got {temperature}")
     scaled = np.asarray(logits, np.float64) / temperature
     powers = np.exp(scaled - scaled.max(axis=-1, keepdims=True))

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tinycnn.arguments import brief, generator, positive_int
 from tinycnn.scores.metrics import class_labels, confusion_matrix, label_vectors
 
 
@@ -54,8 +55,9 @@ def wilson_interval(successes: float, n: float, confidence: float = 0.95) -> tup
     >>> round(low, 3), round(high, 3)
     (0.816, 0.958)
     """
-    if not 0 <= successes <= n:
-        raise ValueError(f"successes must lie between 0 and n, got {successes} successes of n = {n}")
+    numbers = all(isinstance(value, int | float | np.number) for value in (n, successes))
+    if not numbers or not 0 <= successes <= n:
+        raise ValueError(f"successes must lie between 0 and n, got {brief(successes)} successes of n = {brief(n)}")
     z = NormalDist().inv_cdf((1 + _confidence(confidence)) / 2)
     if n == 0:
         return 0.0, 1.0
@@ -152,14 +154,13 @@ def bootstrap_interval(
     lengths = [len(column) for column in columns]
     if len(set(lengths)) > 1 or not lengths[0]:
         raise ValueError(f"the arrays must have the same length, at least 1; got lengths {lengths}")
-    if n < 1:
-        raise ValueError(f"n, the number of resamples, must be at least 1, got {n}")
+    n = positive_int(n, "n, the number of resamples,")
     groups = np.arange(lengths[0]) if groups is None else np.asarray(groups)
     if groups.shape != (lengths[0],):
         raise ValueError(f"groups must name one group per case: {lengths[0]} cases, groups of shape {groups.shape}")
     code = np.unique(groups, return_inverse=True)[1]
     members = np.split(np.argsort(code, kind="stable"), np.cumsum(np.bincount(code))[:-1])
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     values = np.empty(n)
     for i in range(n):
         drawn = rng.integers(len(members), size=len(members))

@@ -19,6 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tinycnn.arguments import count, number, positive_int
+
+MOST_CLASSES = 10_000  # a confusion matrix of them takes 800 MB
 AVERAGES = (None, "micro", "macro", "weighted")
 
 
@@ -44,12 +47,14 @@ def label_vector(labels: ArrayLike, what: str = "labels", num_classes: int | Non
     if labels.dtype.kind not in "biu":
         raise ValueError(f"{what}: must be integer labels, got dtype {labels.dtype} (first value {labels[0]!r})")
     labels = labels.astype(np.int64)
-    limit = np.iinfo(np.int64).max if num_classes is None else num_classes
+    if num_classes is not None:
+        num_classes = positive_int(num_classes, "num_classes", most=MOST_CLASSES)
+    limit = MOST_CLASSES if num_classes is None else num_classes
     wrong = np.flatnonzero((labels < 0) | (labels >= limit))
     if wrong.size:
         value = f"{what}: label {labels[wrong[0]]} at index {wrong[0]}"
         if num_classes is None:
-            raise ValueError(f"{value}, but labels start at 0")
+            raise ValueError(f"{value}, but labels start at 0 and end below {MOST_CLASSES}")
         raise ValueError(f"{value}, but with {num_classes} classes labels go from 0 to {num_classes - 1}")
     return labels
 
@@ -197,6 +202,7 @@ def precision_recall_fscore_support(
         raise ValueError(f"average must be one of {AVERAGES}, got {average!r}")
     if not beta > 0:
         raise ValueError(f"beta must be positive, got {beta}")
+    beta = number(beta, "beta", below=1e9)
     matrix = confusion_matrix(y_true, y_pred, num_classes)
     found, called, support = matrix.diagonal(), matrix.sum(axis=0), matrix.sum(axis=1)  # each (classes,)
     if num_classes is None:
@@ -298,6 +304,7 @@ def classification_report(
         )
         return classes | {"accuracy": share_correct} | means
 
+    digits = count(digits, "digits", most=17)
     width = max(max(map(len, names)), len("weighted avg"), digits)
     line = "{:>{width}s}  {:>9.{digits}f} {:>9.{digits}f} {:>9.{digits}f} {:>9}\n"
     text = "{:>{width}s}  {:>9} {:>9} {:>9} {:>9}\n\n".format("", *columns, width=width)

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import ArrayLike
 
+from tinycnn.arguments import of_class, positive_int
 from tinycnn.files import PathLike
 from tinycnn.scores.calibration import ReliabilityCurve
 from tinycnn.scores.figure import plain_text, save_figure, wrapped
@@ -60,6 +61,7 @@ def plot_history(
     >>> plot_history({"loss": [1.1, 0.7, 0.5], "val_loss": [1.0, 0.8, 0.8]}, tempfile.mkdtemp() + "/history.png").name
     'history.png'
     """
+    of_class(history, Mapping, "history")
     series = {key: np.asarray(history[key], float) for key in history if len(history[key])}
     if "loss" not in series:
         raise ValueError(f"the history has no epoch under 'loss'; it holds { {k: len(history[k]) for k in history} }")
@@ -191,12 +193,14 @@ def plot_sample_grid(
     'grid.png'
     """
     pictures, truth = _pictures(images, "images"), label_vector(labels, "labels", len(class_names))
-    shares = None if probabilities is None else np.asarray(probabilities)
+    n, shares = positive_int(n, "n"), None if probabilities is None else np.asarray(probabilities)
+    if shares is not None and shares.ndim != 2:
+        raise ValueError(f"probabilities must be of shape (images, classes), got {shares.shape}")
     called = shares.argmax(axis=1) if predictions is None and shares is not None else predictions
     called = None if called is None else label_vector(called, "predictions", len(class_names))
     sizes = {"images": pictures, "labels": truth, "predictions": called, "probabilities": shares}
     counts = {name: len(array) for name, array in sizes.items() if array is not None}
-    if len(set(counts.values())) > 1 or n < 1:
+    if len(set(counts.values())) > 1:
         raise ValueError(f"one label (and prediction) per image is needed, and n of at least 1: got {counts}, n = {n}")
     shown = np.unique(np.linspace(0, len(pictures) - 1, min(n, len(pictures))).round().astype(int))
     columns = int(np.ceil(np.sqrt(len(shown))))
@@ -245,9 +249,11 @@ def plot_image_rows(
     >>> plot_image_rows({"original": original, "noisy": original + 0.1}, tempfile.mkdtemp() + "/rows.png").name
     'rows.png'
     """
+    of_class(rows, Mapping, "rows")
+    n = positive_int(n, "n")
     stages = {name: _pictures(images, f"row '{name}'") for name, images in rows.items()}
     counts = {name: len(images) for name, images in stages.items()}
-    if len(set(counts.values())) != 1 or n < 1:
+    if len(set(counts.values())) != 1:
         raise ValueError(f"rows must hold equally many images, and n be at least 1: got {counts}, n = {n}")
     columns = min(n, next(iter(counts.values())))
     figure = Figure(figsize=(1.8 * columns + 0.8, 1.85 * len(rows) + 0.5), layout="constrained")
@@ -288,6 +294,7 @@ def plot_roc(
     >>> plot_roc({"Covid": roc_curve([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])}, tempfile.mkdtemp() + "/roc.png").name
     'roc.png'
     """
+    of_class(curves, Mapping, "curves")
     if not curves:
         raise ValueError("there is no ROC curve to draw")
     figure = Figure(figsize=(5.6, 5.8), layout="constrained")
@@ -334,6 +341,8 @@ def plot_reliability(
     'reliability.png'
     """
     curves = curves if isinstance(curves, Mapping) else {"network": curves}
+    for curve in curves.values():
+        of_class(curve, ReliabilityCurve, "each curve")
     sizes = {name: len(curve.count) for name, curve in curves.items()}
     if len(set(sizes.values())) != 1:
         raise ValueError(f"curves with equal bins are needed, at least one; got bins {sizes}")

@@ -21,7 +21,7 @@ from tinycnn.study.command_line import executor_of, load_audited, teller
 from tinycnn.study.cross_validation import evaluation_lines, summarise, undivided_groups
 from tinycnn.study.films.audit import Audit
 from tinycnn.study.notices import NOTICE, SYNTHETIC
-from tinycnn.study.provenance import dataset_hash, environment
+from tinycnn.study.provenance import dataset_hash, environment, environment_line
 
 
 @dataclass
@@ -154,6 +154,7 @@ def begin(options: argparse.Namespace, title: str, size: int, mode: str = "RGB")
     >>> options = example_parser("", "", "runs/x").parse_args(["--phantoms", "4"])
     >>> experiment = begin(options, "a test", 32)  # doctest: +ELLIPSIS
     tinycnn ...: a test. For research and teaching only, never for diagnosis.
+    python ...; kernels ... threads
     <BLANKLINE>
     SYNTHETIC images...
     >>> list(experiment.lines), {name: len(part) for name, part in experiment.split(0.25).items()}
@@ -162,7 +163,7 @@ def begin(options: argparse.Namespace, title: str, size: int, mode: str = "RGB")
     began = time.perf_counter()
     if "executor" in options:
         executor_of(options.executor)  # before the images, which take their time
-    print(f"tinycnn {__version__}: {title}. {NOTICE}")
+    print(f"tinycnn {__version__}: {title}. {NOTICE}\n{environment_line()}")
     return Experiment(options, *load_audited(options, size, mode), began)
 
 

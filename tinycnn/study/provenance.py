@@ -1,4 +1,4 @@
-"""Which images and which software a run was made with."""
+"""Which images, weights, software and processor a run was made with."""
 
 import hashlib
 import importlib.metadata
@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from tinycnn.data.dataset import Dataset
+from tinycnn.kernels.sets import get_kernels
+from tinycnn.model import Sequential
 
 
 def dataset_hash(*datasets: Dataset | None) -> str:
@@ -35,8 +37,45 @@ def dataset_hash(*datasets: Dataset | None) -> str:
     return digest.hexdigest()
 
 
+def weights_hash(model: Sequential) -> str:
+    """SHA-256 over names, shapes and bytes of all weights of `model`: the same hash means the same numbers.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
+    digest = hashlib.sha256()
+    for key, array in sorted(model.get_weights().items()):
+        digest.update(repr((key, array.dtype.str, array.shape)).encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
 def environment() -> dict[str, Any]:
-    """Versions of Python and of what tinycnn stands on, the machine, and the number of threads, as texts and ints."""
+    """Software, processor, kernels and threads of this process: what must be equal for a run to give the same bytes.
+
+    With the same seed and images,
+
+    * the number of threads, the cores of the machine and a stop with a resume change no bit of the weights;
+    * the **kernels** do (`set_kernels`, `set_winograd`), by rounding: they sum in another order;
+    * the **register tile** does (``tile``, rows x columns): AVX-512 has another one than AVX2;
+    * the **processor** may (``processor``, as LLVM calls it): where it fuses multiplication and addition, and in the
+      functions of the system's mathematical library;
+    * the **versions** may: of numpy (random numbers are promised only within one, matrix products are its BLAS's), of
+      numba and llvmlite (the code they make), of Pillow (how images are decoded and resized), and of tinycnn.
+
+    Returns
+    -------
+    dict
+        ``versions``, by package; ``machine``: system, processor, cores; ``kernels``; ``tile``, or None
+        for the reference set, which has none; ``threads``.
+
+    Examples
+    --------
+    >>> sorted(environment())
+    ['kernels', 'machine', 'threads', 'tile', 'versions']
+    """
     from tinycnn import __version__
     from tinycnn.kernels.runtime import get_num_threads
 
@@ -46,5 +85,20 @@ def environment() -> dict[str, Any]:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:  # vendored or frozen: nothing to read the version from
             versions[package] = "unknown"
-    machine = {"system": platform.platform(), "processor": platform.machine(), "cores": os.cpu_count()}
-    return {"versions": versions, "machine": machine, "threads": get_num_threads()}
+    kernels, processor, tile = get_kernels(), platform.machine(), None
+    if kernels != "reference":
+        import llvmlite.binding
+
+        from tinycnn.kernels.simd import MR, NR
+
+        processor, tile = f"{processor}, {llvmlite.binding.get_host_cpu_name()}", f"{MR} x {NR}"
+    machine = {"system": platform.platform(), "processor": processor, "cores": os.cpu_count()}
+    return {"versions": versions, "machine": machine, "kernels": kernels, "tile": tile, "threads": get_num_threads()}
+
+
+def environment_line() -> str:
+    """What of `environment` changes bits, in one line for a run's first words."""
+    found = environment()
+    versions = ", ".join(f"{name} {found['versions'][name]}" for name in ("python", "numpy", "numba"))
+    tile = f", tile {found['tile']}" if found["tile"] else ""
+    return f"{versions}; {found['machine']['processor']}; kernels {found['kernels']}{tile}; {found['threads']} threads"

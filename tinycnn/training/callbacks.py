@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tinycnn.arguments import number, positive_int
 from tinycnn.npz import field
 from tinycnn.training.checkpoint import save_checkpoint
 from tinycnn.walk import check_weights, weights_of
@@ -113,7 +114,7 @@ class Best:
         if mode not in ("auto", "min", "max"):
             raise ValueError(f"mode must be 'auto', 'min' or 'max', got {mode!r}")
         self.sign = 1 if mode == "min" or (mode == "auto" and "acc" not in monitor) else -1
-        self.min_delta = abs(min_delta)
+        self.min_delta = number(min_delta, "min_delta")
         self.value: float | None = None
 
     def update(self, value: float) -> bool:
@@ -172,9 +173,8 @@ class EarlyStopping(Callback):
         mode: str = "auto",
         restore_best: bool = False,
     ) -> None:
-        if patience < 0:
-            raise ValueError(f"EarlyStopping: patience must be 0 or more epochs, got {patience}")
-        self.monitor, self.patience, self.min_delta, self.mode = monitor, patience, min_delta, mode
+        self.monitor, self.min_delta, self.mode = monitor, min_delta, mode
+        self.patience = number(patience, "EarlyStopping: patience")
         self.restore_best = restore_best
         self._reset()
 
@@ -264,9 +264,12 @@ class Checkpoint(Callback):
     def __init__(
         self, path: str | os.PathLike[str], every: int = 1, monitor: str | None = None, mode: str = "auto"
     ) -> None:
-        if every < 1:
-            raise ValueError(f"Checkpoint: every must be at least 1 epoch, got {every}")
-        self.path, self.every, self.monitor, self.mode = Path(path), every, monitor, mode
+        self.path, self.every, self.monitor, self.mode = (
+            Path(path),
+            positive_int(every, "Checkpoint: every"),
+            monitor,
+            mode,
+        )
         self.best = Best(monitor or "", mode)
 
     def on_train_begin(self) -> None:

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tinycnn import losses, optimizers
+from tinycnn.arguments import generator, of_class, positive_int
 from tinycnn.kernels.lock import one_at_a_time
-from tinycnn.layers.base import positive_int
 from tinycnn.losses import Loss
 from tinycnn.optimizers import Optimizer
 from tinycnn.training.batches import Data, Gatherer, augmented, check_images, split_pair
@@ -301,7 +301,9 @@ def fit(
         if pair is not None:
             check_images(pair[0], model, what)
             by.check(pair[1], model, what)
-    rng = np.random.default_rng(int(model.rng.integers(2**63)) if seed is None else seed)
+    rng = generator(int(model.rng.integers(2**63)) if seed is None else seed)
+    for callback in callbacks:
+        of_class(callback, Callback, "each of callbacks")
     training = Training(
         model,
         optimizers.get(optimizer),

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tinycnn import losses
+from tinycnn.arguments import positive_int
 from tinycnn.data.dataset import Dataset
-from tinycnn.layers.base import positive_int
 from tinycnn.losses import Loss
 from tinycnn.training.batches import Data, check_images, split_pair
 from tinycnn.training.objective import Objective, Totals

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tinycnn.arguments import of_class
 from tinycnn.files import atomic_write, plain
 from tinycnn.inside.page.data import page_data
 from tinycnn.inside.trace import trace
@@ -96,6 +97,7 @@ def write_inside_page(
 
 
 def _names(model: Sequential, class_names: Sequence[str] | None) -> list[str]:
+    of_class(model, Sequential, "model")
     if not model.built:
         raise ValueError(f"model '{model.name}' must be built before it can be looked into: train it or load it")
     outputs = model.output_shape[-1]

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from PIL import ExifTags
 
+from tinycnn.arguments import count, share
 from tinycnn.data.dataset import BadFile, Splits
 from tinycnn.data.decode import decode_image, exif_of, open_image
-from tinycnn.data.layout import available_cores, find_images, map_files
+from tinycnn.data.layout import find_images, map_files, worker_threads
 from tinycnn.data.source import open_source
 from tinycnn.data.splits import connected_groups, leak_free
 from tinycnn.scores.roc import roc_curve
@@ -182,7 +183,8 @@ def audit(
     """
     read = _read_splits if isinstance(data, Splits) else _read_files
     paths, labels, class_names, in_test, records, skipped = read(data, splits, workers)
-    pairs = find_pairs([record["fingerprint"] for record in records], min_correlation, max_dhash)
+    limits = share(min_correlation, "min_correlation"), count(max_dhash, "max_dhash")
+    pairs = find_pairs([record["fingerprint"] for record in records], *limits)
     result = Audit(
         paths=paths,
         labels=labels,
@@ -216,7 +218,7 @@ def _read_splits(splits, _, workers):
     paths: list[str] = []
     for data, name in zip(datasets, ("train", "test"), strict=False):
         paths += data.paths or [f"{name}[{i}]" for i in range(len(data))]
-    with ThreadPoolExecutor(workers or available_cores(), "tinycnn-audit") as pool:
+    with ThreadPoolExecutor(worker_threads(workers), "tinycnn-audit") as pool:
         records = list(pool.map(_examined, images))
     labels = np.concatenate([data.labels for data in datasets])
     in_test = np.repeat([False, True][: len(datasets)], [len(data) for data in datasets])

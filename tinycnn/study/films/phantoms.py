@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tinycnn.arguments import MOST, brief, generator
 from tinycnn.data.dataset import Dataset, Splits
 from tinycnn.data.decode import check_size_and_mode
-from tinycnn.data.layout import available_cores
+from tinycnn.data.layout import worker_threads
 
 CLASS_NAMES = ("Synthetic Covid-like", "Synthetic Normal", "Synthetic Viral-like")
 
@@ -137,11 +138,14 @@ class _Film(NamedTuple):
 def _drawn(n_train, n_test, size, seed, workers):
     """The films of both splits, ordered by class."""
     kinds = [name.split()[1].lower() for name in CLASS_NAMES]
+    threads, all_counts = worker_threads(workers), (_three_counts(n_train), _three_counts(n_test))
+    if sum(map(sum, all_counts)) * size[0] * size[1] > MOST:
+        raise ValueError(
+            f"films of {size[0]}x{size[1]}, {all_counts} of them, have more than {MOST} pixels: draw fewer"
+        )
+    generator(seed)
     jobs = [
-        (split, label, i)
-        for split, counts in enumerate((_three_counts(n_train), _three_counts(n_test)))
-        for label in range(3)
-        for i in range(counts[label])
+        (split, label, i) for split, counts in enumerate(all_counts) for label in range(3) for i in range(counts[label])
     ]
 
     def draw(job):
@@ -149,7 +153,7 @@ def _drawn(n_train, n_test, size, seed, workers):
         pixels, mask = _film(np.random.default_rng([seed, *job]), label, size)
         return _Film(pixels, mask, label, f"synthetic/{('train', 'test')[split]}/{kinds[label]}/{i}")
 
-    with ThreadPoolExecutor(workers or available_cores(), "tinycnn-phantoms") as pool:
+    with ThreadPoolExecutor(threads, "tinycnn-phantoms") as pool:
         films = list(pool.map(draw, jobs))
     n = sum(split == 0 for split, _, _ in jobs)
     return films[:n], films[n:]
@@ -158,7 +162,7 @@ def _drawn(n_train, n_test, size, seed, workers):
 def _three_counts(counts: int | Sequence[int]) -> tuple[int, ...]:
     counts = (counts,) * 3 if isinstance(counts, (int, np.integer)) else tuple(counts)
     if len(counts) != 3 or any(not isinstance(n, (int, np.integer)) or n < 0 for n in counts):
-        raise ValueError(f"counts must be an int or three of them, 0 or more, one for each class; got {counts}")
+        raise ValueError(f"counts must be an int or three of them, 0 or more, one for each class; got {brief(counts)}")
     return counts
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from tinycnn.arguments import of_class
 from tinycnn.study.report import tables
 from tinycnn.study.report.charts import history_charts, prediction_charts
 from tinycnn.study.report.overlays import colour_bar
@@ -57,6 +58,7 @@ def write_html_report(
     >>> "0.667" in page.read_text(), "https:" in page.read_text()
     (True, False)
     """
+    of_class(report, Mapping, "report")
     if not report.get("results"):
         raise ValueError("the report holds no results; score_predictions gives them")
     notices = [report["notice"]] if report.get("notice") else []

@@ -19,7 +19,7 @@ from tinycnn.study.films.audit import audit
 from tinycnn.study.films.known_sets import chest_class_names
 from tinycnn.study.films.lung_field import lung_field_mask
 from tinycnn.study.notices import NOTICE, SYNTHETIC
-from tinycnn.study.provenance import dataset_hash, environment
+from tinycnn.study.provenance import dataset_hash, environment, weights_hash
 from tinycnn.study.report.html import write_html_report
 from tinycnn.study.report.model_card import write_model_card
 from tinycnn.study.report.overlays import overlay, plot_overlays
@@ -142,7 +142,12 @@ def describe_run(
         "notice": NOTICE,
         "synthetic": run["data"]["synthetic"],
         **run,
-        "model": {"name": run["model"], "parameters": model.count_params, "layers": [repr(x) for x in model.layers]},
+        "model": {
+            "name": run["model"],
+            "parameters": model.count_params,
+            "layers": [repr(x) for x in model.layers],
+            "sha256": weights_hash(model),
+        },
         **environment(),
         "predictions": list_predictions(test, probabilities),
     }

@@ -138,7 +138,7 @@ def run_table(report: Mapping[str, Any]) -> Table:
     rows += [(key.replace("_", " "), decimals(value, ".1f")) for key, value in report.get("timing", {}).items()]
     rows += [(f"version of {key}", value) for key, value in report.get("versions", {}).items()]
     rows += report.get("machine", {}).items()
-    rows += [("threads", report["threads"])] if "threads" in report else []
+    rows += [(key, report[key]) for key in ("kernels", "tile", "threads") if report.get(key)]
     return Table(("setting", "value"), rows)
 
 
