@@ -37,6 +37,7 @@ NONSENSE = NONSENSE + ODD
 # Called by the engine in a certain order, or part of how a layer is written: no argument of theirs is a user's.
 OF_THE_ENGINE = {"attach", "create", "create_weights", "check_gradient", "check_input", "update", "receive", "received"}
 OF_THE_ENGINE |= {"backward_pooled", "forward_pooled", "pools_into", "geometry", "index", "count", "run", "prepare"}
+OF_OTHERS = {"from_torch", "from_keras", "from_onnx"}  # which take what other libraries made
 RECORDS = {"GradcheckResult", "GradientError", "History", "ReliabilityCurve", "RocCurve", "Splits"}
 AS_LONG_AS_WANTED = {"epochs", "steps", "samples", "n", "jitter", "blocks", "retries"}  # 10**8 of them is right to run
 
@@ -76,6 +77,8 @@ def verdict(folder, function, valid, parameter, value):
     """None, or what is wrong with how `function` takes `value`."""
     if parameter == "model" and function in (tinycnn.fit, tinycnn.evaluate, tinycnn.predict):
         return None  # they stand below `Sequential`, whose methods they are, and cannot know it
+    if (function, parameter) == (BY_NAME["bootstrap_interval"], "arrays"):
+        return None  # the statistic, of the user's own, is what refuses them
     if parameter in AS_LONG_AS_WANTED and type(value) in (int, float) and value > 1000:
         return None
     return in_a_child(lambda: said(folder, function, {**valid, parameter: value}), SECONDS, 10**9)
@@ -124,7 +127,7 @@ def callables(examples, special):
     """Yield (name, function, class or method of a small object that has run)."""
     for name in tinycnn.__all__:
         value = BY_NAME.get(name) or getattr(tinycnn, name)
-        if inspect.ismodule(value) or name in RECORDS or value is layers.Layer:
+        if inspect.ismodule(value) or name in OF_OTHERS or name in RECORDS or value is layers.Layer:
             continue
         yield name, value
         if inspect.isclass(value) and not issubclass(value, tinycnn.Callback):
@@ -247,6 +250,7 @@ def by_function(folder):
     encoder = tinycnn.denoising_autoencoder(1, (2,))
     encoder.build((16, 16, 1))
     tinycnn.Ensemble([network(), network()]).save(folder / "ensemble")
+    tinycnn.save_safetensors({"a": IMAGES}, folder / "b.safetensors")
     (folder / "images").mkdir()
     for split in ("train", "test"):
         for kind in "ab":
@@ -287,6 +291,9 @@ def by_function(folder):
         "Film": {"path": folder / "film.html"},
         "Rescaling": {"scale": 0.5},
         "report": {"model": classifier, "train": films.train, "test": films.test, "out": folder / "report"},
+        "save_safetensors": {"tensors": {"a": IMAGES}, "path": folder / "a.safetensors"},
+        "load_safetensors": {"path": folder / "b.safetensors"},
+        "to_onnx": {"path": folder / "a.onnx"},
         "CSVLogger": {"path": folder / "log.csv"},
         "Checkpoint": {"path": folder / "run.npz"},
         "Sequential": {"layers": network().layers},

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tinycnn.arguments import of_class
 from tinycnn.data.dataset import Dataset, Splits
 from tinycnn.data.decode import check_size_and_mode, decode_image
 from tinycnn.data.layout import find_images, map_files
@@ -77,6 +78,7 @@ def load_image_folder(
     (('test/Covid/c.png',), array([0]))
     """
     size = check_size_and_mode(size, mode)
+    of_class(keep_aspect, bool, "keep_aspect")
     if on_error not in ("raise", "skip"):
         raise ValueError(f'on_error must be "raise" or "skip", got {on_error!r}')
 

@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple, NoReturn
 import numpy as np
 from numpy.typing import DTypeLike
 
+from tinycnn.arguments import of_class
 from tinycnn.layers.activation import ACTIVATIONS, ReLU, Sigmoid, Softmax
 from tinycnn.layers.base import Layer, Shape
 from tinycnn.layers.conv import Conv2D, Conv2DTranspose
@@ -302,6 +303,7 @@ def check_built(model: Sequential, target: str) -> None:
     ValueError
         Saying what to do.
     """
+    of_class(model, Sequential, f"{target}: model")
     if not model.built:
         raise ValueError(f"{target}: the model has no weights yet; call model.build(input_shape) first")
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from tinycnn.arguments import of_class
 from tinycnn.files import PathLike, atomic_write
 from tinycnn.npz import field
 
@@ -49,6 +50,7 @@ def save_safetensors(tensors: Mapping[str, np.ndarray], path: PathLike) -> None:
     >>> load_safetensors(path)
     {'dense/kernel': array([[1., 2.]], dtype=float32)}
     """
+    of_class(tensors, Mapping, "save_safetensors: tensors")
     arrays = {name: np.asarray(array) for name, array in tensors.items()}
     header, at = {}, 0
     for name, array in arrays.items():

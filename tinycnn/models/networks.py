@@ -6,7 +6,7 @@ weights that the report's network spends on one dense layer: with 251 images, fe
 
 from collections.abc import Sequence
 
-from tinycnn.arguments import positive_int
+from tinycnn.arguments import brief, positive_int
 from tinycnn.layers.activation import ReLU
 from tinycnn.layers.base import Layer
 from tinycnn.layers.conv import Conv2D
@@ -118,8 +118,8 @@ def small_resnet(
     ((3,), 309075)
     """
     filters = checked_widths("small_resnet", classes, filters)
-    if blocks < 1:
-        raise ValueError(f"small_resnet needs at least 1 block a stage, got {blocks}")
+    if not isinstance(blocks, int) or blocks < 1:
+        raise ValueError(f"small_resnet needs at least 1 block a stage, got {brief(blocks)}")
     layers = normalized_convolution(filters[0], strides=2, momentum=momentum)
     for stage, width in enumerate(filters):
         for block in range(blocks):

@@ -281,4 +281,4 @@ def _rate(name: str, successes: float, n: float) -> dict[str, Any]:
 def _confidence(confidence: float) -> float:
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must lie between 0 and 1, such as 0.95, got {confidence}")
-    return confidence
+    return float(confidence)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tinycnn.arguments import of_class
 from tinycnn.data.dataset import Dataset, Splits
 from tinycnn.files import plain, write_json
 from tinycnn.inside import grad_cam, inside_by_class, randomization_check
@@ -81,6 +82,13 @@ def report(
     >>> sorted(path.name for path in files)[-4:]
     ['report.html', 'report.json', 'roc.png', 'samples.png']
     """
+    of_class(model, Sequential, "model")
+    of_class(test, Dataset, "test")
+    for what, data in {"train": train, "validation": validation}.items():
+        if data is not None:
+            of_class(data, Dataset, what)
+    if history is not None:
+        of_class(history, Mapping, "history")
     parts = {"train": train, "validation": validation, "test": test}
     known = {key: part for key, part in parts.items() if part is not None}
     found = None if train is None else audit(Splits(train, test))
