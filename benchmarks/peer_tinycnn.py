@@ -45,8 +45,8 @@ class Worker:
         self.optimizer = tinycnn.Adam()
 
     def train(self):
-        logits = self.model.run(self.x, training=True, logits=True)
-        loss = self.loss.forward(logits, self.y)
+        of_classes = isinstance(self.loss, tinycnn.CrossEntropy)  # which takes what comes before the softmax
+        loss = self.loss.forward(self.model.run(self.x, training=True, logits=of_classes), self.y)
         self.model.backward(self.loss.backward(), input_grad=False)
         self.optimizer.step(self.model.parameters())
         return loss

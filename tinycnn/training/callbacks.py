@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinycnn.arguments import number, positive_int
+from tinycnn.arguments import brief, number, positive_int
 from tinycnn.npz import field
 from tinycnn.training.checkpoint import save_checkpoint
 from tinycnn.walk import check_weights, weights_of
@@ -174,7 +174,9 @@ class EarlyStopping(Callback):
         restore_best: bool = False,
     ) -> None:
         self.monitor, self.min_delta, self.mode = monitor, min_delta, mode
-        self.patience = number(patience, "EarlyStopping: patience")
+        if isinstance(patience, bool) or not isinstance(patience, int | float) or not patience >= 0:
+            raise ValueError(f"EarlyStopping: patience must be 0 or more epochs, got {brief(patience)}")
+        self.patience = patience
         self.restore_best = restore_best
         self._reset()
 
