@@ -10,6 +10,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
 import architectures  # noqa: E402
 
+pytestmark = pytest.mark.long
+
 TOLERANCE = 1e-4
 
 
