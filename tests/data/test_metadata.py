@@ -127,12 +127,11 @@ SCREEN = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF"])
 def test_a_colour_profile_goes_and_what_that_changes_is_said(format):
-    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
     check(encode(picture(), format, icc_profile=SCREEN), *["TIFF fields"] * (format == "TIFF"), "colour profile")
     darker = SCREEN.replace(
         b"para" + bytes(4) + b"\0\3\0\0" + b"\0\2\x66\x66", b"para" + bytes(4) + b"\0\3\0\0" + b"\0\1\0\0"
     )
-    assert darker != SCREEN and lab
+    assert darker != SCREEN
     names = strip_bytes(encode(picture(), format, icc_profile=darker))[1]
     assert int(re.search(r"colours as shown change by up to (\d+) of 255", " ".join(names))[1]) > 20
 
@@ -172,7 +171,7 @@ def test_colours_that_no_pixel_has_go():
     image.putpalette(colours.tobytes())
     for format in ("PNG", "TIFF", "BMP"):
         data = encode(image, format)
-        assert format == "BMP" or format == "TIFF" or SECRET.encode() in data
+        assert format != "PNG" or SECRET.encode() in data  # the others interleave or pad the colours
         stripped, _ = strip_bytes(data)
         with Image.open(io.BytesIO(stripped)) as after:
             np.testing.assert_array_equal(np.asarray(after.convert("RGB")), np.asarray(image.convert("RGB")))
