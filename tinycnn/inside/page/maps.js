@@ -93,7 +93,7 @@ function views(layer) {
 }
 
 function isImage(layer, key) {
-  return key === "input" && layer.sources[0] === "image";
+  return key === "input" && layer.takes === "image";
 }
 
 function drawChannels(layer) {
@@ -185,9 +185,9 @@ function drawSides(layer) {
   const right = outputSide(layer);
   const [own, far] = state.back ? [left, right] : [right, left];
   own.at = state.at;
-  // The input of a block whose shortcut has layers lies in another picture than its output; units lie nowhere.
-  const apart = layer.form.type === "dense" || (state.back && layer.form.first?.[0]);
-  far.positions = found && !apart ? found.positions : [];
+  // What comes back through a block's layers lies in other pictures than its output; units lie nowhere.
+  const there = (at, i) => !(state.back && layer.form.first?.[i]);
+  far.positions = found && layer.form.type !== "dense" ? [...found.positions].filter(there) : [];
   const inside = far.positions.filter((at) => at >= 0);
   far.at = far.positions.find((at, i) => at >= 0 && i % found.depth === state.other) ?? inside[0] ?? 0;
   fill(document.getElementById("left"), side(left, left === own));
@@ -198,13 +198,13 @@ function inputSide(layer, found) {
   const back = "grad_input" in layer.arrays;
   const go = (at) => (back ? look({ back, at }) : null);
   if (state.back) return { shape: layer.input_shape, number: layer.arrays.grad_input, name: "gradient to input", go };
-  if (layer.form.type === "sum") {
-    // Of the two numbers that are added up here, the larger one's picture.
-    const operand = largestOf(found.products);
+  if (layer.form.type === "block") {
+    // Of the numbers that are put together here, the largest one's picture.
+    const operand = found.operands[largestOf(found.products)];
     const source = layers.get(layer.sources[operand]);
     const number = source ? source.arrays.output : layer.arrays.input;
     return {
-      shape: layer.shape,
+      shape: source ? source.shape : layer.input_shape,
       number,
       name: layer.sources[operand],
       go: (at) => look(backwards(layer, at, operand)),

@@ -53,12 +53,6 @@ function changedChannel(layer, place, change) {
 
 /** A number after the layer's activation; null for one that is not known here. */
 function activated(layer, z) {
-  const known = {
-    ReLU: () => Math.max(z, 0),
-    LeakyReLU: () => (z > 0 ? z : layer.slope * z),
-    Sigmoid: () => 1 / (1 + Math.exp(-z)),
-    Tanh: () => Math.tanh(z),
-  };
   if (!layer.activation) return z;
-  return layer.activation in known ? known[layer.activation]() : null;
+  return FUNCTIONS[layer.activation]?.value(z, layer.options) ?? null;
 }
