@@ -144,6 +144,23 @@ def test_keys_step_the_window(tab):
     assert close(shown(tab, "#sum"), expected["z"][1, 0, 1])
 
 
+def test_channels_answer_to_the_keyboard(tab):
+    tab.run("look({layer: 'conv2d', back: false, at: (3 * 8 + 5) * 4 + 1, view: 'before'})")
+    stops = "[...document.querySelectorAll('#channels button')].map(button => button.tabIndex)"
+    assert tab.run(stops) == [-1, 0, -1, -1], "one stop among all channels"
+    tab.run("document.querySelectorAll('#channels button')[1].focus()")
+    for key, channel in (("ArrowRight", 2), ("ArrowRight", 3), ("ArrowRight", 3), ("ArrowLeft", 2), ("ArrowDown", 2)):
+        tab.press(key)
+        assert tab.run("location.hash") == f"#layer=conv2d&at=3,5,{channel}"
+        assert tab.run("document.activeElement.getAttribute('aria-label')") == f"before ReLU, channel {channel}"
+    assert close(shown(tab, "#sum"), by_numpy()["z"][3, 5, 2])
+    tab.run("document.querySelectorAll('#channels button')[0].focus()")
+    tab.press("Enter")
+    assert tab.run("location.hash") == "#layer=conv2d&at=3,5,0", "the same place in the channel"
+    tab.click("#channels button", 0.9 / 8, 0.95, index=3)
+    assert tab.run("location.hash") == "#layer=conv2d&at=9,0,3", "and the place under the mouse"
+
+
 def test_an_input_is_clicked_and_shows_who_hands_it_gradient(tab):
     expected = by_numpy()
     tab.click("#network .card", index=0)

@@ -104,12 +104,22 @@ function drawChannels(layer) {
   grid.className = picture.width > 96 ? "broad" : "";
   grid.replaceChildren(
     ...Array.from({ length: picture.channels }, (_, channel) => {
-      const canvas = h("canvas", { role: "img", "aria-label": `${nameOfView(layer)}, channel ${channel}` });
+      const canvas = h("canvas");
       paint(canvas, array(number), picture, channel, scale);
       return h(
         "figure",
-        { "data-channel": channel, onclick: (event) => pick(event, picture, channel) },
-        h("div", { className: "map" }, canvas),
+        { "data-channel": channel },
+        h(
+          "button",
+          {
+            type: "button",
+            className: "map",
+            "aria-label": `${nameOfView(layer)}, channel ${channel}`,
+            onclick: (event) => pick(event, picture, channel),
+            onkeydown: (event) => stepChannel(event, picture, channel),
+          },
+          canvas,
+        ),
         h("figcaption", {}, picture.channels > 1 ? channel : ""),
       );
     }),
@@ -120,10 +130,24 @@ function nameOfView(layer) {
   return viewsOf(layer, state.back).find(([key]) => key === state.view)[1];
 }
 
-/** Look at the number under the pointer. */
+/** Look at the number under the pointer; chosen by a key, at this channel's in the same place. */
 function pick(event, picture, channel) {
-  const at = underPointer(event, event.currentTarget.querySelector("canvas") ?? event.currentTarget, picture, channel);
+  const here = state.at - (state.at % picture.channels) + channel;
+  const at = event.detail ? underPointer(event, event.currentTarget.firstChild, picture, channel) : here;
   if (at !== null) look({ at });
+}
+
+/** Arrow keys: to the channel beside, above or below. */
+function stepChannel(event, picture, channel) {
+  const buttons = [...document.querySelectorAll("#channels button")];
+  const across = buttons.filter((button) => button.offsetTop === buttons[0].offsetTop).length;
+  const moves = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -across, ArrowDown: across };
+  const next = channel + moves[event.key];
+  if (!(event.key in moves) || event.altKey || event.ctrlKey || event.metaKey) return;
+  event.preventDefault();
+  if (next < 0 || next >= picture.channels) return;
+  look({ at: state.at - (state.at % picture.channels) + next });
+  buttons[next].focus();
 }
 
 function underPointer(event, canvas, { height, width, channels, size }, channel) {
@@ -140,6 +164,8 @@ function markChannels(layer) {
   for (const figure of document.querySelectorAll("#channels figure")) {
     const own = Number(figure.dataset.channel) === chosen;
     figure.classList.toggle("chosen", own);
+    figure.firstChild.tabIndex = own ? 0 : -1; // one stop for the tab key; the arrow keys go on
+    figure.firstChild.setAttribute("aria-pressed", String(own));
     figure.querySelector(".box")?.remove();
     if (own) figure.firstChild.append(frame(cellOf(state.at, picture), picture));
   }
@@ -188,6 +214,7 @@ function drawSides(layer) {
   // What comes back through a block's layers lies in other pictures than its output; units lie nowhere.
   const there = (at, i) => !(state.back && layer.form.first?.[i]);
   far.positions = found && layer.form.type !== "dense" ? [...found.positions].filter(there) : [];
+  if (layer.form.type === "whole" && layer.form.max && !state.back) far.positions = [winner(layer, state.at)];
   const inside = far.positions.filter((at) => at >= 0);
   far.at = far.positions.find((at, i) => at >= 0 && i % found.depth === state.other) ?? inside[0] ?? 0;
   fill(document.getElementById("left"), side(left, left === own));

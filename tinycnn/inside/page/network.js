@@ -52,8 +52,8 @@ function card(path, kind, shape, cost, thumb, onclick) {
     "button",
     { type: "button", className: "card", "data-layer": path, onclick },
     h("span", { className: "thumb" }, canvas ?? probabilityBars()),
-    h("strong", {}, path),
-    h("span", {}, kind === path ? null : kind),
+    h("strong", {}, breakable(path)),
+    h("span", {}, kind === path ? null : breakable(kind)),
     h("span", {}, shape),
     h("span", { className: "faint" }, cost),
   );

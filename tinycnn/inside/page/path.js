@@ -142,7 +142,7 @@ function row({ path, index, chosen }, weight) {
   return h(
     "tr",
     { className: chosen ? "chosen" : "" },
-    h("th", { scope: "row" }, h("button", { type: "button", className: "link", onclick: () => look(go) }, path)),
+    h("th", { scope: "row" }, h("button", { type: "button", className: "link", onclick: () => look(go) }, breakable(path))),
     h("td", {}, unravel(index, layer ? layer.shape : first.input_shape).join(", ")),
     h("td", {}, text(value, 5)),
     h("td", {}, weight === undefined ? "" : text(weight)),

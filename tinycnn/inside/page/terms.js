@@ -145,7 +145,8 @@ function equation(layer, found) {
           : `; ${text(difference, 2)} apart, by rounding.`,
     ),
   );
-  const grad = state.back ? null : (arrayOf(layer, "grad_output") ?? arrayOf(layer, "grad_before"));
+  const [after, before] = ["grad_output", "grad_before"].map((key) => !state.back && arrayOf(layer, key));
+  const grad = after || before;
   if (grad)
     lines.push(
       h(
@@ -153,6 +154,7 @@ function equation(layer, found) {
         { className: "faint" },
         "The loss’s gradient to it: ",
         exact(grad[state.at]),
+        after && layer.activation ? [`; before ${layer.activation}: `, exact(before[state.at])] : null,
         ". ",
         h(
           "button",
@@ -294,7 +296,10 @@ function grids(layer, found) {
 
 /** The largest terms, largest first, and what the others add up to. */
 function list(layer, found) {
-  const order = [...found.products.keys()].sort((a, b) => Math.abs(found.products[b]) - Math.abs(found.products[a]));
+  // After a maximum stand the next largest, which lost.
+  const order = [...found.products.keys()].sort(
+    (a, b) => Math.abs(found.products[b]) - Math.abs(found.products[a]) || found.values[b] - found.values[a],
+  );
   const shown = order.slice(0, LISTED);
   const most = Math.abs(found.products[order[0]]);
   const others = order.slice(LISTED).reduce((total, i) => total + found.products[i], 0) + found.rest.total;
@@ -306,9 +311,7 @@ function list(layer, found) {
   };
   const name = (i) =>
     found.names?.[i] ??
-    (state.back
-      ? `${layer.path}: ${placeName(found.positions[i], layer.shape)}`
-      : originName(layer, found.positions[i]));
+    (state.back ? placeName(found.positions[i], layer.shape) : originName(layer, found.positions[i]));
   const canChange = found.places !== undefined;
   const rows = shown.map((i) =>
     h(
@@ -319,7 +322,7 @@ function list(layer, found) {
         { scope: "row" },
         found.positions[i] < 0
           ? "padding"
-          : h("button", { type: "button", className: "link", onclick: () => go(i) }, name(i)),
+          : h("button", { type: "button", className: "link", onclick: () => go(i) }, breakable(name(i))),
       ),
       h("td", {}, text(found.values[i], 5)),
       h(
