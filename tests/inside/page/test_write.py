@@ -7,7 +7,7 @@ import pytest
 
 from tinycnn.inside.page.write import write_inside_page
 from tinycnn.inside.trace import trace
-from tinycnn.layers import Conv2D, Dense, Dropout, Flatten, Layer, MaxPool2D, Residual, Softmax
+from tinycnn.layers import Conv2D, Dense, Dropout, Flatten, Layer, MaxPool2D, Parallel, Residual, Softmax
 from tinycnn.model import Sequential
 
 NAMES = ("Covid", "Normal", "<b>Viral</b></script><script>alert(1)</script>")
@@ -302,6 +302,41 @@ def test_a_block_shows_what_it_adds_up(browser, tmp_path):
     browser.run("look(wanted('layer=residual&into=5,5,0'))")
     assert close(shown(browser, "#sum"), seen["residual"].grad_input[0, 5, 5, 0])
     assert browser.run("document.querySelector('#right .box')") is None
+    assert browser.complaints == []
+
+
+def test_where_paths_fork_and_meet_the_gradient_that_is_clicked_is_found(browser, tmp_path):
+    inner = Parallel([[], Conv2D(2, 3, padding="same")])
+    layers = [Conv2D(3, 3, padding="same"), Parallel([[], [Conv2D(2, 1), inner]]), Flatten(), Dense(2)]
+    model = Sequential(layers, seed=1)
+    model.build((4, 5, 1))
+    image = np.random.default_rng(0).random((4, 5, 1), np.float32)
+    seen = trace(model, image[None], [1])
+    browser.open(write_inside_page(tmp_path / "page.html", model, image, 1))
+    inside, deep = "parallel/conv2d", "parallel/parallel"
+    for path, place, found in (
+        ("conv2d", "1,2,2", ("parallel", "into", "1,2,2")),
+        (inside, "1,2,1", (deep, "into", "1,2,1")),
+        (f"{deep}/conv2d", "1,2,0", (deep, "at", "1,2,2")),
+        (deep, "1,2,3", ("parallel", "at", "1,2,6")),
+    ):
+        browser.run(f"look(wanted('layer=' + encodeURIComponent('{path}') + '&at={place}'))")
+        browser.click(".equation button.link")
+        layer, kind, at = found
+        assert browser.run("location.hash") == f"#layer={layer.replace('/', '%2F')}&{kind}={at}"
+        if kind == "into":
+            gradient = seen[path].grad_output[0][tuple(map(int, place.split(",")))]
+            assert close(shown(browser, "#sum"), gradient), path
+    browser.run("look(wanted('layer=parallel&into=1,2,2'))")
+    parts = (seen["parallel"].grad_output[0, 1, 2, 2], seen[inside].grad_input[0, 1, 2, 2])
+    names = "[...document.querySelectorAll('#number tbody th')].map(name => name.innerText)"
+    products = [parts[("past" not in name)] for name in browser.run(names)]
+    np.testing.assert_allclose(read(browser, "#number tbody td:nth-of-type(3)"), products, rtol=1e-3, atol=1e-7)
+    for i, name in enumerate(browser.run(names)):
+        browser.run("look(wanted('layer=parallel&into=1,2,2'))")
+        browser.click("#number tbody th button", index=i)
+        expected = "#layer=parallel&at=1,2,2" if "past" in name else "#layer=parallel%2Fconv2d&into=1,2,2"
+        assert browser.run("location.hash") == expected
     assert browser.complaints == []
 
 
