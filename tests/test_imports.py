@@ -53,7 +53,7 @@ OF_THE_WHOLE = {
     "of_keras/test_tutorials",
 }
 # Nothing in it but names of other files' and sentences; receptive fields are held against gradients in test_anatomy.
-WITHOUT_CODE = {"callbacks", "keras/models", "keras/optimizers", "inside/field", "study/notices"}
+WITHOUT_CODE = {"callbacks", "keras/models", "keras/optimizers", "study/notices"}
 
 
 def modules():
