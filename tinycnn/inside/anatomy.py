@@ -1,6 +1,5 @@
 """What each layer of a network costs and sees: shapes, weights, multiplications, memory, receptive field, kernels."""
 
-import html
 import math
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -27,6 +26,7 @@ from tinycnn.layers.rescaling import Rescaling
 from tinycnn.layers.reshape import Flatten, Reshape
 from tinycnn.layers.upsample import UpSample2D
 from tinycnn.model import Sequential
+from tinycnn.notebook import html_table
 from tinycnn.summary import keras_class
 from tinycnn.walk import trainable
 
@@ -123,20 +123,8 @@ class Anatomy:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        def row(cells: Sequence[str], tag: str) -> str:
-            aligned = (
-                f'<{tag} style="text-align:{"right" if i in NUMBERS else "left"}">{html.escape(cell)}</{tag}>'
-                for i, cell in enumerate(cells)
-            )
-            return f"<tr>{''.join(aligned)}</tr>"
-
         head, *body, total = self._cells()
-        rows = "".join(row(cells, "td") for cells in body)
-        notes = "<br>".join(map(html.escape, LEGEND))
-        return (
-            f"<table><thead>{row(head, 'th')}</thead><tbody>{rows}</tbody><tfoot>{row(total, 'th')}</tfoot></table>"
-            f"<p><small>{notes}</small></p>"
-        )
+        return html_table(head, body, total, NUMBERS, below=LEGEND)
 
     def _cells(self) -> list[tuple[str, ...]]:
         """Heading, rows and totals as text."""
