@@ -155,8 +155,8 @@ def test_a_damaged_exif_block_stops_nothing(root):
 def test_structure_errors(root):
     with pytest.raises(FileNotFoundError, match="nowhere"):
         load_image_folder(root / "nowhere")
-    with pytest.raises(ValueError, match="no folder 'train' or 'test'"):
-        load_image_folder(root / "train")
+    with pytest.raises(ValueError, match="(?s)no folder 'train' or 'test'.*split/class/image files .* or class/image"):
+        load_image_folder(root / "train/a")
     with pytest.raises(ValueError, match="no folder 'validation'"):
         load_image_folder(root, splits=("train", "validation"))
     (root / "train/c").mkdir()
@@ -177,6 +177,79 @@ def test_structure_errors(root):
         load_image_folder(root)
 
 
+@pytest.fixture
+def pets(tmp_path):
+    """Class folders alone, of ten different images each."""
+    rng, folder = np.random.default_rng(0), tmp_path / "pets"
+    for i in range(20):
+        path = folder / ("cat", "dog")[i % 2] / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (8, 8), np.uint8).repeat(8, 0).repeat(8, 1)).save(path)
+    return folder
+
+
+def test_class_folders_alone_are_cut(pets):
+    train, test, skipped = load_image_folder(pets, size=8, mode="L")
+    assert train.counts() == {"cat": 8, "dog": 8} and test.counts() == {"cat": 2, "dog": 2} and skipped == []
+    assert sorted(train.paths + test.paths) == sorted(f"{('cat', 'dog')[i % 2]}/{i}.png" for i in range(20))
+    assert list(train.paths) == sorted(train.paths) and list(test.paths) == sorted(test.paths)
+    whole, nothing, _ = load_image_folder(pets, size=8, mode="L", validation_split=0)
+    assert len(whole) == 20 and nothing is None
+    assert load_image_folder(pets, size=8, mode="L", splits="all").train.paths == whole.paths
+    for part in (train, test):
+        np.testing.assert_array_equal(part.images, whole[[whole.paths.index(path) for path in part.paths]].images)
+    assert load_image_folder(pets, size=8, validation_split=0.5).test.counts() == {"cat": 5, "dog": 5}
+
+
+def test_the_cut_is_the_same_in_a_zip_and_with_a_folder_above(pets):
+    expected = load_image_folder(pets, size=4).test.paths
+    archive = shutil.make_archive(str(pets.parent / "pets"), "zip", pets.parent, "pets")
+    assert load_image_folder(archive, size=4).test.paths == expected
+    os.remove(archive)
+    assert load_image_folder(pets.parent, size=9, mode="L", workers=1).test.paths == expected
+
+
+def test_the_cut_divides_no_copies_and_no_patient(pets):
+    for name in ("cat", "dog"):
+        first, *others = sorted((pets / name).iterdir())
+        for i, path in enumerate(others[:4]):
+            path.rename(path.with_name(f"person{i // 2}_{i}.png"))
+        with Image.open(first) as image:
+            image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(pets / name / "mirrored.png")
+            image.resize((40, 40)).save(pets / name / "smaller.jpg")
+    together = [
+        {f"{name}/{one}" for one in (first, "mirrored.png", "smaller.jpg")} for name, first in (("cat", "0.png"),)
+    ]
+    together += [{f"{name}/person{k}_{i}.png" for name in ("cat", "dog") for i in (2 * k, 2 * k + 1)} for k in (0, 1)]
+    for share in (0.5, 0.3, 0.2):
+        for part in load_image_folder(pets, size=4, validation_split=share)[:2]:
+            for group in together:
+                assert group <= set(part.paths) or not group & set(part.paths)
+
+
+def test_bad_files_of_a_folder_that_is_cut(pets):
+    (pets / "cat/bad.png").write_bytes(b"no image")
+    with pytest.raises(ValueError, match="(?s)1 of 21 files.*cat/bad.png"):
+        load_image_folder(pets, size=4)
+    train, test, skipped = load_image_folder(pets, size=4, on_error="skip")
+    assert [bad.path for bad in skipped] == ["cat/bad.png"] and len(train) == 16 and len(test) == 4
+    for path in pets.rglob("*.png"):
+        path.write_bytes(b"no image")
+    with pytest.raises(ValueError, match="21 of 21 files"):
+        load_image_folder(pets, size=4)
+
+
+def test_what_cannot_be_cut(pets):
+    for path in sorted((pets / "cat").iterdir())[4:]:
+        path.unlink()
+    with pytest.raises(ValueError, match="pets has no folders.*class cat is spread over 4 groups.*validation_split"):
+        load_image_folder(pets, size=4)
+    assert load_image_folder(pets, size=4, validation_split=0.25).test.counts() == {"cat": 1, "dog": 3}
+    (pets / "cat").rename(pets / "Test")
+    with pytest.raises(ValueError, match=r"no folder 'train' or 'test'; its folders are \['Test', 'dog'\]"):
+        load_image_folder(pets, size=4)
+
+
 def test_one_split_and_other_names(root):
     train, test, _ = load_image_folder(root, size=4, splits=("train",))
     assert len(train) == 5 and test is None
@@ -194,6 +267,8 @@ def test_one_split_and_other_names(root):
         {"workers": float("nan")},
         {"workers": 10**9},
         {"mode": "CMYK"},
+        {"validation_split": 0.7},
+        {"validation_split": "a fifth"},
     ],
 )
 def test_bad_arguments(root, options):

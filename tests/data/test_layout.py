@@ -24,6 +24,15 @@ def test_the_root_is_found_below_single_folders(folder):
         find_images(FolderSource(folder), ("train", "valid"))
 
 
+def test_class_folders_without_splits_give_one_list(folder):
+    for top in (folder / "set/train", folder / "set/test"):
+        root, classes, (files,) = find_images(FolderSource(top), ("train", "test"))
+        assert (root, classes, [label for _, label in files]) == ((), ["a", "b"], [0, 1])
+        assert [path[:2] for path, _ in files] == ["a/", "b/"]
+    with pytest.raises(ValueError, match="no folder 'Train' or 'Tests'; its folders are .'test', 'train'."):
+        find_images(FolderSource(folder), ("Train", "Tests"))
+
+
 def test_one_class_is_not_enough(tmp_path):
     (tmp_path / "train" / "only").mkdir(parents=True)
     with pytest.raises(ValueError, match="needs at least two class folders, it holds .'only'."):

@@ -4,7 +4,15 @@ from itertools import product
 import numpy as np
 import pytest
 
-from tinycnn.data.splits import first_of_each_group, grouped_holdout, grouped_kfold, leak_free, merge_groups
+from tinycnn.data.splits import (
+    first_of_each_group,
+    grouped_holdout,
+    grouped_kfold,
+    leak_free,
+    merge_groups,
+    named_patients,
+    patient_groups,
+)
 
 
 def test_merging_chains():
@@ -130,3 +138,27 @@ def test_impossible_splits():
         grouped_kfold([], [], 2)
     with pytest.raises(ValueError, match="fraction"):
         grouped_holdout([0, 1], [0, 1], 0.9)
+
+
+def test_patients_that_are_not_there():
+    with pytest.raises(ValueError, match=r"names 1 images that are not there, such as 'c'"):
+        patient_groups(["a", "b"], {"a": 1, "c": 1})
+
+
+@pytest.mark.parametrize(
+    "path, patient",
+    [
+        ("VIRUS/person113_virus_2.jpeg", "person 113"),
+        ("Covid/patient00012/study1/view1.jpg", "patient 12"),
+        ("a/sub-04/ses-01.png", "sub 4"),
+        ("a/CASE 7 (2).png", "case 7"),
+        ("a/patient_ID_031-left.png", "patient 31"),
+        ("person1/0.png", None),
+        ("a/staircase7.png", None),
+        ("a/pattern3.png", None),
+        ("a/0012.png", None),
+        ("0012.png", None),
+    ],
+)
+def test_what_names_say_of_patients(path, patient):
+    assert named_patients([path]) == ({path: patient} if patient else {})

@@ -38,6 +38,23 @@ def test_validation_divides_no_copies_and_no_known_patient(tmp_path, monkeypatch
             assert sum(bool(together & set(part.paths)) for part in parts) == 1
 
 
+def test_class_folders_alone_are_cut_as_the_library_does_it(tmp_path, capsys):
+    films(tmp_path)
+    whole = tmp_path / "train"
+    for i in range(1, 5):
+        (whole / f"Covid/{i}.png").rename(whole / f"Covid/person{i // 3}_{i}.png")
+    arguments = ["--data", str(whole), "--test-fraction", "0.3"]
+    study = begin(example_parser("", "", str(tmp_path / "out")).parse_args(arguments), "a test", 32)
+    expected = load_image_folder(whole, size=32, validation_split=0.3)
+    assert (study.data.train.paths, study.test.paths) == (expected.train.paths, expected.test.paths)
+    assert study.audit.paths == [*expected.train.paths, *expected.test.paths]
+    text = capsys.readouterr().out
+    assert "8 images to train on, 4 to test on (--test-fraction 0.3)" in text and "whom 4 file names tell" in text
+    people = {path: "Covid/person1" in path for path in study.audit.paths}
+    parts = study.split(0.5)
+    assert sum(any(people[path] for path in part.paths) for part in parts.values()) == 1, "nor does validation divide"
+
+
 def test_says_which_lines_there_will_be(experiment, capsys):
     experiment.print_lines()
     text = capsys.readouterr().out

@@ -14,3 +14,5 @@ from tinycnn.data.splits import grouped_holdout as grouped_holdout
 from tinycnn.data.splits import grouped_kfold as grouped_kfold
 from tinycnn.data.splits import leak_free as leak_free
 from tinycnn.data.splits import merge_groups as merge_groups
+from tinycnn.data.splits import named_patients as named_patients
+from tinycnn.data.splits import patient_groups as patient_groups

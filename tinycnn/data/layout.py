@@ -1,4 +1,4 @@
-"""Where images stand in a folder or zip, ``split/class/image``, and reading them all in parallel."""
+"""Where images stand in a folder or zip, ``split/class/image`` or ``class/image``; reading them all in parallel."""
 
 import os
 import warnings
@@ -13,11 +13,13 @@ from tinycnn.data.dataset import BadFile
 from tinycnn.data.source import FolderSource, Parts, ZipSource
 
 Source = FolderSource | ZipSource
+Member = tuple[str, int]  # path below the root, class
 T = TypeVar("T")
+_SPLITS = ("train", "training", "test", "testing", "val", "valid", "validation")  # names that no class is taken to have
 _MAX_WORKERS = 1024
 
 
-def find_images(source: Source, splits: str | Sequence[str]) -> tuple[Parts, list[str], list[list[tuple[str, int]]]]:
+def find_images(source: Source, splits: str | Sequence[str]) -> tuple[Parts, list[str], list[list[Member]]]:
     """Find the class folders and image files of every split.
 
     Returns
@@ -27,7 +29,8 @@ def find_images(source: Source, splits: str | Sequence[str]) -> tuple[Parts, lis
     classes : list of str
         Class names, sorted.
     files : list of list of (str, int)
-        For each split, the path below the root and the class of every file, sorted.
+        For each split, the path below the root and the class of every file, sorted.  One list of all files, whatever
+        was asked for, where the root holds the class folders themselves.
 
     Raises
     ------
@@ -39,44 +42,50 @@ def find_images(source: Source, splits: str | Sequence[str]) -> tuple[Parts, lis
     if len(splits) not in (1, 2) or len(set(splits)) != len(splits):
         raise ValueError(f"splits must name the training folder and optionally another, the test folder; got {splits}")
     root = _find_root(source, splits)
-    classes, files = source.listing((*root, splits[0]))
+    tops = [(split,) for split in splits] if splits[0] in source.listing(root)[0] else [()]
+    classes, files = source.listing((*root, *tops[0]))
     if len(classes) < 2:
         raise ValueError(
-            f"{source.where(*root, splits[0])} needs at least two class folders, it holds {classes or 'none'}"
+            f"{source.where(*root, *tops[0])} needs at least two class folders, it holds {classes or 'none'}"
             f" and {len(files)} files"
         )
-    return root, classes, [_files_of(source, root, split, classes) for split in splits]
+    return root, classes, [_files_of(source, root, top, classes) for top in tops]
 
 
 def _find_root(source: Source, splits: Sequence[str]) -> Parts:
-    """Folder parts above the split folders."""
+    """Folder parts above the split folders, or above class folders that are in none."""
     root: Parts = ()
     while True:
         folders, _ = source.listing(root)
         missing = [split for split in splits if split not in folders]
         if not missing:
             return root
+        # A folder "Test" that was not asked for is more likely a split by another name than a class.
+        are_splits = any(name in splits or name.lower() in _SPLITS for name in (*root, *folders))
+        if len(folders) > 1 and not are_splits:
+            return root
         if len(folders) != 1 or folders[0] in splits:
             raise ValueError(
                 f"{source.where(*root)} has no folder {' or '.join(map(repr, missing))}; its folders are {folders}."
-                " Expected split/class/image files; name other split folders with splits=(...)"
+                " Expected split/class/image files (name other split folders with splits=(...)) or class/image files"
+                " alone, in the folder that is given"
             )
         root = (*root, folders[0])
 
 
-def _files_of(source: Source, root: Parts, split: str, classes: list[str]) -> list[tuple[str, int]]:
-    """(path under root, label) of every image file of a split, sorted."""
-    folders, _ = source.listing((*root, split))
+def _files_of(source: Source, root: Parts, top: Parts, classes: list[str]) -> list[Member]:
+    """(path under root, label) of every image file in the class folders of `top`, sorted."""
+    folders, _ = source.listing((*root, *top))
     if not folders:
-        raise ValueError(f"{source.where(*root, split)} holds no class folder; training has {classes}")
+        raise ValueError(f"{source.where(*root, *top)} holds no class folder; training has {classes}")
     unknown = [name for name in folders if name not in classes]
     if unknown:
-        raise ValueError(f"{source.where(*root, split)} holds the classes {unknown}, training only {classes}")
-    found: list[tuple[str, int]] = []
+        raise ValueError(f"{source.where(*root, *top)} holds the classes {unknown}, training only {classes}")
+    found: list[Member] = []
     for name in folders:
-        inside = sorted("/".join((split, name, *parts)) for parts in source.walk((*root, split, name)))
+        inside = sorted("/".join((*top, name, *parts)) for parts in source.walk((*root, *top, name)))
         if not inside:
-            raise ValueError(f"class folder {source.where(*root, split, name)} is empty")
+            raise ValueError(f"class folder {source.where(*root, *top, name)} is empty")
         found += [(path, classes.index(name)) for path in inside]
     return found
 

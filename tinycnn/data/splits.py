@@ -1,11 +1,15 @@
 """Splits that keep together what belongs together: near copies, or films of one patient."""
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+_PATIENT = re.compile(
+    r"(?<![a-z])(patient|person|participant|subject|sub|case|pat|pid)[ _-]?(?:id)?[ _-]?([0-9]+)", re.IGNORECASE
+)
 _STATES = 20_000  # after which the search for a split is given up
 
 
@@ -64,6 +68,60 @@ def connected_groups(n: int, links: Iterable[tuple[int, int]]) -> np.ndarray:
     roots = [root(i) for i in range(n)]
     numbers = {r: number for number, r in enumerate(dict.fromkeys(roots))}
     return np.array([numbers[r] for r in roots], np.int64)
+
+
+def named_patients(paths: Sequence[str]) -> dict[str, str]:
+    """Patients, for the images whose names say so: a word and a number, such as ``person113_virus_2.jpg``.
+
+    The words are patient, person, participant, subject, sub, case, pat and pid.  A folder below the class's may have
+    them too, and the number may have zeros in front.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        Folders and file name with forward slashes; the first folder, the class, is not looked at.
+
+    Returns
+    -------
+    dict of str to str
+        Path and patient.
+
+    Examples
+    --------
+    >>> named_patients(["Covid/Patient 007/a.png", "Covid/patient7.png", "Normal/staircase7.png"])
+    {'Covid/Patient 007/a.png': 'patient 7', 'Covid/patient7.png': 'patient 7'}
+    """
+    found = {path: _PATIENT.search(path.partition("/")[2]) for path in paths}
+    return {path: f"{match[1].lower()} {int(match[2])}" for path, match in found.items() if match}
+
+
+def patient_groups(paths: Sequence[str], patients: Mapping[str, object]) -> np.ndarray:
+    """A group for each image: its patient's where known, one of its own where not.
+
+    Parameters
+    ----------
+    paths : sequence of str
+    patients : mapping of str to object
+        Path and patient, for as many images as are known, such as by `named_patients`.
+
+    Returns
+    -------
+    ndarray of int64, (images,)
+
+    Raises
+    ------
+    ValueError
+        Naming a path in `patients` that is not among `paths`.
+
+    Examples
+    --------
+    >>> patient_groups(["a.png", "b.png", "c.png"], {"a.png": 7, "c.png": 7})
+    array([0, 1, 0])
+    """
+    unknown = sorted(set(patients) - set(paths))
+    if unknown:
+        raise ValueError(f"patients names {len(unknown)} images that are not there, such as {unknown[0]!r}")
+    return merge_groups([f"patient {patients[path]}" if path in patients else f"image {path}" for path in paths])
 
 
 def leak_free(test_groups: ArrayLike, train_groups: ArrayLike) -> np.ndarray:

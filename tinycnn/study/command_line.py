@@ -70,16 +70,29 @@ def example_parser(doc: str | None, examples: str, out: str) -> argparse.Argumen
 
 
 def add_data_options(parser: argparse.ArgumentParser) -> None:
-    """Give `parser` what `load_audited` reads: ``--data``, ``--phantoms`` and ``--skip-bad-files``."""
+    """Give `parser` what `load_audited` reads: ``--data``, ``--phantoms`` and what follows."""
     add = parser.add_argument_group("images").add_argument
     add("--data", metavar="PATH", help="folder or zip; else $TINYCNN_DATA; else synthetic images")
     phantoms(add)
+    fraction_to_test(add)
     skip_bad_files(add)
 
 
 def phantoms(add: Callable[..., Any]) -> None:
     """Hand ``--phantoms`` to the ``add_argument`` of a parser or a group."""
     add("--phantoms", type=at_least(1), metavar="N", help="N synthetic training images per class, a quarter to test")
+
+
+def fraction_to_test(add: Callable[..., Any]) -> None:
+    """Hand ``--test-fraction`` to the ``add_argument`` of a parser or a group."""
+    add(
+        "--test-fraction",
+        type=at_least(0.01, 0.5, float),
+        default=0.2,
+        metavar="F",
+        help="share to test on of class folders that are in no folders train and test, to the nearest of 1/2, 1/3, "
+        "1/4, ... (0.2); near copies and images of one patient, where their names say so, stay together",
+    )
 
 
 def skip_bad_files(add: Callable[..., Any]) -> None:
@@ -152,7 +165,7 @@ def load_audited(options: argparse.Namespace, size: int, mode: str = "RGB") -> t
     Parameters
     ----------
     options : argparse.Namespace
-        With those of `add_data_options`.
+        With those of `add_data_options`; ``data`` has folders ``train`` and ``test``, or class folders: they are cut.
     size : int
         Images become ``size x size`` pixels.
     mode : "RGB" or "L"
@@ -191,12 +204,22 @@ def load_audited(options: argparse.Namespace, size: int, mode: str = "RGB") -> t
         data = chest_phantoms(size=size, seed=0, mode=mode, **counts)
         return data, audit(data), None
     print(f"\nReading {path} ...")
-    data = load_image_folder(path, size, mode, on_error="skip" if options.skip_bad_files else "raise")
+    on_error = "skip" if options.skip_bad_files else "raise"
+    data = load_image_folder(path, size, mode, on_error=on_error, validation_split=options.test_fraction)
     for bad in data.skipped:
         print(f"  left out {bad.path}: {bad.reason}")
-    found = audit(path)
-    if found.paths != [path for part in (data.train, data.test) if part is not None for path in part.paths]:
+    assert data.test is not None
+    cut = not data.train.paths[0].startswith("train/")
+    found = audit(path, held_out=data.test.paths if cut else ())
+    if found.paths != [*data.train.paths, *data.test.paths]:
         raise ValueError(f"{path} holds images that can be audited but not loaded, or changed meanwhile; repair them")
+    if cut:
+        print(
+            f"It has no folders train and test and so is cut, each class alike: {len(data.train)} images to train on, "
+            f"{len(data.test)} to test on (--test-fraction {options.test_fraction:g})."
+        )
+        named = f"and so do images of one patient, whom {len(found.patients)} file names tell" if found.patients else ""
+        print(f"Near copies stay together ({len(found.pairs)} pairs), {named or 'no file name tells of a patient'}.")
     return data, found, path
 
 
@@ -266,4 +289,4 @@ def in_words(error: Exception) -> str:
     """
     if isinstance(error, OSError) and error.strerror:
         return error.strerror + (f": {error.filename}" if error.filename else "")
-    return str(error).replace('on_error="skip"', "--skip-bad-files")
+    return str(error).replace('on_error="skip"', "--skip-bad-files").replace("validation_split", "--test-fraction")

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tinycnn.data.dataset import Dataset, Splits
-from tinycnn.data.splits import first_of_each_group, grouped_kfold, leak_free, merge_groups
+from tinycnn.data.splits import first_of_each_group, grouped_kfold, leak_free, merge_groups, patient_groups
 from tinycnn.ensemble import train_members
 from tinycnn.files import plain
 from tinycnn.scores.intervals import bootstrap_interval, effective_size, wilson_interval
@@ -23,37 +23,8 @@ from tinycnn.study.report.scoring import confusion_matrices, labels_and_runs, ma
 from tinycnn.study.report.tables import Table, as_text, decimals, interval_text
 
 
-def patient_groups(paths: Sequence[str], patients: Mapping[str, object]) -> np.ndarray:
-    """A group for each image: its patient's where known, one of its own where not.
-
-    Parameters
-    ----------
-    paths : sequence of str
-    patients : mapping of str to object
-        Path and patient, for as many images as are known (see `tinycnn.study.films.known_sets`).
-
-    Returns
-    -------
-    ndarray of int64, (images,)
-
-    Raises
-    ------
-    ValueError
-        Naming a path in `patients` that is not among `paths`.
-
-    Examples
-    --------
-    >>> patient_groups(["a.png", "b.png", "c.png"], {"a.png": 7, "c.png": 7})
-    array([0, 1, 0])
-    """
-    unknown = sorted(set(patients) - set(paths))
-    if unknown:
-        raise ValueError(f"patients names {len(unknown)} images that are not there, such as {unknown[0]!r}")
-    return merge_groups([f"patient {patients[path]}" if path in patients else f"image {path}" for path in paths])
-
-
 def undivided_groups(audit: Audit) -> tuple[np.ndarray, np.ndarray | None]:
-    """Groups that no split may divide: near-copies and, of films whose source we know, patients.
+    """Groups that no split may divide: near-copies and patients, of films whose source we know or `audit` has them.
 
     Parameters
     ----------
@@ -74,7 +45,7 @@ def undivided_groups(audit: Audit) -> tuple[np.ndarray, np.ndarray | None]:
     >>> len(groups), patients
     (9, None)
     """
-    known = known_patients(audit.paths)
+    known = known_patients(audit.paths) or audit.patients
     if not known:
         return audit.groups, None
     patients = patient_groups(audit.paths, known)

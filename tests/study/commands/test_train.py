@@ -26,6 +26,24 @@ def test_trains_on_a_folder_and_the_next_commands_take_it_from_there(tmp_path, c
     assert list(printed["probabilities"].values()) == row["probabilities"]
 
 
+def test_class_folders_alone_are_cut_and_it_says_so(tmp_path, capsys):
+    folder, out = films(tmp_path / "pets", ("cat", "dog")) / "train", tmp_path / "run"
+    options = ["--size", "32", "--epochs", "1", "--no-html", "--out", str(out)]
+    assert main(["train", str(folder), *options]) == 0
+    assert "no folders train and test and so is cut" in capsys.readouterr().out
+    report = json.loads((out / "report.json").read_text())
+    train, test = report["data"]["train"], report["data"]["test"]
+    assert [train[name] + test[name] for name in ("cat", "dog")] == [6, 6] and set(test.values()) <= {1, 2}
+    assert any("cut from the same folder" in warning for warning in report["audit"]["warnings"])
+    for path in folder.glob("*/[2-5].png"):
+        path.unlink()
+    assert main(["train", str(folder), *options]) == 2
+    error = capsys.readouterr().err
+    assert "cannot be cut" in error and "--test-fraction up to 0.5" in error and error.count("\n") == 1
+    assert main(["train", str(folder / "cat"), *options]) == 2
+    assert "class/image files alone" in capsys.readouterr().err
+
+
 def test_a_folder_beside_phantoms_is_refused(capsys):
     assert main(["train", "somewhere", "--phantoms", "4"]) == 2
     assert "--phantoms asks for synthetic images" in capsys.readouterr().err

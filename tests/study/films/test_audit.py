@@ -79,6 +79,18 @@ def folder(tmp_path, phantoms):
     return root
 
 
+def test_class_folders_alone_are_all_for_training_but_what_is_held_out(folder):
+    (folder / "train/a/0.png").rename(folder / "train/a/person4_0.png")
+    whole = audit(folder / "train")
+    assert len(whole.paths) == 15 and not whole.in_test.any() and whole.patients == {"a/person4_0.png": "person 4"}
+    cut = audit(folder / "train", held_out=["b/10.png", "a/2.png"])
+    assert cut.paths[13:] == ["a/2.png", "b/10.png"] and cut.in_test.tolist() == [False] * 13 + [True] * 2
+    assert cut.labels[13:].tolist() == [0, 1] and sorted(cut.paths) == whole.paths
+    told = [any("cut from the same folder" in warning for warning in found.warnings) for found in (whole, cut)]
+    assert told == [False, True]
+    assert audit(folder).patients == {}, "splits that others have made stay as they are"
+
+
 def test_files(folder, phantoms):
     picture = Image.open(folder / "train/a/0.png")
     picture.save(folder / "train/a/0.png", "JPEG", comment=b"Jane Doe")

@@ -9,7 +9,9 @@ from tinycnn.study.films.audit import audit
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """``tinycnn audit FOLDER``."""
-    parser.add_argument("folder", metavar="FOLDER", help="folder or zip with train/CLASS/image and test/CLASS/image")
+    parser.add_argument(
+        "folder", metavar="FOLDER", help="folder or zip with train/CLASS/image and test/CLASS/image, or CLASS/image"
+    )
     parser.add_argument("--sheet", type=Path, metavar="PNG", help="also draw the copies side by side, and samples")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the findings as JSON")
 

@@ -1,8 +1,9 @@
 """Train the report's network on a folder of images and say honestly how well it does.
 
-FOLDER, or a zip, holds train/CLASS/image and test/CLASS/image; without it the images of $TINYCNN_DATA are taken, or
-else synthetic ones. The network: conv 32, 64, 128, each with ReLU and max-pool; dropout; dense 128, 128, softmax.
-DIR receives the model, a model card, a page (report.html), all numbers (report.json) and pictures.
+FOLDER, or a zip, holds train/CLASS/image and test/CLASS/image, or CLASS/image, which is cut into both; without it the
+images of $TINYCNN_DATA are taken, or else synthetic ones. The network: conv 32, 64, 128, each with ReLU and max-pool;
+dropout; dense 128, 128, softmax. DIR receives the model, a model card, a page (report.html), all numbers (report.json)
+and pictures.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from tinycnn.losses import balanced_class_weights
 from tinycnn.model import Sequential
 from tinycnn.models.report_cnn import report_cnn
 from tinycnn.scores.metrics import classification_report
-from tinycnn.study.command_line import answer, at_least, phantoms, skip_bad_files
+from tinycnn.study.command_line import answer, at_least, fraction_to_test, phantoms, skip_bad_files
 from tinycnn.study.experiment import Experiment, begin, checkpoint_to_resume
 from tinycnn.study.films.known_sets import chest_class_names
 from tinycnn.study.report import scoring, tables
@@ -30,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("data", nargs="?", metavar="FOLDER", help="folder or zip; else $TINYCNN_DATA; else synthetic images")
     phantoms(add)
+    fraction_to_test(add)
     skip_bad_files(add)
     add("--out", type=Path, default=Path("runs/train"), metavar="DIR", help="results (runs/train)")
     add_training(parser)

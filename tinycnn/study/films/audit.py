@@ -1,7 +1,7 @@
 """What is wrong with a set of images before a network sees it: copies, leaks, shortcuts, odd files, private data."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -14,11 +14,11 @@ from tinycnn.arguments import count, share
 from tinycnn.data.dataset import BadFile, Splits
 from tinycnn.data.decode import decode_image, exif_of, open_image
 from tinycnn.data.layout import find_images, map_files, worker_threads
+from tinycnn.data.near_copies import Pair, find_pairs, fingerprint
 from tinycnn.data.source import open_source
-from tinycnn.data.splits import connected_groups, leak_free
+from tinycnn.data.splits import connected_groups, leak_free, named_patients
 from tinycnn.scores.roc import roc_curve
 from tinycnn.study.films.contact_sheet import draw_contact_sheet, small_picture
-from tinycnn.study.films.near_copies import Pair, find_pairs, fingerprint
 
 STRONG_AUC = 0.75  # a number that ranks one class above the rest this often is a shortcut for a network
 STRONG_SHARE = 0.3  # so is a property that differs by this share of the images
@@ -42,6 +42,9 @@ class Audit:
         Near copies; `a` and `b` count through `paths`.
     groups : ndarray of int64, (images,)
         Images connected by near copies share a number: ready for `grouped_kfold`.
+    patients : dict of str to str
+        Path and patient, where names say so (`named_patients`) and nobody else has split the images: they lie in class
+        folders alone.
     numbers : dict of str -> ndarray of float64, (images,)
         What can be measured without looking at the lungs: size, brightness, ... NaN where unknown.
     traits : dict of str -> ndarray of bool, (images,)
@@ -60,6 +63,7 @@ class Audit:
     in_test: np.ndarray
     pairs: list[Pair]
     groups: np.ndarray
+    patients: dict[str, str]
     numbers: dict[str, np.ndarray]
     traits: dict[str, np.ndarray]
     metadata: dict[str, list[str]]
@@ -136,6 +140,7 @@ def audit(
     data: Splits | str | os.PathLike[str],
     *,
     splits: tuple[str, ...] = ("train", "test"),
+    held_out: Sequence[str] = (),
     min_correlation: float = 0.96,
     max_dhash: int = 32,
     workers: int | None = None,
@@ -157,6 +162,9 @@ def audit(
         Loaded images, or, to see the files too, the folder or zip that they come from.
     splits : tuple of str
         Names of the training and test folders, as for `load_image_folder`.
+    held_out : sequence of str
+        Paths of the test images that `load_image_folder` cut from a folder of class folders; without them all images
+        of such a folder count as training images.
     min_correlation, max_dhash : float, int
         What counts as a near copy.
     workers : int, optional
@@ -182,7 +190,7 @@ def audit(
     array([1, 2])
     """
     read = _read_splits if isinstance(data, Splits) else _read_files
-    paths, labels, class_names, in_test, records, skipped = read(data, splits, workers)
+    paths, labels, class_names, in_test, records, skipped, patients = read(data, splits, set(held_out), workers)
     limits = share(min_correlation, "min_correlation"), count(max_dhash, "max_dhash")
     pairs = find_pairs([record["fingerprint"] for record in records], *limits)
     result = Audit(
@@ -192,6 +200,7 @@ def audit(
         in_test=in_test,
         pairs=pairs,
         groups=connected_groups(len(paths), [(pair.a, pair.b) for pair in pairs]),
+        patients=patients,
         numbers={key: np.array([record["numbers"][key] for record in records]) for key in records[0]["numbers"]},
         traits={
             key: np.array([key in record["traits"] for record in records])
@@ -202,6 +211,7 @@ def audit(
         pictures=np.stack([record["picture"] for record in records]),
     )
     result.warnings = [
+        *_cut_warning(held_out),
         *_copy_warnings(result),
         *_shortcut_warnings(result),
         *_file_warnings(result, records),
@@ -210,7 +220,7 @@ def audit(
     return result
 
 
-def _read_splits(splits, _, workers):
+def _read_splits(splits, _, __, workers):
     datasets = [data for data in (splits.train, splits.test) if data is not None]
     images = [image for data in datasets for image in data.images]
     if not images:
@@ -222,12 +232,15 @@ def _read_splits(splits, _, workers):
         records = list(pool.map(_examined, images))
     labels = np.concatenate([data.labels for data in datasets])
     in_test = np.repeat([False, True][: len(datasets)], [len(data) for data in datasets])
-    return list(paths), labels, splits.train.class_names, in_test, records, list(splits.skipped)
+    return list(paths), labels, splits.train.class_names, in_test, records, list(splits.skipped), {}
 
 
-def _read_files(path, splits, workers):
+def _read_files(path, splits, held_out, workers):
     with open_source(path) as source:
         root, classes, files = find_images(source, splits)
+        whole = files[0][0][0].split("/")[0] not in splits  # class folders alone
+        if whole and held_out:
+            files = [[member for member in files[0] if (member[0] in held_out) == test] for test in (False, True)]
         names = [name for members in files for name, _ in members]
         records = map_files(
             lambda i, data: _examined(decode_image(data, 256), data, PurePosixPath(names[i]).suffix.lower()),
@@ -244,7 +257,8 @@ def _read_files(path, splits, workers):
     skipped = [record for record in records if isinstance(record, BadFile)]
     records = [record for record in records if not isinstance(record, BadFile)]
     paths = [name for name, keep in zip(names, good, strict=True) if keep]
-    return paths, labels[good], tuple(classes), in_test[good], records, skipped
+    patients = named_patients(paths) if whole else {}
+    return paths, labels[good], tuple(classes), in_test[good], records, skipped, patients
 
 
 def _examined(image, data=None, extension=None):
@@ -290,6 +304,14 @@ def _metadata_names(file):
         private = ("ImageDescription", "Make", "Model", "DateTime", "Artist", "HostComputer", "Copyright")
         names += [f"TIFF {name}" for tag, name in ExifTags.TAGS.items() if name in private and tag in file.tag_v2]
     return sorted(names)
+
+
+def _cut_warning(held_out):
+    if held_out:
+        yield (
+            "the test images were cut from the same folder as the training images: they say nothing of images from "
+            "another source"
+        )
 
 
 def _copy_warnings(result: Audit) -> Iterator[str]:

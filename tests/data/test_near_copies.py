@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tinycnn.study.films.near_copies import find_pairs, fingerprint
+from tinycnn.data.near_copies import find_pairs, fingerprint
 from tinycnn.study.films.phantoms import chest_phantoms
 
 
@@ -72,7 +72,7 @@ def test_blank_images_are_copies_only_of_the_same_blank():
 def test_blocks_cover_all_pairs(films, monkeypatch):
     images = [film for film in films for _ in range(2)]
     expected = pairs_of(*images)
-    monkeypatch.setattr("tinycnn.study.films.near_copies._BLOCK", 5)
+    monkeypatch.setattr("tinycnn.data.near_copies._BLOCK", 5)
     assert [p[:3] for p in pairs_of(*images)] == [p[:3] for p in expected]
     assert len(expected) == len(films)
 
