@@ -1,11 +1,12 @@
 """From operations to layers and blocks, without another library."""
 
+import math
+
 import numpy as np
 import pytest
 
-from tinycnn.interop.graph import Graph, Merge, Pad, ceil_sides, crops_of, feature_orders, reordered, sides_of
-from tinycnn.layers import Conv2D, Conv2DTranspose, Dense, Flatten, MaxPool2D, ReLU, Reshape, Residual
-from tinycnn.model import Sequential
+from tinycnn.interop.graph import Graph, Merge, Pad, ceil_sides, crops_of, sides_of
+from tinycnn.layers import Conv2D, Conv2DTranspose, Dense, MaxPool2D, Parallel, ReLU, Residual, ZeroPadding2D
 
 ONE = ((1, 1), (1, 1))
 
@@ -43,15 +44,41 @@ def test_padding_and_activations_go_into_their_neighbours():
 @pytest.mark.parametrize(
     ("layers", "says"),
     [
-        ([Pad(ONE)], "'0': padding converts only before"),
-        ([Pad(ONE), MaxPool2D(2)], "'0': padding by 0.0 does not go into the '1'"),
-        ([Pad(ONE, 2.0), Conv2D(1, 2)], "'0': padding by 2.0 does not"),
-        ([Conv2DTranspose(1, 2), Pad(((1, 0), (0, 0)))], "'1': padding converts only before"),
+        ([Pad(ONE, 1.0)], "'0': padding by 1.0, .* is no layer here"),
+        ([Pad(ONE, -math.inf), ReLU()], "'0': padding by -inf, "),
+        ([Pad(ONE, 2.0), Conv2D(1, 2)], "'0': padding by 2.0, "),
+        ([Conv2D(1, 2), Pad(((-1, 0), (0, 0)))], "'1': padding by 0.0, .* pad by zeros"),
     ],
 )
 def test_padding_that_no_layer_takes_is_named(layers, says):
     with pytest.raises(ValueError, match=says):
         row(layers, (4, 4, 1))
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [[Pad(ONE)], [Pad(ONE), MaxPool2D(2)], [Conv2DTranspose(1, 2), Pad(((1, 0), (0, 0)))], [Pad(ONE), Pad(ONE)]],
+)
+def test_padding_by_zeros_that_no_layer_takes_is_one_of_its_own(layers):
+    found = row(layers, (4, 4, 1))
+    assert len(found) == len(layers)
+    assert [isinstance(layer, ZeroPadding2D) for layer in found] == [isinstance(given, Pad) for given in layers]
+
+
+def test_what_is_concatenated_again_with_more_is_a_block_within_a_block():
+    dense = {"a": Dense(4), "b": Dense(3), "c": Dense(2)}
+    first, second, third = built(
+        (5,),
+        ("x0", Merge("concat"), "x"),
+        ("a", dense["a"], "x0"),
+        ("xa", Merge("concat"), "x", "a"),
+        ("b", dense["b"], "xa"),
+        ("xab", Merge("concat"), "x", "a", "b"),
+        ("c", dense["c"], "xab"),
+        ("all", Merge("concat"), "x", "a", "b", "c"),
+    )
+    assert [block.output_shape for block in (first, second, third)] == [(9,), (12,), (14,)]
+    assert all(isinstance(block, Parallel) and block.branches[0] == [] for block in (first, second, third))
 
 
 def test_blocks_nest_and_keep_their_sides():
@@ -83,19 +110,6 @@ def test_weights_that_do_not_fit_are_named():
     graph.add("d", Dense(2), ["x"], {"kernel": np.zeros((3, 2)), "bias": np.zeros(2)})
     with pytest.raises(ValueError, match="layer 'd' has kernel of shape .4, 2., but test has .3, 2."):
         graph.sequential("d")
-
-
-def test_orders_are_of_channels_first_and_reordered_takes_them():
-    model = Sequential([Flatten(), Dense(12), Reshape((2, 3, 2)), Conv2D(1, 1), Flatten(), Dense(1)])
-    model.build((3, 2, 2))
-    orders = feature_orders(model.layers, "test")
-    image = np.arange(12).reshape(3, 2, 2)
-    np.testing.assert_array_equal(image.ravel()[orders[1]], image.transpose(2, 0, 1).ravel())
-    image = image.reshape(2, 3, 2)
-    np.testing.assert_array_equal(image.ravel()[orders[2]], image.transpose(2, 0, 1).ravel())
-    kernel = reordered("kernel", np.arange(144).reshape(12, 12), orders[1], orders[2])
-    assert kernel[3, 4] == 12 * orders[1][3] + orders[2][4]
-    assert feature_orders(model.layers, "test", lambda layer: False) == [None] * 7
 
 
 def test_windows_of_layers():

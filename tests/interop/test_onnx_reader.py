@@ -61,12 +61,35 @@ def test_an_exporters_residual_network_in_nchw(tmp_path):
     assert Residual in kinds and GlobalAveragePool2D in kinds and model.input_shape == (12, 16, 3)
 
 
+def test_numbers_for_all_and_a_swish_of_an_exporters(tmp_path):
+    nodes = [
+        ("Mul", ["two", "x"], "a", {}),
+        ("Add", ["a", "half"], "b", {}),
+        ("Sigmoid", ["b"], "c", {}),
+        ("Mul", ["c", "b"], "d", {}),
+        ("GlobalMaxPool", ["d"], "e", {}),
+        ("Flatten", ["e"], "f", {}),
+        ("LayerNormalization", ["f", "gamma"], "y", {"axis": 1}),
+    ]
+    constants = {"two": np.float32([2]), "half": np.float32(0.5), "gamma": normal(3)}
+    proto = write(tmp_path / "m.onnx", nodes, constants, ["n", 3, 4, 5])
+    x = normal(2, 3, 4, 5)
+    theirs = reference.ReferenceEvaluator(proto).run(None, {"x": x})[0]
+    assert differ(from_onnx(tmp_path / "m.onnx").forward(x.transpose(0, 2, 3, 1)), theirs) < 1e-5
+
+
 @pytest.mark.parametrize(
     ("nodes", "constants", "says"),
     [
         ([("Erf", ["x"], "y", {})], {}, "'Erf_y': Erf does not convert; Add, "),
         ([("Transpose", ["x"], "y", {"perm": [0, 1, 3, 2]})], {}, "'Transpose_y': a transpose by "),
-        ([("Add", ["x", "c"], "y", {})], {"c": np.float32(1)}, "'Add_y': a constant that is added"),
+        ([("Add", ["x", "c"], "y", {})], {"c": np.float32([[[1]], [[2]]])}, "'Add_y': a constant for each channel"),
+        ([("Mul", ["x", "x"], "y", {})], {}, "'Mul_y': a product of two tensors does not convert"),
+        (
+            [("LayerNormalization", ["x", "c"], "y", {})],
+            {"c": np.ones(4, np.float32)},
+            "'LayerNormalization_y': it normalizes along the rows of NCHW",
+        ),
         ([("MatMul", ["x", "x"], "y", {})], {}, "'MatMul_y': its weights are computed"),
         ([("Softmax", ["x"], "y", {"axis": 2})], {}, "'Softmax_y': a softmax converts over the channels only"),
         (

@@ -5,7 +5,7 @@ import pytest
 from chains import differ
 
 from tinycnn.interop.torch_reader import from_torch
-from tinycnn.layers import MaxPool2D, Residual, UpSample2D
+from tinycnn.layers import MaxPool2D, Parallel, Residual, UpSample2D
 
 torch = pytest.importorskip("torch")
 nn, F = torch.nn, torch.nn.functional
@@ -78,6 +78,56 @@ class VGG16(nn.Module):
         return self.classifier(torch.flatten(self.avgpool(self.features(x)), 1))
 
 
+class DenseLayer(nn.Module):
+    """As in torchvision: from a list of all features before it."""
+
+    def __init__(self, channels, growth):
+        super().__init__()
+        self.norm1, self.conv1 = nn.BatchNorm2d(channels), nn.Conv2d(channels, 2 * growth, 1, bias=False)
+        self.norm2, self.conv2 = nn.BatchNorm2d(2 * growth), nn.Conv2d(2 * growth, growth, 3, padding=1, bias=False)
+
+    def forward(self, x):
+        features = [x] if isinstance(x, torch.Tensor) else x
+        x = self.conv1(F.relu(self.norm1(torch.cat(features, 1))))
+        return self.conv2(F.relu(self.norm2(x)))
+
+
+class DenseNet(nn.Module):
+    """torchvision's, with two blocks of three and two layers."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 6, 3, 2, 1)
+        self.one = nn.ModuleList([DenseLayer(6 + 2 * i, 2) for i in range(3)])
+        self.between = nn.Sequential(nn.BatchNorm2d(12), nn.ReLU(), nn.Conv2d(12, 4, 1), nn.AvgPool2d(2, 2))
+        self.two = nn.ModuleList([DenseLayer(4 + 2 * i, 2) for i in range(2)])
+        self.classifier = nn.Linear(8, 5)
+
+    def forward(self, x):
+        x = self.block(self.two, self.between(self.block(self.one, self.stem(x))))
+        return self.classifier(torch.flatten(F.adaptive_avg_pool2d(F.relu(x), (1, 1)), 1))
+
+    def block(self, layers, x):
+        features = [x]
+        for layer in layers:
+            features.append(layer(features))
+        return torch.cat(features, 1)
+
+
+class Smooth(nn.Module):
+    """Activations and constants by functions, and a LayerNorm as ConvNeXt has it."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm, self.bare = nn.LayerNorm(4), nn.LayerNorm(4, elementwise_affine=False)
+
+    def forward(self, x):
+        x = F.gelu(x, approximate="tanh") + F.elu(x, 0.5)
+        x = self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        x = F.softplus(2 * x + 0.5) * 0.25
+        return self.bare(F.silu(F.gelu(x).mean((2, 3))))
+
+
 class Functions(nn.Module):
     """The same layers called as functions and methods."""
 
@@ -122,8 +172,15 @@ def test_vgg16_gives_the_same_logits(size):
     assert isinstance(model.layers[18], UpSample2D) == (size == 32)  # one cell for 49
 
 
-def test_functions_and_methods():
-    agree(Functions().double(), (14, 15, 2), 1e-10)
+@pytest.mark.parametrize(("module", "shape"), [(Functions(), (14, 15, 2)), (Smooth(), (5, 6, 4))])
+def test_functions_and_methods(module, shape):
+    agree(module.double(), shape, 1e-10)
+
+
+def test_densenet_gives_the_same_logits_and_its_layers_are_blocks():
+    model = agree(DenseNet(), (16, 16, 3))
+    blocks = [layer for layer in model.layers if isinstance(layer, Parallel)]
+    assert [block.output_shape[-1] for block in blocks] == [8, 10, 12, 6, 8]
 
 
 @pytest.mark.parametrize(("size", "ends"), [(9, (1, 1)), (10, (1, 2))])
@@ -168,6 +225,25 @@ class Skipping(nn.Module):
         return self.c(b) + a
 
 
+class Turned(nn.Module):
+    def forward(self, x):
+        return torch.relu(x.permute(0, 2, 3, 1))
+
+
+class Product(nn.Module):
+    def forward(self, x):
+        return x * torch.sigmoid(x)
+
+
+class Scaled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(4))
+
+    def forward(self, x):
+        return x * self.scale
+
+
 @pytest.mark.parametrize(
     ("module", "shape", "says"),
     [
@@ -178,12 +254,19 @@ class Skipping(nn.Module):
         (nn.Sequential(nn.AdaptiveAvgPool2d(3)), (4, 4, 3), "'0': .*choose an input_shape that divides"),
         (nn.Sequential(nn.ConvTranspose2d(4, 4, 3, groups=2)), (4, 4, 4), "'0': groups .* UpSample2D and Conv2D"),
         (
-            nn.Sequential(nn.Conv2d(1, 1, 1), nn.ZeroPad2d(1), nn.MaxPool2d(2)),
+            nn.Sequential(nn.Conv2d(1, 1, 1), nn.ConstantPad2d(1, 1.0), nn.MaxPool2d(2)),
             (4, 4, 1),
-            "padding by 0.0 does not",
+            "padding by 1.0, .* is no layer here",
         ),
         (nn.Sequential(nn.Flatten()), (2, 2, 2), "from_torch: Flatten .*end with a Dense"),
         (nn.Sequential(nn.LogSoftmax(dim=1)), (4,), "LogSoftmax does not convert"),
+        (nn.Sequential(nn.Softplus(2.0)), (4,), "'0': beta=2.0 does not convert"),
+        (nn.Sequential(nn.LayerNorm(4)), (4, 4, 4), "'0': it normalizes along the rows of NCHW"),
+        (nn.Sequential(nn.LayerNorm((4, 4))), (4, 4, 4), "'0': normalized_shape=.* only the channels'"),
+        (nn.Sequential(nn.AdaptiveMaxPool2d(2)), (4, 4, 4), "'0': only the maximum of the whole image"),
+        (Turned(), (4, 4, 4), "'relu': it gets images in NHWC"),
+        (Scaled(), (4,), "'scale': a parameter that the module's own code computes with"),
+        (Product(), (4,), "'mul': a product of two tensors does not convert"),
         (shared(), (4,), "called twice; weights that are shared"),
         (Named(), (4,), "'relu': give its input in the first place, not by name"),
         (Branching(), (4,), "Branching cannot be traced"),

@@ -68,3 +68,10 @@ def test_what_does_not_convert_is_named(layers, says):
 def test_a_model_without_weights_is_refused():
     with pytest.raises(ValueError, match="to_torch: the model has no weights yet; call model.build"):
         to_torch(tinycnn.Sequential([tinycnn.Dense(2)]))
+
+
+def test_augmentation_is_nothing_in_inference():
+    model = tinycnn.Sequential([tinycnn.Augmentation(flip=0.5), tinycnn.Conv2D(2, 1)])
+    model.build((4, 4, 1))
+    x = images(np.float32, (4, 4, 1))
+    assert differ(model.forward(x), nhwc(to_torch(model)(nchw(x)))) < 1e-5

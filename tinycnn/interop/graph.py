@@ -1,29 +1,31 @@
 """Layers of another library's model and what feeds what, made into a `Sequential` of layers and blocks.
 
 Every reader fills a `Graph`, and `Graph.sequential` does what all have in common: paths that fork and meet become
-`Residual`, padding and activations go into the layers that take them, and weights get into the order of NHWC.
+`Residual` or `Parallel`, padding and activations go into the layers that take them, and weights get into the order of
+NHWC.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from tinycnn.arguments import of_class
+from tinycnn.interop.orders import feature_orders, reordered
 from tinycnn.layers.activation import ACTIVATIONS, ReLU, Sigmoid, Softmax
 from tinycnn.layers.base import Layer, Shape
+from tinycnn.layers.block import Block
 from tinycnn.layers.conv import Conv2D, Conv2DTranspose
-from tinycnn.layers.dense import Dense
-from tinycnn.layers.dropout import Dropout
-from tinycnn.layers.norm import BatchNorm
+from tinycnn.layers.global_max import GlobalMaxPool2D
 from tinycnn.layers.padding import check_padding, resolve_padding
 from tinycnn.layers.parallel import Parallel
 from tinycnn.layers.pool import AveragePool2D, GlobalAveragePool2D, MaxPool2D
-from tinycnn.layers.reshape import Flatten, Reshape
+from tinycnn.layers.reshape import Flatten
 from tinycnn.layers.residual import Residual
 from tinycnn.layers.weighted import Weighted
+from tinycnn.layers.zero_padding import ZeroPadding2D
 from tinycnn.model import Sequential
 
 Sides = tuple[tuple[int, int], tuple[int, int]]  # (top, bottom), (left, right)
@@ -67,6 +69,7 @@ class Graph:
 
     Examples
     --------
+    >>> from tinycnn.layers import Dense
     >>> graph = Graph("from_nowhere", "x", (4,))
     >>> graph.add("dense", Dense(4, use_bias=False), ["x"], {"kernel": 2 * np.eye(4)})
     >>> graph.add("sum", Merge("add"), ["dense", "x"])
@@ -84,6 +87,7 @@ class Graph:
         self.shapes: dict[str, Shape] = {entry: self.input_shape}
         self._dominator: dict[str, str] = {}  # the last operation that every way to this one goes through
         self._depth = {entry: 0}
+        self._concatenated: dict[str, list[str]] = {}  # all that is side by side in it
         self._used: set[str] = set()
         self._placed: list[tuple[Layer, Weights]] = []  # with weights, in the model
 
@@ -106,6 +110,9 @@ class Graph:
         ValueError
             With the operation, if it cannot take its input's shape or gets none.
         """
+        if layer == Merge("concat"):
+            inputs = self._concatenation(key, inputs)
+            layer = layer if len(inputs) > 1 else None
         for name in inputs:
             if name not in self.shapes:
                 self.cannot(key, f"it takes {name!r}, which no layer gives; only layers in a row and blocks convert")
@@ -126,6 +133,15 @@ class Graph:
                     else (fork, self._dominator[other])
                 )
         self._dominator[key], self._depth[key] = fork, self._depth[fork] + 1
+
+    def _concatenation(self, key: str, inputs: Sequence[str]) -> Sequence[str]:
+        """Of what DenseNet says as ``[a, b]`` and ``[a, b, c]``, the latter as ``[[a, b], c]``: block after block."""
+        whole = self._concatenated[key] = list(inputs)
+        starts = [k for k, parts in self._concatenated.items() if k != key and parts == whole[: len(parts)]]
+        if not starts:
+            return inputs
+        longest = max(starts, key=lambda k: len(self._concatenated[k]))
+        return [longest, *whole[len(self._concatenated[longest]) :]]
 
     def sequential(self, output: str, dtype: DTypeLike = np.float32, name: str = "sequential") -> Sequential:
         """The model whose output is what the operation `output` gives, with all weights.
@@ -186,38 +202,47 @@ class Graph:
             if layer is None or isinstance(layer, Pad) and not np.any(layer.sides):
                 continue
             if last is not None and isinstance(last.layer, Pad):
-                before = row[-2].layer if len(row) > 1 else None
-                row[-1] = node._replace(layer=self._padded(last, node, before))
-            elif last is not None and isinstance(layer, Pad) and isinstance(last.layer, Conv2DTranspose):
+                inside = self._padded(last, node, row[-2].layer if len(row) > 1 else None)
+                if inside is not None:
+                    row[-1] = node._replace(layer=inside)
+                    continue
+                row[-1] = last = self._alone(last)
+            if last is not None and isinstance(layer, Pad) and _takes_cut(last.layer, layer.sides):
                 row[-1] = last._replace(layer=self._cut(last, node))
-            elif isinstance(layer, Flatten) and last is not None and isinstance(last.layer, GlobalAveragePool2D):
+            elif last is not None and isinstance(layer, Flatten) and isinstance(last.layer, GLOBAL_POOLS):
                 row[-1] = last._replace(layer=_with(last.layer, keepdims=False))
             elif last is not None and isinstance(layer, ACTIVATIONS) and _takes_activation(last.layer):
                 row[-1] = last._replace(layer=_with(last.layer, activation=layer))
             else:
                 row.append(node)
         if row and isinstance(row[-1].layer, Pad):
-            self.cannot(row[-1].key, "padding converts only before a convolution or a max-pool, which can pad itself")
+            row[-1] = self._alone(row[-1])
         self._placed += [(node.layer, node.weights) for node in row if isinstance(node.layer, Layer) and node.weights]
         return row
 
-    def _padded(self, pad: Node, node: Node, before: Any) -> Layer:
-        """The node's layer, padding by itself what `pad` would."""
+    def _padded(self, pad: Node, node: Node, before: Any) -> Layer | None:
+        """The node's layer, padding by itself what `pad` would, if it can."""
         layer, (sides, value) = node.layer, pad.layer  # type: ignore[misc]
         # A pool's window never sees its own padding; zeros are as good where nothing is below zero.
         floors = (ReLU, Sigmoid, Softmax)
         floor = isinstance(before, Layer) and (isinstance(before, floors) or isinstance(before.activation, floors))
         pool = isinstance(layer, MaxPool2D) and (value == -math.inf or value == 0 and floor)
         if np.min(sides) < 0 or not (pool or isinstance(layer, Conv2D) and value == 0):
-            self.cannot(pad.key, f"padding by {value} does not go into the {node.key!r} behind it; pad there instead")
+            return None
         own = sides_of(layer, self.shapes[pad.key])  # type: ignore[arg-type]
         return _with(layer, padding=tuple((a + c, b + d) for (a, b), (c, d) in zip(sides, own, strict=True)))
+
+    def _alone(self, pad: Node) -> Node:
+        """A layer for padding that no other takes."""
+        sides, value = pad.layer  # type: ignore[misc]
+        if value != 0 or np.min(sides) < 0:
+            why = f"padding by {value}, {sides}, is no layer here, and none beside it does it; pad by zeros"
+            self.cannot(pad.key, why)
+        return pad._replace(layer=ZeroPadding2D(sides))
 
     def _cut(self, node: Node, pad: Node) -> Layer:
         """The transposed convolution, cutting off by itself what a negative `pad` behind it would."""
         layer, sides = node.layer, pad.layer.sides  # type: ignore[union-attr]
-        if np.max(sides) > 0 or layer.activation is not None:  # type: ignore[union-attr]
-            self.cannot(pad.key, "padding converts only before a convolution or a max-pool, which can pad itself")
         size = self.shapes[node.inputs[0]]
         cut = tuple(
             tuple(crop - more for crop, more in zip(crops, side, strict=True))
@@ -228,8 +253,15 @@ class Graph:
         return _with(layer, padding=cut)
 
 
+GLOBAL_POOLS = (GlobalAveragePool2D, GlobalMaxPool2D)
+
+
+def _takes_cut(layer: Any, sides: Sides) -> bool:
+    return isinstance(layer, Conv2DTranspose) and layer.activation is None and np.max(sides) <= 0
+
+
 def _takes_activation(layer: Any) -> bool:
-    return isinstance(layer, (Weighted, Residual, Parallel)) and layer.activation is None
+    return isinstance(layer, (Weighted, Block)) and layer.activation is None
 
 
 def _with(layer: Any, **changes: Any) -> Any:
@@ -306,89 +338,3 @@ def check_built(model: Sequential, target: str) -> None:
     of_class(model, Sequential, f"{target}: model")
     if not model.built:
         raise ValueError(f"{target}: the model has no weights yet; call model.build(input_shape) first")
-
-
-def feature_orders(
-    layers: Sequence[Layer], source: str, channels_first: Callable[[Layer], bool] = lambda layer: True
-) -> list[np.ndarray | None]:
-    """How a channels-first library orders the numbers before, between and behind built `layers`.
-
-    Where a Flatten makes images of vectors, or a Reshape vectors of images, that library has channel after channel and
-    tinycnn pixel after pixel; up to the next Dense everything is in that order.  ``theirs[j] = ours[order[j]]``; None
-    where both agree.
-
-    Parameters
-    ----------
-    layers : sequence of Layer
-        Of a built model.
-    source : str
-        Which conversion it is, for errors.
-    channels_first : callable
-        Whether a Flatten or Reshape works on channels first in the other library.
-
-    Raises
-    ------
-    ValueError
-        Where no weights can make up for the order.
-
-    Examples
-    --------
-    >>> from tinycnn.layers import Flatten
-    >>> model = Sequential([Flatten(), Dense(3)])
-    >>> model.build((2, 1, 2))
-    (3,)
-    >>> feature_orders(model.layers, "to_torch")
-    [None, array([0, 2, 1, 3]), None]
-    """
-    orders: list[np.ndarray | None] = [None] * (len(layers) + 1)
-
-    def refuse(i: int, why: str) -> NoReturn:
-        raise ValueError(f"{source}: {layers[i].where()}: {why}")
-
-    for i, layer in enumerate(layers):
-        image = len(layer.input_shape) == 3
-        if isinstance(layer, Flatten) and image and channels_first(layer):
-            orders[i + 1] = _channels_first_order(layer.input_shape)
-        elif isinstance(layer, (BatchNorm, Dropout, *ACTIVATIONS)):
-            orders[i + 1] = orders[i]
-        elif orders[i] is not None and not isinstance(layer, (Dense, Reshape)):
-            refuse(i, "it gets images flattened channel after channel; put a Dense before, which can put that right")
-        if isinstance(layer, Reshape) and layer.input_shape != layer.output_shape and channels_first(layer):
-            if image and _channels_first_order(layer.input_shape) is not None:
-                refuse(i, "channels first and channels last reshape images differently; flatten and use a Dense before")
-            if len(layer.output_shape) == 3:
-                _want(_channels_first_order(layer.output_shape), i, layers, orders, refuse)
-                continue
-        if isinstance(layer, Reshape) and orders[i] is not None:
-            refuse(i, "it gets images flattened channel after channel; put a Dense before, which can put that right")
-    if orders[-1] is not None:
-        refuse(len(layers) - 1, "the model gives an image's numbers channel after channel; end with a Dense")
-    return orders
-
-
-def _want(order: np.ndarray | None, i: int, layers: Sequence[Layer], orders: list[Any], refuse: Callable) -> None:
-    """Have layer i's input in that order, from the Dense before it on."""
-    for j in range(i, -1, -1):
-        if orders[j] is not None and (order is None or not np.array_equal(orders[j], order)):
-            refuse(i, "it makes images of numbers in another order; put a Dense before")
-        orders[j] = order
-        if j and isinstance(layers[j - 1], Dense) or order is None:
-            return
-        if not j or not isinstance(layers[j - 1], (BatchNorm, Dropout, *ACTIVATIONS)):
-            refuse(i, "channels first and channels last read a vector differently; put a Dense before")
-
-
-def _channels_first_order(image_shape: Shape) -> np.ndarray | None:
-    order = np.arange(math.prod(image_shape)).reshape(image_shape).transpose(2, 0, 1).ravel()
-    return order if np.any(np.diff(order) != 1) else None
-
-
-def reordered(key: str, array: np.ndarray, before: np.ndarray | None, after: np.ndarray | None) -> np.ndarray:
-    """A Dense's kernel ``(inputs, units)`` or a vector of parameters, inputs taken in one order, outputs in another.
-
-    >>> reordered("kernel", np.array([[1, 2], [3, 4]]), np.array([1, 0]), None).tolist()
-    [[3, 4], [1, 2]]
-    """
-    if key == "kernel" and before is not None:
-        array = array[before]
-    return array if after is None else array[..., after]

@@ -14,10 +14,14 @@ from tinycnn.layers.base import Layer, Shape
 from tinycnn.layers.conv import Conv2D, Conv2DTranspose
 from tinycnn.layers.dense import Dense
 from tinycnn.layers.dropout import Dropout
+from tinycnn.layers.global_max import GlobalMaxPool2D
+from tinycnn.layers.layer_norm import LayerNorm
 from tinycnn.layers.norm import BatchNorm
 from tinycnn.layers.padding import resolve_padding
 from tinycnn.layers.pool import AveragePool2D, GlobalAveragePool2D, MaxPool2D
+from tinycnn.layers.rescaling import Rescaling
 from tinycnn.layers.reshape import Flatten, Reshape
+from tinycnn.layers.smooth import ELU, GELU, SiLU, Softplus
 from tinycnn.layers.upsample import UpSample2D
 from tinycnn.model import Sequential
 
@@ -111,11 +115,15 @@ def from_onnx(path: PathLike) -> Sequential:
             channels_first = names[0] in first
             if len(graph.shapes[names[0]]) == 3 and not channels_first and node.op_type not in _ANY_LAYOUT:
                 raise ValueError("it gets images in NHWC; only networks in NCHW convert")
+            if channels_first and len(graph.shapes[names[0]]) == 3 and node.op_type == "LayerNormalization":
+                raise ValueError("it normalizes along the rows of NCHW; transpose to NHWC before, and back behind it")
             if node.op_type == "Reshape":
                 target = _target(operands[1])
                 channels_first = channels_first if len(target) == 1 else not turned(key)
                 layer: Any = _reshape(target, channels_first)
                 weights: dict[str, Any] = {}
+            elif node.op_type == "Mul" and len(names) == 2:
+                layer, weights, names = SiLU(), {}, _times_sigmoid(graph, names)
             elif node.op_type not in _CONVERTERS:
                 raise ValueError(f"{node.op_type} does not convert; {', '.join(sorted([*_CONVERTERS, 'Reshape']))} do")
             else:
@@ -131,7 +139,8 @@ def from_onnx(path: PathLike) -> Sequential:
     return graph.sequential(proto.output[0].name, np.float64 if double else np.float32)
 
 
-_ANY_LAYOUT = ("Relu", "LeakyRelu", "Sigmoid", "Tanh", "Identity", "Dropout", "Add", "Sum", "Reshape", "Flatten")
+_ANY_LAYOUT = {"Relu", "LeakyRelu", "Sigmoid", "Tanh", "Identity", "Dropout", "Add", "Sum", "Reshape", "Flatten"}
+_ANY_LAYOUT |= {"Elu", "Gelu", "Softplus", "Swish", "Mul", "LayerNormalization"}
 
 
 def _kernel(operands: Sequence[Any], axes: tuple[int, ...]) -> dict[str, Any]:
@@ -237,10 +246,42 @@ def _flatten(a: dict[str, Any], operands: Sequence[Any], shape: Shape) -> Conver
     return (None if len(shape) == 1 else Flatten()), {}
 
 
+def _times_sigmoid(graph: Graph, names: list[str]) -> list[str]:
+    """What x is in the ``x * sigmoid(x)`` that SiLU is for exporters."""
+    for x, other in (names, names[::-1]):
+        if isinstance(graph.nodes[other].layer, Sigmoid) and list(graph.nodes[other].inputs) == [x]:
+            return [x]
+    raise ValueError("a product of two tensors does not convert, but x * sigmoid(x)")
+
+
+def _scalar(operands: Sequence[Any]) -> float | None:
+    """The one number among the operands, if that is all there is besides a tensor."""
+    constants = [operand for operand in operands if operand is not None]
+    if any(np.size(constant) != 1 for constant in constants):
+        raise ValueError("a constant for each channel does not convert; export with it in the layer before it")
+    return float(constants[0].item()) if constants else None
+
+
+def _layer_norm(a: dict[str, Any], operands: Sequence[Any], shape: Shape) -> Converted:
+    if a.get("axis", -1) not in (-1, len(shape)) or operands[1] is None:
+        raise ValueError("a layer normalization converts over the last axis only, with a constant scale")
+    beta = operands[2] if len(operands) > 2 and operands[2] is not None else 0 * operands[1]
+    return LayerNorm(a.get("epsilon", 1e-5)), {"gamma": operands[1], "beta": beta}
+
+
+def _swish(a: dict[str, Any], operands: Sequence[Any], shape: Shape) -> Converted:
+    if a.get("alpha", 1.0) != 1:
+        raise ValueError(f"alpha={a['alpha']} does not convert, only 1")
+    return SiLU(), {}
+
+
 def _add(a: dict[str, Any], operands: Sequence[Any], shape: Shape) -> Converted:
-    if any(operand is not None for operand in operands):
-        raise ValueError("a constant that is added does not convert; export with a bias in the layer before it")
-    return Merge("add"), {}
+    offset = _scalar(operands)
+    return (Merge("add") if offset is None else Rescaling(1.0, offset)), {}
+
+
+def _multiply(a: dict[str, Any], operands: Sequence[Any], shape: Shape) -> Converted:
+    return Rescaling(_scalar(operands) or 0.0), {}
 
 
 def _concat(a: dict[str, Any], operands: Sequence[Any], shape: Shape) -> Converted:
@@ -270,6 +311,8 @@ _CONVERTERS: dict[str, Callable[..., Converted]] = {
     "MaxPool": _pool(MaxPool2D),
     "AveragePool": _pool(AveragePool2D),
     "GlobalAveragePool": lambda a, operands, shape: (GlobalAveragePool2D(keepdims=True), {}),
+    "GlobalMaxPool": lambda a, operands, shape: (GlobalMaxPool2D(keepdims=True), {}),
+    "LayerNormalization": _layer_norm,
     "ReduceMean": _mean,
     "Softmax": _softmax,
     "Resize": _resize,
@@ -278,11 +321,16 @@ _CONVERTERS: dict[str, Callable[..., Converted]] = {
     "Add": _add,
     "Sum": _add,
     "Concat": _concat,
+    "Mul": _multiply,
     "Identity": lambda a, operands, shape: (None, {}),
     "Dropout": lambda a, operands, shape: (
         Dropout(float(operands[1].item()) if len(operands) > 1 and operands[1] is not None else 0.5),
         {},
     ),
+    "Elu": lambda a, operands, shape: (ELU(a.get("alpha", 1.0)), {}),
+    "Gelu": lambda a, operands, shape: (GELU(a.get("approximate", b"none") == b"tanh"), {}),
+    "Softplus": lambda a, operands, shape: (Softplus(), {}),
+    "Swish": _swish,
     "Relu": lambda a, operands, shape: (ReLU(), {}),
     "LeakyRelu": lambda a, operands, shape: (LeakyReLU(a.get("alpha", 0.01)), {}),
     "Sigmoid": lambda a, operands, shape: (Sigmoid(), {}),

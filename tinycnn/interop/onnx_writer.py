@@ -9,16 +9,23 @@ from tinycnn.files import PathLike, atomic_write
 from tinycnn.interop.graph import check_built, crops_of, sides_of
 from tinycnn.interop.peers import peer
 from tinycnn.layers.activation import LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
+from tinycnn.layers.augmentation import Augmentation
 from tinycnn.layers.base import Layer
+from tinycnn.layers.block import Block
 from tinycnn.layers.conv import Conv2D, Conv2DTranspose
 from tinycnn.layers.dense import Dense
 from tinycnn.layers.dropout import Dropout
+from tinycnn.layers.global_max import GlobalMaxPool2D
+from tinycnn.layers.layer_norm import LayerNorm
 from tinycnn.layers.norm import BatchNorm
+from tinycnn.layers.padding import check_padding
 from tinycnn.layers.parallel import Parallel
 from tinycnn.layers.pool import AveragePool2D, GlobalAveragePool2D, MaxPool2D
+from tinycnn.layers.rescaling import Rescaling
 from tinycnn.layers.reshape import Flatten, Reshape
-from tinycnn.layers.residual import Residual
+from tinycnn.layers.smooth import ELU, GELU, SiLU, Softplus
 from tinycnn.layers.upsample import UpSample2D
+from tinycnn.layers.zero_padding import ZeroPadding2D
 from tinycnn.model import Sequential
 
 OPSET = 24  # of ONNX operators; ONNX Runtime of 2025 runs it
@@ -113,15 +120,16 @@ def to_onnx(model: Sequential, path: PathLike) -> None:
 def _write(to: _Written, layer: Any, x: str) -> str:
     """Operations of `layer`, its activation included; images are in NCHW."""
     name = str(layer.name)
-    if isinstance(layer, (Residual, Parallel)):
+    if isinstance(layer, Block):
         ends = []
-        for path in layer.branches if isinstance(layer, Parallel) else (layer.layers, layer.shortcut):
+        for path in layer.paths:
             y = x
             for part in path:
                 y = _write(to, part, y)
             ends.append(y)
-        concat = isinstance(layer, Parallel) and layer.merge == "concat"
-        y = to.operation("Concat", name, ends, axis=1) if concat else to.operation("Sum", name, ends)
+        if len(ends) > 1:
+            concat = isinstance(layer, Parallel) and layer.merge == "concat"
+            y = to.operation("Concat", name, ends, axis=1) if concat else to.operation("Sum", name, ends)
     else:
         y = _write_linear(to, layer, name, x)
     return y if layer.activation is None else _write(to, layer.activation, y)
@@ -154,8 +162,22 @@ def _write_linear(to: _Written, layer: Any, name: str, x: str) -> str:
     if isinstance(layer, (MaxPool2D, AveragePool2D)):
         attributes = _windows(layer.pool_size, layer.strides, sides_of(layer, layer.input_shape))
         return to.operation("MaxPool" if isinstance(layer, MaxPool2D) else "AveragePool", name, [x], **attributes)
-    if isinstance(layer, GlobalAveragePool2D):
-        y = to.operation("GlobalAveragePool", name, [x])
+    if isinstance(layer, LayerNorm):
+        inputs, image = [weight("gamma"), weight("beta")], len(layer.input_shape) == 3
+        x = to.operation("Transpose", f"{name}/channels_last", [x], perm=TO_CHANNELS_LAST) if image else x
+        x = to.operation("LayerNormalization", name, [x, *inputs], axis=-1, epsilon=layer.epsilon)
+        return to.operation("Transpose", f"{name}/channels_first", [x], perm=TO_CHANNELS_FIRST) if image else x
+    if isinstance(layer, ZeroPadding2D):
+        sides: Any = check_padding(layer.padding, "ZeroPadding2D")
+        pads = [0, 0, *(before for before, _ in sides), 0, 0, *(after for _, after in sides)]
+        return to.operation("Pad", name, [x, to.constant(f"{name}/pads", np.array(pads))])
+    if isinstance(layer, Rescaling):
+        numbers = np.array([layer.scale, layer.offset], layer.dtype)
+        x = to.operation("Mul", f"{name}/scaled", [x, to.constant(f"{name}/scale", numbers[0])])
+        return to.operation("Add", name, [x, to.constant(f"{name}/offset", numbers[1])])
+    if isinstance(layer, (GlobalAveragePool2D, GlobalMaxPool2D)):
+        kind = "GlobalAveragePool" if isinstance(layer, GlobalAveragePool2D) else "GlobalMaxPool"
+        y = to.operation(kind, name, [x])
         return y if layer.keepdims else to.operation("Flatten", f"{name}/flat", [y])
     if isinstance(layer, (Flatten, Reshape)):
         return _write_reshape(to, layer, name, x)
@@ -171,9 +193,21 @@ def _write_linear(to: _Written, layer: Any, name: str, x: str) -> str:
         return to.operation("Dropout", name, [x, rate])
     if isinstance(layer, LeakyReLU):
         return to.operation("LeakyRelu", name, [x], alpha=layer.negative_slope)
+    if isinstance(layer, ELU):
+        return to.operation("Elu", name, [x], alpha=layer.alpha)
+    if isinstance(layer, GELU):
+        return to.operation("Gelu", name, [x], approximate="tanh" if layer.approximate else "none")
+    if isinstance(layer, SiLU):
+        return to.operation("Mul", name, [x, to.operation("Sigmoid", f"{name}/sigmoid", [x])])
     if isinstance(layer, Softmax):
         return to.operation("Softmax", name, [x], axis=1)
-    operators: dict[type[Layer], str] = {ReLU: "Relu", Sigmoid: "Sigmoid", Tanh: "Tanh"}
+    operators: dict[type[Layer], str] = {
+        Augmentation: "Identity",  # in inference
+        ReLU: "Relu",
+        Sigmoid: "Sigmoid",
+        Softplus: "Softplus",
+        Tanh: "Tanh",
+    }
     if type(layer) not in operators:
         raise ValueError(f"to_onnx: {layer.where()} has no counterpart in ONNX; replace it, or convert without it")
     return to.operation(operators[type(layer)], name, [x])

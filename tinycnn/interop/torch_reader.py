@@ -2,7 +2,7 @@
 
 import operator
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -13,9 +13,13 @@ from tinycnn.layers.base import Layer, Shape, pair
 from tinycnn.layers.conv import Conv2D, Conv2DTranspose
 from tinycnn.layers.dense import Dense
 from tinycnn.layers.dropout import Dropout
+from tinycnn.layers.global_max import GlobalMaxPool2D
+from tinycnn.layers.layer_norm import LayerNorm
 from tinycnn.layers.norm import BatchNorm
 from tinycnn.layers.pool import AveragePool2D, GlobalAveragePool2D, MaxPool2D
+from tinycnn.layers.rescaling import Rescaling
 from tinycnn.layers.reshape import Flatten, Reshape
+from tinycnn.layers.smooth import ELU, GELU, SiLU, Softplus
 from tinycnn.layers.upsample import UpSample2D
 from tinycnn.model import Sequential
 
@@ -25,11 +29,18 @@ if TYPE_CHECKING:
 Converted = tuple[Layer | Pad | None, dict[str, Any]]  # the latter: PyTorch's tensors, axes moved
 
 
+class Permutation(NamedTuple):
+    """A tensor's axes in another order."""
+
+    axes: tuple[int, ...]
+
+
 def from_torch(module: "torch.nn.Module", input_shape: Shape) -> Sequential:
     """A `Sequential` that computes what `module` computes, with its weights.
 
-    The module is traced by `torch.fx`: its layers may stand in a row, and branches that fork and are added again become
-    `Residual`.  Images stay NHWC here; the weights of a Dense behind a Flatten are put in that order.
+    The module is traced by `torch.fx`: its layers may stand in a row, and branches that fork and are added or
+    concatenated again become `Residual` or `Parallel`, DenseNet's lists of features among them.  Images stay NHWC here;
+    the weights of a Dense behind a Flatten are put in that order.
 
     Parameters
     ----------
@@ -62,8 +73,9 @@ def from_torch(module: "torch.nn.Module", input_shape: Shape) -> Sequential:
     (4, 4, 8)
     """
     torch = peer("torch", "from_torch")
+    fx = peer("torch.fx", "from_torch")
     try:
-        traced = peer("torch.fx", "from_torch").symbolic_trace(module)
+        traced = fx.symbolic_trace(module)
     except Exception as error:  # whatever the module's own code raises when it gets no numbers
         raise ValueError(
             f"from_torch: {type(module).__name__} cannot be traced ({error}); its forward must not depend on the "
@@ -76,6 +88,7 @@ def from_torch(module: "torch.nn.Module", input_shape: Shape) -> Sequential:
     graph = Graph("from_torch", inputs[0], tuple(int(n) for n in input_shape))
     converters = _converters(torch.nn)
     called: set[str] = set()
+    channels_last: set[str] = set()  # what is in NHWC, for a LayerNorm
     for node in traced.graph.nodes:
         if node.op in ("placeholder", "output") or node.target in (getattr, operator.getitem, "size"):
             continue  # the latter are shapes, for view and reshape
@@ -84,8 +97,9 @@ def from_torch(module: "torch.nn.Module", input_shape: Shape) -> Sequential:
             if node.op == "call_module" and node.target in called and list(what.parameters()):
                 raise ValueError("it is called twice; weights that are shared do not convert")
             called.add(str(node.target))
-            operands = node.args[0] if what == Merge("concat") else node.args[: 2 if what == Merge("add") else 1]
-            names = [part.name for part in operands]
+            two = what == Merge("add") or isinstance(what, Rescaling)
+            operands = node.args[0] if what == Merge("concat") else node.args[: 2 if two else 1]
+            names = [part.name for part in operands if isinstance(part, fx.Node)]
             weights: dict[str, Any] = {}
             if isinstance(what, torch.nn.Module):
                 convert = next((converters[kind] for kind in type(what).__mro__ if kind in converters), None)
@@ -93,24 +107,46 @@ def from_torch(module: "torch.nn.Module", input_shape: Shape) -> Sequential:
                     known = ", ".join(sorted(kind.__name__ for kind in converters))
                     raise ValueError(f"a {type(what).__name__} does not convert; {known} do")
                 what, weights = convert(what, graph.shapes[names[0]])
+            if _layout(what, names, graph.shapes[names[0]], channels_last):
+                channels_last.add(node.name)
+            what = None if isinstance(what, Permutation) else what
         except (ValueError, TypeError, LookupError, AttributeError) as error:  # the latter from arguments of calls
             graph.cannot(str(node.target) if node.op == "call_module" else node.name, str(error))
-        arrays = {key: value.detach().cpu().numpy() for key, value in weights.items()}
+        arrays = {k: v.detach().cpu().numpy() if isinstance(v, torch.Tensor) else v for k, v in weights.items()}
         graph.add(node.name, what, names, arrays, channels_first=isinstance(what, (Flatten, Reshape)))
     double = next((p.dtype for p in module.parameters()), None) == torch.float64
     return graph.sequential(output.name, np.float64 if double else np.float32)
 
 
+def _layout(what: Any, names: list[str], shape: Shape, channels_last: set[str]) -> bool:
+    """Whether an operation gives images in NHWC, which only a LayerNorm wants; refuses it if it gets the wrong ones."""
+    last = names[0] in channels_last
+    if isinstance(what, Permutation):
+        if what.axes != ((0, 3, 1, 2) if last else (0, 2, 3, 1)) or len(shape) != 3:
+            raise ValueError(f"a permutation by {what.axes} does not convert, only to NHWC for a LayerNorm, and back")
+        return not last
+    if isinstance(what, LayerNorm) and not last and len(shape) == 3:
+        raise ValueError("it normalizes along the rows of NCHW; permute(0, 2, 3, 1) before and (0, 3, 1, 2) behind it")
+    if last and not isinstance(what, LayerNorm):
+        raise ValueError("it gets images in NHWC; permute(0, 3, 1, 2) right behind the LayerNorm")
+    return last
+
+
 def _called(torch: Any, node: Any) -> Any:
     """What a call of a function or of a tensor's method is: a module, a layer or a merge."""
     nn, f = torch.nn, torch.nn.functional
+    if node.op == "get_attr":
+        raise ValueError("a parameter that the module's own code computes with does not convert; use a torch.nn layer")
     if not node.args:
         raise ValueError("give its input in the first place, not by name")
     args, kwargs = node.args[1:], {k: v for k, v in node.kwargs.items() if k not in ("inplace", "training", "dtype")}
+    numbers = [value for value in node.args[:2] if isinstance(value, (int, float))]
     if node.target in (operator.add, operator.iadd, torch.add, "add", "add_"):
-        if not hasattr(node.args[1], "name"):
-            raise ValueError("it adds a constant, which does not convert; give the layer before it a bias")
-        return Merge("add")
+        return Rescaling(1.0, numbers[0]) if numbers else Merge("add")
+    if node.target in (operator.mul, operator.imul, torch.mul, "mul", "mul_"):
+        if not numbers:
+            raise ValueError("a product of two tensors does not convert; only sums and concatenations do")
+        return Rescaling(numbers[0])
     if node.target in (torch.cat, torch.concat):
         if kwargs.get("dim", (*args, 0)[0]) not in (1, -3):
             raise ValueError("it concatenates along another axis than the channels, which does not convert")
@@ -120,8 +156,10 @@ def _called(torch: Any, node: Any) -> Any:
         if not isinstance(axes, (tuple, list)) or sorted(n % 4 for n in axes) != [2, 3]:
             raise ValueError("a mean converts over rows and columns only, dim=(2, 3)")
         return GlobalAveragePool2D(keepdims=kwargs.get("keepdim", (*args, (), False)[1] if len(args) > 1 else False))
-    if node.target in (torch.reshape, "view", "reshape"):
+    if node.target in (torch.reshape, "view", "reshape", torch.permute, "permute"):
         shape = args[0] if len(args) == 1 and isinstance(args[0], (tuple, list)) else args
+        if node.target in (torch.permute, "permute"):
+            return Permutation(tuple(n % 4 for n in shape))
         return _reshape(shape[1:])
     if node.target is f.dropout:
         return nn.Dropout(kwargs.get("p", (*args, 0.5)[0]))
@@ -138,6 +176,10 @@ def _called(torch: Any, node: Any) -> Any:
         **dict.fromkeys((f.softmax, torch.softmax, "softmax"), nn.Softmax),
         **dict.fromkeys((torch.flatten, "flatten"), nn.Flatten),
         f.leaky_relu: nn.LeakyReLU,
+        f.elu: nn.ELU,
+        f.gelu: nn.GELU,
+        f.silu: nn.SiLU,
+        f.softplus: nn.Softplus,
         f.max_pool2d: nn.MaxPool2d,
         f.avg_pool2d: nn.AvgPool2d,
         f.adaptive_avg_pool2d: nn.AdaptiveAvgPool2d,
@@ -172,6 +214,12 @@ def _converters(nn: Any) -> dict[type, Callable[[Any, Shape], Converted]]:
         nn.ConstantPad2d: lambda m, shape: (Pad((m.padding[2:], m.padding[:2]), float(m.value)), {}),
         nn.Identity: lambda m, shape: (None, {}),
         nn.Dropout: lambda m, shape: (Dropout(m.p), {}),
+        nn.AdaptiveMaxPool2d: _global_max,
+        nn.LayerNorm: _layer_norm,
+        nn.ELU: lambda m, shape: (ELU(m.alpha), {}),
+        nn.GELU: lambda m, shape: (GELU(m.approximate == "tanh"), {}),
+        nn.SiLU: lambda m, shape: (SiLU(), {}),
+        nn.Softplus: _softplus,
         nn.ReLU: lambda m, shape: (ReLU(), {}),
         nn.LeakyReLU: lambda m, shape: (LeakyReLU(m.negative_slope), {}),
         nn.Sigmoid: lambda m, shape: (Sigmoid(), {}),
@@ -255,6 +303,25 @@ def _adaptive_pool(m: Any, shape: Shape) -> Converted:
     if not any(o % n for n, o in zip(shape, out, strict=False)):
         return UpSample2D(tuple(o // n for n, o in zip(shape, out, strict=False))), {}  # type: ignore[arg-type]
     raise ValueError(f"means of {shape[:2]} cells in {out} windows differ in size; choose an input_shape that divides")
+
+
+def _global_max(m: Any, shape: Shape) -> Converted:
+    if m.output_size not in (1, (1, 1)) or m.return_indices:
+        raise ValueError("only the maximum of the whole image converts, output_size=1; use MaxPool2d for windows")
+    return GlobalMaxPool2D(keepdims=True), {}
+
+
+def _layer_norm(m: Any, shape: Shape) -> Converted:
+    if tuple(m.normalized_shape) != shape[-1:]:
+        raise ValueError(f"normalized_shape={m.normalized_shape} does not convert, only the channels' {shape[-1:]}")
+    gamma = np.ones(shape[-1]) if m.weight is None else m.weight
+    return LayerNorm(m.eps), {"gamma": gamma, "beta": np.zeros(shape[-1]) if m.bias is None else m.bias}
+
+
+def _softplus(m: Any, shape: Shape) -> Converted:
+    if m.beta != 1:
+        raise ValueError(f"beta={m.beta} does not convert, only 1")
+    return Softplus(), {}
 
 
 def _flatten(m: Any, shape: Shape) -> Converted:

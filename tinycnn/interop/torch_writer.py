@@ -7,19 +7,28 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinycnn.interop.graph import ceil_sides, check_built, crops_of, feature_orders, reordered, sides_of
+from tinycnn.interop.graph import ceil_sides, check_built, crops_of, sides_of
+from tinycnn.interop.orders import feature_orders, reordered
 from tinycnn.interop.peers import peer
 from tinycnn.layers.activation import LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
+from tinycnn.layers.augmentation import Augmentation
 from tinycnn.layers.base import Layer
+from tinycnn.layers.block import Block
 from tinycnn.layers.conv import Conv2D, Conv2DTranspose
 from tinycnn.layers.dense import Dense
 from tinycnn.layers.dropout import Dropout
+from tinycnn.layers.global_max import GlobalMaxPool2D
+from tinycnn.layers.layer_norm import LayerNorm
 from tinycnn.layers.norm import BatchNorm
+from tinycnn.layers.padding import check_padding
 from tinycnn.layers.parallel import Parallel
 from tinycnn.layers.pool import AveragePool2D, GlobalAveragePool2D, MaxPool2D
+from tinycnn.layers.rescaling import Rescaling
 from tinycnn.layers.reshape import Flatten, Reshape
 from tinycnn.layers.residual import Residual
+from tinycnn.layers.smooth import ELU, GELU, SiLU, Softplus
 from tinycnn.layers.upsample import UpSample2D
+from tinycnn.layers.zero_padding import ZeroPadding2D
 from tinycnn.model import Sequential
 
 if TYPE_CHECKING:
@@ -74,15 +83,15 @@ def _row(torch: Any, parts: list[tuple[str, Any]]) -> Any:
 def _parts(torch: Any, layer: Layer, before: Any = None, after: Any = None) -> list[tuple[str, Any]]:
     """Names and modules that together do what `layer` does; `before` and `after` as of `feature_orders`."""
     name = str(layer.name).rpartition("/")[2].replace(".", "_")
-    if isinstance(layer, Residual):
-        paths = [[_parts(torch, part) for part in path] for path in (layer.layers, layer.shortcut)]
-        modules = [_residual()(*(_row(torch, sum(path, [])) for path in paths))]
-    elif isinstance(layer, Parallel):
-        rows = [_row(torch, sum((_parts(torch, part) for part in branch), [])) for branch in layer.branches]
-        modules = [_parallel()(rows, layer.merge)]
+    if isinstance(layer, Block):
+        rows = [_row(torch, sum((_parts(torch, part) for part in path), [])) for path in layer.paths]
+        if isinstance(layer, Parallel):
+            modules = [_parallel()(rows, layer.merge)]
+        else:
+            modules = [_residual()(*rows)] if isinstance(layer, Residual) else rows
     else:
         modules = _modules(torch.nn, layer)
-    owner = next((module for module in modules if hasattr(module, "weight")), None)
+    owner = next((part for module in modules for part in module.modules() if hasattr(part, "weight")), None)
     for key, array in (layer.params | layer.state).items():
         array = reordered(key, array, before, after)
         if key == "kernel":
@@ -90,7 +99,7 @@ def _parts(torch: Any, layer: Layer, before: Any = None, after: Any = None) -> l
         tensor = torch.tensor(np.ascontiguousarray(array))
         trained = torch.nn.Parameter(tensor, requires_grad=layer.trainable)
         setattr(owner, TORCH_NAMES[key], tensor if key in layer.state else trained)
-    own = owner or modules[0]
+    own = next((m for m in modules if owner in m.modules()), modules[0])
     parts = [(name if m is own else f"{name}_{type(m).__name__.lower()}", m) for m in modules]
     if layer.activation is not None:
         parts += [(f"{name}_{type(layer.activation).__name__.lower()}", *_modules(torch.nn, layer.activation))]
@@ -118,8 +127,16 @@ def _modules(nn: Any, layer: Any) -> list[Any]:
         return [kind(layer.input_shape[-1], layer.epsilon, 1 - layer.momentum)]
     if isinstance(layer, (MaxPool2D, AveragePool2D)):
         return _pool(nn, layer)
-    if isinstance(layer, GlobalAveragePool2D):
-        return [nn.AdaptiveAvgPool2d(1), *([] if layer.keepdims else [nn.Flatten()])]
+    if isinstance(layer, LayerNorm):
+        norm = nn.LayerNorm(layer.input_shape[-1], layer.epsilon)
+        return [_channel_norm()(norm) if len(layer.input_shape) == 3 else norm]
+    if isinstance(layer, (GlobalAveragePool2D, GlobalMaxPool2D)):
+        kind = nn.AdaptiveAvgPool2d if isinstance(layer, GlobalAveragePool2D) else nn.AdaptiveMaxPool2d
+        return [kind(1), *([] if layer.keepdims else [nn.Flatten()])]
+    if isinstance(layer, ZeroPadding2D):
+        sides: Any = check_padding(layer.padding, "ZeroPadding2D")
+        (top, bottom), (left, right) = sides
+        return [nn.ZeroPad2d((left, right, top, bottom))]
     if isinstance(layer, Reshape) and len(layer.output_shape) == 3:
         rows, columns, channels = layer.output_shape
         flat = [nn.Flatten()] if len(layer.input_shape) > 1 else []
@@ -133,7 +150,13 @@ def _modules(nn: Any, layer: Any) -> list[Any]:
         Tanh: nn.Tanh,
         Softmax: lambda: nn.Softmax(dim=1),
         LeakyReLU: lambda: nn.LeakyReLU(layer.negative_slope),
+        ELU: lambda: nn.ELU(layer.alpha),
+        GELU: lambda: nn.GELU("tanh" if layer.approximate else "none"),
+        SiLU: nn.SiLU,
+        Softplus: nn.Softplus,
         Dropout: lambda: nn.Dropout(layer.rate),
+        Rescaling: lambda: _rescaling()(layer.scale, layer.offset),
+        Augmentation: nn.Identity,
     }
     if type(layer) not in simple:
         raise ValueError(f"to_torch: {layer.where()} has no counterpart in PyTorch; replace it, or convert without it")
@@ -205,3 +228,35 @@ def _parallel() -> Any:
             return torch.cat(ends, 1) if self.merge == "concat" else sum(ends[1:], ends[0])
 
     return Parallel
+
+
+@cache
+def _channel_norm() -> Any:
+    """The class of modules that apply a LayerNorm to the channels of each pixel."""
+    nn: Any = peer("torch", "to_torch").nn
+
+    class ChannelNorm(nn.Module):  # type: ignore[name-defined]
+        def __init__(self, norm: Any) -> None:
+            super().__init__()
+            self.norm = norm
+
+        def forward(self, x: Any) -> Any:
+            return self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+    return ChannelNorm
+
+
+@cache
+def _rescaling() -> Any:
+    """The class of modules that compute ``scale * x + offset``."""
+    nn: Any = peer("torch", "to_torch").nn
+
+    class Rescaling(nn.Module):  # type: ignore[name-defined]
+        def __init__(self, scale: float, offset: float) -> None:
+            super().__init__()
+            self.scale, self.offset = scale, offset
+
+        def forward(self, x: Any) -> Any:
+            return self.scale * x + self.offset
+
+    return Rescaling
