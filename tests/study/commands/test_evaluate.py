@@ -58,6 +58,13 @@ def test_groups_are_scored_alone(made, tmp_path, capsys):
     assert "no group for 1 of 6 images, such as cat/0.png" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b'cat/0.png,"' + b"a" * 200_000 + b'"'])
+def test_groups_from_a_file_that_is_no_csv(made, tmp_path, content, capsys):
+    (tmp_path / "by.csv").write_bytes(content)
+    assert main(["evaluate", made[1], str(made[2] / "test"), "--by", str(tmp_path / "by.csv")]) == 2
+    assert "by.csv is no CSV file of lines path,group: " in capsys.readouterr().err
+
+
 def test_classes_that_the_model_does_not_know(made, tmp_path, capsys):
     films(tmp_path / "films", ("cat", "horse"))
     assert main(["evaluate", made[1], str(tmp_path / "films/test")]) == 2

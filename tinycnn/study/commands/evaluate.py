@@ -6,6 +6,9 @@ Images that the model was trained on prove nothing: keep them out.
 Images unlike those that the model was trained on are marked and counted, and the tables given with and without them,
 if the model was trained by `tinycnn train --validation-fraction`: model.novelty.npz beside model.npz then holds a
 distance between what the layers make of images, and from which distance on 5 % of held-out ones would be marked.
+
+example:
+  tinycnn evaluate runs/photos/model.npz other_camera --by cameras.csv --out runs/other
 """
 
 import argparse
@@ -119,8 +122,11 @@ def _load(options: argparse.Namespace, size: tuple[int, int], mode: str, names: 
 
 def _groups(path: Path, images: tuple[str, ...]) -> np.ndarray:
     """The group of each image, by a file of lines ``path,group`` with paths as of ``CLASS/image``."""
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        known = {row[0].strip(): row[1].strip() for row in csv.reader(file) if len(row) >= 2}
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            known = {row[0].strip(): row[1].strip() for row in csv.reader(file) if len(row) >= 2}
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path} is no CSV file of lines path,group: {error}") from error
     missing = [image for image in images if image not in known]
     if missing:
         raise ValueError(f"{path} names no group for {len(missing)} of {len(images)} images, such as {missing[0]}")

@@ -11,6 +11,12 @@ networks, with their parameters for RGB images in three classes:
   small_resnet  four residual blocks, as in ResNet; 309,363 at any size
   deep_encoder  five pairs of convolutions, as in a U-Net's first half; 1,182,515 at any size from 16 on
 All but the first normalise each batch.
+
+examples:
+  tinycnn train
+      synthetic images: see everything work without any data
+  tinycnn train photos --network small_vgg --size 64 --validation-fraction 0.2 --out runs/photos
+      a small network, with a fifth of the training images held out
 """
 
 import argparse
