@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import tinycnn
 import tinycnn.study.commands
 from tinycnn.__main__ import COMMANDS, main
 from tinycnn.study.commands import summary
@@ -27,6 +28,12 @@ def test_help_lists_every_command(capsys):
     text = capsys.readouterr().out
     assert stopped.value.code == 0 and "exit codes: 0 done" in text
     assert all(f"\n    {name} " in text for name in COMMANDS)
+
+
+def test_says_its_version(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["--version"])
+    assert stopped.value.code == 0 and capsys.readouterr().out == f"tinycnn {tinycnn.__version__}\n"
 
 
 @pytest.mark.parametrize("name", COMMANDS)

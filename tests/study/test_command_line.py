@@ -6,7 +6,9 @@ import errno
 import numpy as np
 import pytest
 
-from tinycnn.study.command_line import add_data_options, answer, at_least, load_audited
+from tinycnn.__main__ import main
+from tinycnn.data import load_image_folder
+from tinycnn.study.command_line import add_data_options, answer, at_least, in_words, load_audited
 
 
 def parser_of(**options):
@@ -61,6 +63,25 @@ def test_errors_in_words(error, code, words, capsys):
 
     assert answer(run, None, stopped="go on", memory="less") == code
     assert words in "".join(capsys.readouterr())
+
+
+def test_no_error_speaks_of_the_library(tmp_path):
+    (tmp_path / "cat").mkdir()
+    with pytest.raises(ValueError, match="splits=") as caught:
+        load_image_folder(tmp_path, 8)
+    assert "splits=" not in in_words(caught.value) and in_words(caught.value).endswith(
+        "Expected split/class/image files"
+    )
+
+
+@pytest.mark.parametrize("command", [["summary"], ["evaluate", "x"], ["look", "x.png"]])
+def test_a_folder_for_a_model_is_told_what_file_to_name(command, tmp_path, capsys):
+    name, *rest = command
+    assert main([name, str(tmp_path), *rest]) == 2
+    assert "is a folder, where the file of a model is needed; and no .npz" in capsys.readouterr().err
+    (tmp_path / "model.npz").write_bytes(b"")
+    assert main([name, str(tmp_path), *rest]) == 2
+    assert f"such as {tmp_path / 'model.npz'}\n" in capsys.readouterr().err
 
 
 def test_what_is_not_foreseen_is_not_hidden():

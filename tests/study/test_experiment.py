@@ -9,7 +9,7 @@ from runs import films
 
 from tinycnn.data import load_image_folder
 from tinycnn.ensemble import train_members
-from tinycnn.models import report_cnn
+from tinycnn.models import report_cnn, small_vgg
 from tinycnn.study.command_line import add_executor, example_parser
 from tinycnn.study.experiment import Experiment, begin, checkpoint_to_resume
 from tinycnn.study.films.audit import audit
@@ -53,6 +53,21 @@ def test_class_folders_alone_are_cut_as_the_library_does_it(tmp_path, capsys):
     people = {path: "Covid/person1" in path for path in study.audit.paths}
     parts = study.split(0.5)
     assert sum(any(people[path] for path in part.paths) for part in parts.values()) == 1, "nor does validation divide"
+
+
+def test_a_share_that_cannot_be_held_out_is_named(experiment):
+    with pytest.raises(ValueError, match=r"no 0\.05 of these training images can be held out: .* k=20 folds"):
+        experiment.split(0.05)
+
+
+def test_another_network_does_not_go_on_from_a_checkpoint(tmp_path):
+    model, other = report_cnn(), small_vgg(filters=(2,))
+    for one in (model, other):
+        one.build((8, 8, 1))
+    model.save(tmp_path / "checkpoint.npz")
+    assert checkpoint_to_resume(tmp_path / "checkpoint.npz", model, True) == tmp_path / "checkpoint.npz"
+    with pytest.raises(ValueError, match="with network 'report_cnn', this run has 'small_vgg'; use the same options"):
+        checkpoint_to_resume(tmp_path / "checkpoint.npz", other, True)
 
 
 def test_says_which_lines_there_will_be(experiment, capsys):

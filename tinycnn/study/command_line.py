@@ -243,7 +243,7 @@ def model_of_images(path: PathLike) -> tuple[Sequential, tuple[int, int], str, l
     >>> model_of_images(tempfile.gettempdir() + "/model.npz")[1:]
     ((32, 48), 'RGB', ['0', '1'])
     """
-    model = Sequential.load(path)
+    model = saved_model(path)
     shape, outputs = tuple(model.input_shape), tuple(model.output_shape)
     if len(shape) != 3 or shape[2] not in (1, 3) or len(outputs) != 1 or not model.ends_in_softmax:
         raise ValueError(
@@ -254,6 +254,21 @@ def model_of_images(path: PathLike) -> tuple[Sequential, tuple[int, int], str, l
     if names is not None and not isinstance(names, list):
         raise ValueError(f"{path}: its metadata's class_names must be a list, got {names!r}")
     return model, shape[:2], "L" if shape[2] == 1 else "RGB", class_labels(names, outputs[0])
+
+
+def saved_model(path: PathLike) -> Sequential:
+    """The model in the file at `path`; for a folder, the error names the model's file in it.
+
+    Raises
+    ------
+    ValueError, OSError
+        As of `Sequential.load`.
+    """
+    if Path(path).is_dir():
+        found = sorted(Path(path).glob("*.npz"))
+        hint = f"name a file in it, such as {found[0]}" if found else "and no .npz is in it"
+        raise ValueError(f"{path} is a folder, where the file of a model is needed; {hint}")
+    return Sequential.load(path)
 
 
 def answer(run: Callable[[Any], int], options: Any, stopped: str, memory: str, folder: PathLike | None = None) -> int:
@@ -289,4 +304,5 @@ def in_words(error: Exception) -> str:
     """
     if isinstance(error, OSError) and error.strerror:
         return error.strerror + (f": {error.filename}" if error.filename else "")
-    return str(error).replace('on_error="skip"', "--skip-bad-files").replace("validation_split", "--test-fraction")
+    text = str(error).replace('on_error="skip"', "--skip-bad-files").replace("validation_split", "--test-fraction")
+    return text.replace("; name other split folders with splits=(...)", "")

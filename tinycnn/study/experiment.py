@@ -101,7 +101,10 @@ class Experiment:
         train, test = self.data.train, self.test
         if not validation_fraction:
             return {"train": train, "test": test}
-        chosen, held_out = train.split(validation_fraction, groups=self.train_groups)
+        try:
+            chosen, held_out = train.split(validation_fraction, groups=self.train_groups)
+        except ValueError as error:
+            raise ValueError(f"no {validation_fraction:g} of these training images can be held out: {error}") from error
         return {"train": chosen, "validation": held_out, "test": test}
 
     def members(self, heading: str, total: int, about: Callable[[Any], str] = lambda result: "") -> dict[str, Any]:
@@ -199,8 +202,10 @@ def checkpoint_to_resume(path: str | os.PathLike[str], model: Sequential, resume
     if not resume:
         print(f"The earlier run in {path.parent} will be replaced (--resume would go on from it).\n")
         return None
-    theirs = field(read_npz(path)[0], "metadata", dict, str(path))
-    for key, ours in files.plain(model.metadata).items():
+    header, where = read_npz(path)[0], str(path)
+    network = field(field(header, "architecture", dict, where), "name", str, where)
+    theirs = {"network": network, **field(header, "metadata", dict, where)}
+    for key, ours in {"network": model.name, **files.plain(model.metadata)}.items():
         if theirs.get(key) != ours:
             raise ValueError(
                 f"cannot resume {path}: it was written with {key} {theirs.get(key)!r}, this run has {ours!r}; "

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 
 import pytest
 from runs import films
@@ -9,6 +10,8 @@ from runs import films
 import tinycnn
 from tinycnn.__main__ import main
 from tinycnn.files import alone
+from tinycnn.study.commands import train
+from tinycnn.study.novelty import load_novelty
 
 
 def test_trains_on_a_folder_and_the_next_commands_take_it_from_there(tmp_path, capsys):
@@ -56,3 +59,46 @@ def test_two_runs_into_one_folder_refuse(tmp_path, capsys):
     said = capsys.readouterr()
     assert said.out == "" and said.err.startswith(f"error: {tmp_path} is in use by process {os.getpid()} on ")
     assert said.err.count("\n") == 1 and list(tmp_path.iterdir()) == []
+
+
+def test_the_help_gives_every_network_its_parameters():
+    words = re.sub(r"\n {4,}", " ", train.__doc__)  # each network's lines as one
+    for name, network in train.NETWORKS.items():
+        model = network(3)
+        assert model.name == name
+        model.build((256, 256, 3))
+        assert re.search(rf"^  {name} .*; {model.count_params:,} at ", words, re.MULTILINE), name
+    small = train.NETWORKS["report_cnn"](3)
+    small.build((32, 32, 3))
+    assert f", {small.count_params:,} at 32 x 32" in train.__doc__
+    sizes = dict(re.findall(r"^  (\w+) .* at any size from (\d+) on$", train.__doc__, re.MULTILINE))
+    assert list(sizes) == ["film_cnn", "small_vgg", "deep_encoder"]
+    for name, size in sizes.items():
+        train.NETWORKS[name](3).build((int(size), int(size), 3))
+
+
+def test_another_network_is_named_and_held_out_images_tell_what_is_unlike_them(tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("TINYCNN_DATA", raising=False)
+    options = ["train", "--phantoms", "8", "--size", "16", "--epochs", "1", "--no-keep-checkpoint"]
+    options += ["--out", str(tmp_path)]
+    assert main([*options, "--network", "small_resnet", "--validation-fraction", "0.25"]) == 0
+    text, report = capsys.readouterr().out, json.loads((tmp_path / "report.json").read_text())
+    assert report["model"]["name"] == "small_resnet" and report["model"]["parameters"] == 309_363
+    page, card = ((tmp_path / name).read_text() for name in ("report.html", "MODEL_CARD.md"))
+    assert card.startswith("# Model card: small\\_resnet\n") and "small_resnet, 309,363 parameters" in page
+    assert not any("report_cnn" in words or "report's" in words for words in (text, page, card))
+    model = tinycnn.Sequential.load(tmp_path / "model.npz")
+    novelty = load_novelty(tmp_path / "model.npz", model)
+    assert model.name == "small_resnet" and novelty.held_out == 6 and novelty.expected == 1 / 7
+    words = f"Unlike the training images are {len(report['novelty']['marked'])} of 6 "
+    assert "model.novelty.npz" in text and all(words in told for told in (text, page, card))
+
+    assert main([*options, "--network", "small_resnet", "--no-html"]) == 0
+    assert not (tmp_path / "model.novelty.npz").exists(), "of the earlier run"
+    assert "Unlike the training" not in capsys.readouterr().out
+
+
+def test_images_too_small_for_a_network(tmp_path, capsys):
+    options = ["--phantoms", "4", "--size", "8", "--out", str(tmp_path)]
+    assert main(["train", *options, "--network", "small_vgg"]) == 2
+    assert "error: images of 8 x 8 pixels are too small for small_vgg: use a larger --size\n" in capsys.readouterr().err

@@ -82,3 +82,9 @@ def test_what_is_no_report_is_named(tmp_path, content):
         (tmp_path / name / "report.json").write_text(text)
     with pytest.raises(ValueError, match=re.escape(str(tmp_path / "a/report.json"))):
         read_runs([tmp_path / "a", tmp_path / "b"])
+
+
+def test_a_folder_without_a_report_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FileNotFoundError, match=r"file is no folder of a run: it holds no report\.json"):
+        read_runs([tmp_path / "file", tmp_path / "other"])

@@ -1,4 +1,8 @@
-"""Look for what makes results on a set of images untrue: copies, leaks, shortcuts, odd files, private data."""
+"""Look for what makes results on a set of images untrue: copies, leaks, shortcuts, odd files, private data.
+
+example:
+  tinycnn audit photos --sheet copies.png
+"""
 
 import argparse
 from pathlib import Path

@@ -1,6 +1,9 @@
 """Put runs side by side: results with intervals, images that tell them apart, settings that differ, curves.
 
 A run is a folder that `tinycnn train` or examples/chest_xray.py filled: its report.json is read.
+
+example:
+  tinycnn compare runs/a runs/b --out both.html
 """
 
 import argparse

@@ -2,6 +2,9 @@
 
 What a file is, its name says: .npz is tinycnn's, .onnx and .keras need the package of that name, and of a .safetensors
 only weights are written, by tinycnn's names.
+
+example:
+  tinycnn export runs/photos/model.npz model.onnx
 """
 
 import argparse

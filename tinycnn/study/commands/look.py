@@ -1,6 +1,9 @@
 """Look inside a saved model while it sees one image: a page in which every number can be clicked through.
 
 The page is one HTML file that any browser opens, offline. With --label it also holds the gradients of the loss.
+
+example:
+  tinycnn look runs/photos/model.npz photos/test/cat/1.png --label cat --out cat.html
 """
 
 import argparse
@@ -9,12 +12,13 @@ from pathlib import Path
 from tinycnn.data.decode import load_image
 from tinycnn.inside.page import write_inside_page
 from tinycnn.model import Sequential
+from tinycnn.study.command_line import saved_model
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """``tinycnn look MODEL IMAGE``."""
     add = parser.add_argument
-    add("model", type=Path, metavar="MODEL", help="a file written by Sequential.save")
+    add("model", type=Path, metavar="MODEL", help="a file written by `tinycnn train` or Sequential.save")
     add("image", type=Path, metavar="IMAGE", help="brought to the model's size, in grey or in colour as it needs")
     add("--out", type=Path, default=Path("inside.html"), metavar="PAGE", help="the file to write (inside.html)")
     add("--label", metavar="CLASS", help="the image's class, by its name or its number from 0")
@@ -22,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write the page, and say where it is."""
-    model = Sequential.load(options.model)
+    model = saved_model(options.model)
     shape = model.input_shape
     if len(shape) != 3 or shape[2] not in (1, 3):
         raise ValueError(

@@ -1,6 +1,9 @@
 """Copy images without what says where, when and of whom they were taken; the pixels stay as they are.
 
 Text burnt into a picture stays in it, and so do the names of files and folders: look for both yourself.
+
+example:
+  tinycnn strip photos photos_to_share
 """
 
 import argparse

@@ -1,9 +1,23 @@
-"""Train the report's network on a folder of images and say honestly how well it does.
+"""Train a network on a folder of images and say honestly how well it does.
 
 FOLDER, or a zip, holds train/CLASS/image and test/CLASS/image, or CLASS/image, which is cut into both; without it the
-images of $TINYCNN_DATA are taken, or else synthetic ones. The network: conv 32, 64, 128, each with ReLU and max-pool;
-dropout; dense 128, 128, softmax. DIR receives the model, a model card, a page (report.html), all numbers (report.json)
-and pictures.
+images of $TINYCNN_DATA are taken, or else synthetic ones. DIR receives the model, a model card, a page (report.html),
+all numbers (report.json) and pictures.
+
+networks, with their parameters for RGB images in three classes:
+  report_cnn    the report's: conv 32, 64, 128, each with ReLU and max-pool; dropout; dense 128, 128, softmax;
+                16,887,491 at 256 x 256 pixels, 372,419 at 32 x 32
+  film_cnn      five convolutions and a global average; 246,515 at any size from 32 on
+  small_vgg     four pairs of convolutions, as in VGG; 295,347 at any size from 16 on
+  small_resnet  four residual blocks, as in ResNet; 309,363 at any size
+  deep_encoder  five pairs of convolutions, as in a U-Net's first half; 1,182,515 at any size from 16 on
+All but the first normalise each batch.
+
+examples:
+  tinycnn train
+      synthetic images: see everything work without any data
+  tinycnn train photos --network small_vgg --size 64 --validation-fraction 0.2 --out runs/photos
+      a small network, with a fifth of the training images held out
 """
 
 import argparse
@@ -12,18 +26,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tinycnn.data.dataset import Dataset
 from tinycnn.kernels.runtime import set_num_threads
 from tinycnn.losses import balanced_class_weights
 from tinycnn.model import Sequential
 from tinycnn.models.report_cnn import report_cnn
 from tinycnn.scores.metrics import classification_report
+from tinycnn.study import recipe
 from tinycnn.study.command_line import answer, at_least, fraction_to_test, phantoms, skip_bad_files
 from tinycnn.study.experiment import Experiment, begin, checkpoint_to_resume
 from tinycnn.study.films.known_sets import chest_class_names
+from tinycnn.study.novelty import Novelty, fit_novelty, novelty_file, save_novelty
 from tinycnn.study.report import scoring, tables
 from tinycnn.study.report.inside_pages import write_inside_pages
 from tinycnn.study.report.run_folder import describe_images, describe_run, write_run_report
 from tinycnn.training.callbacks import Checkpoint, CSVLogger
+
+NETWORKS = {"report_cnn": report_cnn, **recipe.NETWORKS}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     fraction_to_test(add)
     skip_bad_files(add)
     add("--out", type=Path, default=Path("runs/train"), metavar="DIR", help="results (runs/train)")
+    add("--network", choices=NETWORKS, default="report_cnn", metavar="NAME", help="of those above (report_cnn)")
     add_training(parser)
 
 
@@ -56,7 +76,8 @@ def add_training(parser: argparse.ArgumentParser) -> None:
         default=0.0,
         metavar="F",
         help="share of the training images kept for validation, to the nearest of 1/2, 1/3, 1/4, ...; copies and known "
-        "patients stay together (0, as in the report); the temperature of the probabilities is then fitted on them",
+        "patients stay together (0, as in the report); they give the temperature of the probabilities, and the "
+        "distance from which on `tinycnn evaluate` marks an image as unlike the training images",
     )
     add(
         "--chest",
@@ -76,8 +97,16 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     add("--no-html", action="store_true", help="do not write report.html")
 
 
-def run(options: argparse.Namespace, network: Callable[[int, int], Sequential] = report_cnn) -> int:
-    """Load, train what ``network(classes, seed)`` returns, score, save; returns the exit code."""
+def run(options: argparse.Namespace, network: Callable[..., Sequential] | None = None) -> int:
+    """Load, train ``network(classes, seed=seed)``, score, save; returns the exit code.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+    network : callable, optional
+        By default the one that ``options.network`` names.
+    """
+    network = network or NETWORKS[options.network]
     if options.threads:
         set_num_threads(options.threads)
     stopped = f"the same command with --resume goes on from the last checkpoint in {options.out}, if any"
@@ -85,13 +114,17 @@ def run(options: argparse.Namespace, network: Callable[[int, int], Sequential] =
     return answer(partial(_train, network=network), options, stopped, memory, options.out)
 
 
-def _train(options: argparse.Namespace, network: Callable[[int, int], Sequential]) -> int:
-    study = begin(options, "the report's network", options.size)
+def _train(options: argparse.Namespace, network: Callable[..., Sequential]) -> int:
+    study = begin(options, "a network is trained", options.size)
     parts = study.split(options.validation_fraction)
     train, validation, test = parts["train"], parts.get("validation"), parts["test"]
 
-    model = network(len(train.class_names), options.seed)
-    model.build(train.images.shape[1:])
+    model = network(len(train.class_names), seed=options.seed)
+    try:
+        model.build(train.images.shape[1:])
+    except ValueError as error:
+        size = f"{options.size} x {options.size} pixels"
+        raise ValueError(f"images of {size} are too small for {model.name}: use a larger --size") from error
     weights: Any = balanced_class_weights(train.labels) if options.class_weight else None
     settings = study.settings("batch_size", "size", "seed", "class_weight", "validation_fraction")
     data = {
@@ -120,22 +153,28 @@ def _train(options: argparse.Namespace, network: Callable[[int, int], Sequential
         print(f"stopped by Ctrl-C; the same command with --resume goes on from {checkpoint.path}")
         return 130
     model.save(options.out / "model.npz")
+    novelty = _novelty(options.out / "model.npz", model, train, validation)
 
     scored, probabilities = scoring.score_model(model, test, study.audit, options.batch_size)
     matrix = next(iter(scored.values()))["confusion_matrix"]
     print(f"\nClassification report, {len(test)} test images{' (SYNTHETIC)' if study.synthetic else ''}\n")
     print(classification_report(test.labels, probabilities.argmax(axis=1), test.class_names))
     print(f"{tables.as_text(tables.matrix_table(matrix, test.class_names))}\n")
-    print(f"{tables.as_text(tables.results_table(scored))}\n\n{scoring.leak_text(scored)}\n{study.note}")
+    print(f"{tables.as_text(tables.results_table(scored))}\n\n{scoring.leak_text(scored)}")
+    unlike = {} if novelty is None else {"novelty": novelty.told(novelty.marks(model, test.images))}
+    if unlike:
+        print(scoring.novelty_text(unlike["novelty"], len(test)))
+    print(study.note)
 
     print("\nLooking at where it looks ...", flush=True)
     about: dict[str, Any] = {"data": data, "settings": {"epochs": history.epochs, **settings}, "class_weights": weights}
-    about |= {"model": "report_cnn", "history": history, "results": scored, "audit": study.audit.to_dict()}
+    about |= {"model": model.name, "history": history, "results": scored, "audit": study.audit.to_dict(), **unlike}
     described, maps = describe_run(about, model, parts, probabilities)
     described["timing"] = _timing(study, len(train), history)
     files = write_run_report(options.out, described, test, probabilities, maps, html=not options.no_html)
     if not options.no_html:
         files += write_inside_pages(options.out, model, test, probabilities)
+    files += [novelty_file(options.out / "model.npz")] if novelty else []
     print(f"Saved in {options.out}: model.npz, history.csv, {', '.join(path.name for path in files)}")
     if options.keep_checkpoint:
         print(
@@ -145,6 +184,16 @@ def _train(options: argparse.Namespace, network: Callable[[int, int], Sequential
     else:
         checkpoint.path.unlink()
     return 0
+
+
+def _novelty(path: Path, model: Sequential, train: Dataset, validation: Dataset | None) -> Novelty | None:
+    """What tells images that are unlike the training images, saved beside the model; None without held-out images."""
+    if validation is None:
+        novelty_file(path).unlink(missing_ok=True)  # an earlier run's
+        return None
+    novelty = fit_novelty(model, train, validation)
+    save_novelty(path, model, novelty)
+    return novelty
 
 
 def _timing(study: Experiment, images: int, history: Any) -> dict[str, float]:

@@ -317,7 +317,7 @@ def _cut_warning(held_out):
 def _copy_warnings(result: Audit) -> Iterator[str]:
     leaked = int(result.in_test.sum()) - len(result.leak_free_test)
     if leaked:
-        yield f"{leaked} of {int(result.in_test.sum())} test images have a near copy in training: use leak_free_test"
+        yield f"{leaked} of {int(result.in_test.sum())} test images have a near copy in training: only the others count"
     for name, of_split in (("training", ~result.in_test), ("test", result.in_test)):
         repeated = int(of_split.sum()) - len(np.unique(result.groups[of_split]))
         if repeated:

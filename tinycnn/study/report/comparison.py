@@ -150,6 +150,8 @@ def _unlike(runs: Mapping[str, Mapping[str, Any]]) -> Table:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path.parent} is no folder of a run: it holds no {path.name}")
     report = read_json(path)
     try:
         tables.results_table(report["results"])

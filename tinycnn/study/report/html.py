@@ -77,7 +77,9 @@ def write_html_report(
         parts["Curves"] = [f'<div class="charts">{"".join(charts)}</div>']
     if predictions:
         one = ("film" if of_chest_films(report) else "image") if report.get("attention") else ""
-        parts["Predictions"] = _gallery(predictions, class_names, pictures or {}, one)
+        unlike = set((report.get("novelty") or {}).get("marked", ()))
+        marked = [row | {"unlike": i in unlike} for i, row in enumerate(predictions)]
+        parts["Predictions"] = _gallery(marked, class_names, pictures or {}, one)
     title = f"{'Chest X-ray' if of_chest_films(report) else 'Image'} classification with tinycnn"
     return write_page(path, title, notices, parts | known)
 
@@ -133,10 +135,12 @@ def _gallery(
         true, called, sure = escaped(row["true"]), escaped(row["predicted"]), max(row["probabilities"])
         likeliest = sorted(zip(row["probabilities"], class_names, strict=True), key=lambda pair: -pair[0])[:_SHARES]
         shares = ", ".join(f"{escaped(k)} {p:.0%}" for p, k in likeliest)
+        about = f"{escaped(name) or i}: <b>{true}</b>, called <b>{called}</b><br>{shares}"
+        about += "<br>unlike the training images" if row["unlike"] else ""
         image = f'<img alt="{escaped(name)}" {_source(pictures[i])}>' if i in pictures else ""
         figures.append(
             f'<figure class="{verdict}" data-true="{true}" data-called="{called}" data-sure="{sure:.6f}">{image}'
-            f"<figcaption>{escaped(name) or i}: <b>{true}</b>, called <b>{called}</b><br>{shares}</figcaption></figure>"
+            f"<figcaption>{about}</figcaption></figure>"
         )
     parts = [f'<div class="gallery">{"".join(figures)}</div>']
     if pictures and len(pictures) < len(predictions):

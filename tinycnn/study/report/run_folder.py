@@ -95,17 +95,41 @@ def report(
     known = {key: part for key, part in parts.items() if part is not None}
     found = None if train is None else audit(Splits(train, test))
     scored, probabilities = score_model(model, test, found)
-    kept = {"class_names", "data_sha256", "history"}
-    run = {
-        "data": {"name": name, "synthetic": synthetic, "skipped": []} | describe_images(known),
-        "settings": {key: value for key, value in model.metadata.items() if key not in kept},
-        "model": model.name,
-        "history": model.metadata.get("history", {}) if history is None else history,
-        "results": scored,
-    }
+    run = run_of(model, known, scored, name, synthetic)
+    run |= {} if history is None else {"history": history}
     run |= {} if found is None else {"audit": found.to_dict()}
     described, maps = describe_run(run, model, known, probabilities)
     return write_run_report(out, described, test, probabilities, maps)
+
+
+def run_of(
+    model: Sequential,
+    parts: Mapping[str, Dataset],
+    results: Mapping[str, Mapping[str, Any]],
+    name: str,
+    synthetic: bool = False,
+) -> dict[str, Any]:
+    """A run's dict, for `describe_run`, of a model of whose training only its ``metadata`` tell.
+
+    Parameters
+    ----------
+    model : Sequential
+    parts : mapping of str to Dataset
+        As for `describe_images`.
+    results : dict
+        Of `score_model`.
+    name : str
+        Of the images.
+    synthetic : bool
+    """
+    kept = {"class_names", "data_sha256", "history"}
+    return {
+        "data": {"name": name, "synthetic": synthetic, "skipped": []} | describe_images(parts),
+        "settings": {key: value for key, value in model.metadata.items() if key not in kept},
+        "model": model.name,
+        "history": model.metadata.get("history", {}),
+        "results": results,
+    }
 
 
 def describe_images(parts: Mapping[str, Dataset]) -> dict[str, Any]:

@@ -281,6 +281,36 @@ def leak_text(scored: Mapping[str, Mapping[str, Any]]) -> str:
     )
 
 
+def score_familiar(test: Dataset, probabilities: np.ndarray, marks: np.ndarray) -> dict[str, dict[str, Any]]:
+    """`score_predictions` of the images without marks, as "N like the training images"; empty if they are all or none.
+
+    Parameters
+    ----------
+    test : Dataset
+    probabilities : ndarray, (images, classes)
+    marks : ndarray of bool, (images,)
+        Of `tinycnn.study.novelty`.
+    """
+    rows = np.flatnonzero(~marks)
+    if not 0 < len(rows) < len(test):
+        return {}
+    scores = score_predictions(test.labels[rows], probabilities[rows], test.class_names)
+    return {f"{len(rows)} like the training images": scores}
+
+
+def novelty_text(told: Mapping[str, Any], images: int) -> str:
+    """How many of so many images are unlike the training images, and how many would be expected, in a sentence.
+
+    >>> print(novelty_text({"marked": [3, 7], "expected": 0.04, "held_out": 49}, 20))  # doctest: +NORMALIZE_WHITESPACE
+    Unlike the training images are 2 of 20 (10 %); of images like the 49 held out of training it would be about 4 %.
+    """
+    marked = len(told["marked"])
+    return (
+        f"Unlike the training images are {marked} of {images} ({100 * marked / images:.0f} %); of images like the "
+        f"{told['held_out']} held out of training it would be about {100 * told['expected']:.0f} %."
+    )
+
+
 def mistakes(labels: ArrayLike, probabilities: ArrayLike) -> np.ndarray:
     """Indices of the wrong predictions, the surest ones first.
 

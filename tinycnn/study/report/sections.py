@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from tinycnn.study.films.known_sets import known_issues
 from tinycnn.study.notices import NOTICE
 from tinycnn.study.report import tables
-from tinycnn.study.report.scoring import leak_text, of_chest_films, total_counts
+from tinycnn.study.report.scoring import leak_text, novelty_text, of_chest_films, total_counts
 from tinycnn.study.report.tables import Table, decimals
 
 
@@ -62,7 +62,10 @@ def _use(report: Mapping[str, Any]) -> list[Any]:
 def _meaning(report: Mapping[str, Any]) -> list[str]:
     intervals = "Intervals tell what another test set of this size might have given (Wilson for shares, bootstrap for "
     intervals += "F1). One run with one seed: another seed gives other numbers, and so would another source of images."
-    return [leak_text(report["results"]), intervals] if report.get("audit") else [intervals]
+    leaks = [leak_text(report["results"])] if report.get("audit") else []
+    images = next(iter(report["results"].values()))["images"]
+    novelty = [novelty_text(report["novelty"], images)] if report.get("novelty") else []
+    return [*leaks, *novelty, intervals]
 
 
 def _scores(scores: Mapping[str, Any]) -> list[Any]:

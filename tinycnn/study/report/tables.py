@@ -69,12 +69,19 @@ def class_table(scores: Mapping[str, Any]) -> Table:
     )
 
 
-def groups_table(groups: Mapping[str, Mapping[str, Any]], class_names: Sequence[str]) -> Table:
-    """The same predictions for each group of images, from `tinycnn.scores.intervals.report_by_group`."""
+def groups_table(
+    groups: Mapping[str, Mapping[str, Any]], class_names: Sequence[str], unlike: Mapping[str, int] | None = None
+) -> Table:
+    """The same predictions for each group of images, from `tinycnn.scores.intervals.report_by_group`.
+
+    With `unlike`, also how many images of each group are unlike the training images.
+    """
+    heads = ("images", "correct", "accuracy", "95 % interval", *(f"sensitivity {name}" for name in class_names))
     return Table(
-        ("group", "images", "correct", "accuracy", "95 % interval", *(f"sensitivity {name}" for name in class_names)),
+        ("group", *(["unlike training"] if unlike is not None else []), *heads),
         [
-            (name, row["images"], row["correct"], decimals(row["accuracy"]), interval_text(row["accuracy_interval"]))
+            (name, *([unlike[name]] if unlike is not None else []), row["images"], row["correct"])
+            + (decimals(row["accuracy"]), interval_text(row["accuracy_interval"]))
             + tuple(decimals(row["classes"].get(k, {}).get("sensitivity")) for k in class_names)
             for name, row in groups.items()
         ],
