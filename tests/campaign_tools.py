@@ -89,11 +89,14 @@ def peak_bytes():
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def in_a_child(work, seconds=20, more_bytes=None):
-    """The text, or None, that ``work()`` gives in a forked copy of this process, which may crash or hang.
+def limit_memory(more_bytes):
+    """From now on this process may ask for so many bytes more than it has."""
+    has = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (has + more_bytes, resource.getrlimit(resource.RLIMIT_AS)[1]))
 
-    `more_bytes` is how much more memory the copy may ask for than this process has.
-    """
+
+def in_a_child(work, seconds=20):
+    """The text, or None, that ``work()`` gives in a forked copy of this process, which may crash or hang."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -101,9 +104,6 @@ def in_a_child(work, seconds=20, more_bytes=None):
         try:
             os.close(reading)
             signal.alarm(0)
-            if more_bytes is not None:
-                has = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-                resource.setrlimit(resource.RLIMIT_AS, (has + more_bytes,) * 2)
             os.write(writing, (work() or "").encode(errors="replace")[:60_000])
             status = 0
         finally:

@@ -6,20 +6,25 @@ from tinycnn.arguments import (
     chosen,
     count,
     float_type,
+    function,
     generator,
+    listed,
     number,
+    numbers,
     of_class,
     pair,
+    positive,
     positive_int,
     share,
     whole_number,
     whole_shape,
 )
 from tinycnn.data.dataset import Dataset
-from tinycnn.ensemble import Ensemble
-from tinycnn.inside import grad_cam
-from tinycnn.layers import BatchNorm, Conv2D, Dense, LeakyReLU
+from tinycnn.ensemble import Ensemble, train_members
+from tinycnn.inside import grad_cam, heat_map
+from tinycnn.layers import BatchNorm, Conv2D, Dense, LeakyReLU, Parallel, Residual
 from tinycnn.losses import CrossEntropy
+from tinycnn.model import Sequential
 from tinycnn.models import add_noise
 from tinycnn.scores import classification_report, confusion_matrix, expected_calibration_error
 from tinycnn.study.films import chest_phantoms
@@ -93,6 +98,9 @@ def test_shares_pairs_types_shapes_and_generators():
     rng = generator(3)
     assert generator(rng) is rng and generator(3).random() == generator(3).random()
     of_class(3, int, "it")
+    function(len, "it")
+    assert positive("0.5", "it") == 0.5 and listed(np.arange(2), "it") == [0, 1] and listed("ab", "it") == ["a", "b"]
+    assert numbers([[1, 2]], "it").shape == (1, 2) and numbers(IMAGES, "it") is IMAGES
 
 
 NEITHER = [np.nan, np.arange(3), np.array(["a"]), "x", None, [1], 1j, 10**400]
@@ -107,6 +115,11 @@ NEITHER = [np.nan, np.arange(3), np.array(["a"]), "x", None, [1], 1j, 10**400]
         (lambda value: whole_shape(value, "it"), ["a", 3, [], [0], [-1, 2], [np.nan], [10**30], [2**16, 2**16]]),
         (lambda value: generator(value, "it"), ["a", 3.5, -1, 1e300, {}, np.array(["a"]), object()]),
         (lambda value: of_class(value, int, "it"), ["a", None]),
+        (lambda value: function(value, "it"), ["a", None, 3]),
+        (lambda value: listed(value, "it"), [None, 3, 1j, np.array(3), len]),
+        (lambda value: positive(value, "it"), [*NEITHER, 0, -1, np.inf, np.zeros(2, "M8[s]")]),
+        (lambda value: positive(value, "it", below=1), [1, 1.5]),
+        (lambda value: numbers(value, "it"), ["a", None, {}, [[1], [1, 2]], [1j], [None], np.zeros(2, "M8[s]"), len]),
     ],
 )
 def test_nonsense_is_refused_in_plain_words(call, wrong):
@@ -137,6 +150,16 @@ def test_nonsense_is_refused_in_plain_words(call, wrong):
         (lambda: confusion_matrix([0], [0], 10**30), "num_classes must be at most 10000"),
         (lambda: confusion_matrix([10**9], [0]), "label 1000000000 at index 0"),
         (lambda: classification_report([0, 1], [0, 1], digits=10**8), "digits must be an int from 0 to 17"),
+        (lambda: Sequential([Dense(2)], seed=3.5), "seed must be an int from 0"),
+        (lambda: Sequential(3), "layers must be a list, got 3"),
+        (lambda: Parallel([3, 4]), "a branch must be a list, got 3"),
+        (lambda: Conv2D(2, 3).output_shape_of(None), r"needs inputs of shape \(height, width, channels\), got None"),
+        (lambda: Residual([Dense(2)]).output_shape_of(3), "input shape must be a tuple of positive ints, got 3"),
+        (lambda: Dense(2, {"class": "Residual", "config": {}}), "Residual: .*missing 1 required"),
+        (lambda: EarlyStopping(3), "monitor must be of class str, got 3"),
+        (lambda: heat_map([[1], [1, 2]]), "attributions must be an array of numbers"),
+        (lambda: train_members(None, [1]), "make_and_train must be a function, got None"),
+        (lambda: train_members(len, [1], executor=10**30), "processes 1 or more, up to 1024"),
         (lambda: expected_calibration_error([[1.0, 0.0]], [0], bins=10**9), "bins must be at most"),
     ],
 )

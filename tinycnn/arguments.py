@@ -60,6 +60,26 @@ def share(value: Any, what: str, most: float = 1.0) -> float:
         raise ValueError(f"{what} must be from 0 to {most:g}, got {brief(value)}") from None
 
 
+def positive(value: Any, what: str, below: float = math.inf) -> float:
+    """`value` as a float, if it is a number above 0 and smaller than `below`.
+
+    >>> positive(0.5, "confidence", below=1)
+    0.5
+
+    Raises
+    ------
+    ValueError
+        If it is no such number.
+    """
+    try:
+        if (result := number(value, what, below)) > 0:
+            return result
+    except ValueError:
+        pass
+    wanted = "positive" if below == math.inf else f"between 0 and {below:g}"
+    raise ValueError(f"{what} must be {wanted}, got {brief(value)}")
+
+
 def whole_number(value: Any, what: str, below: float = math.inf) -> int:
     """`value` as an int, if it is a whole number from 1 on and smaller than `below`.
 
@@ -128,6 +148,55 @@ def pair(value: Any, what: str) -> tuple[int, int]:
     except ValueError:
         raise ValueError(f"{what} must be a positive int or a pair of them, got {brief(value)}") from None
     return rows, columns
+
+
+def listed(value: Any, what: str) -> list[Any]:
+    """The parts of a list, a tuple, an array, or whatever else can be gone through.
+
+    >>> listed(("a", "b"), "class_names")
+    ['a', 'b']
+
+    Raises
+    ------
+    ValueError
+        For anything else, such as a number.
+    """
+    try:
+        return list(value)
+    except TypeError:
+        raise ValueError(f"{what} must be a list, got {brief(value)}") from None
+
+
+def numbers(value: Any, what: str) -> np.ndarray:
+    """`value` as an array of numbers, in whatever type it has.
+
+    >>> numbers([[1, 2]], "images").shape
+    (1, 2)
+
+    Raises
+    ------
+    ValueError
+        For text, dates, objects, and rows of different lengths.
+    """
+    try:
+        array = np.asarray(value)
+    except ValueError:  # rows of different lengths
+        array = np.empty(0, object)
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"{what} must be an array of numbers, got {brief(value)}")
+    return array
+
+
+def function(value: Any, what: str) -> None:
+    """Refuse what cannot be called.
+
+    Raises
+    ------
+    ValueError
+        Saying what it is.
+    """
+    if not callable(value):
+        raise ValueError(f"{what} must be a function, got {brief(value)}")
 
 
 def float_type(value: Any, what: str) -> np.dtype:

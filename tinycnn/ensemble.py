@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn.arguments import brief
+from tinycnn.arguments import brief, function
 from tinycnn.data.dataset import Dataset
 from tinycnn.files import PathLike, plain, read_json, write_json
 from tinycnn.kernels.runtime import get_num_threads, set_num_threads
@@ -229,13 +229,16 @@ def train_members(
     >>> train_members(lambda job: {"square": job**2}, {"two": 2, "three": 3})
     {'two': {'square': 4}, 'three': {'square': 9}}
     """
+    if on_member is not None:
+        function(on_member, "on_member")
+    function(make_and_train, "make_and_train")
     jobs = dict(jobs) if isinstance(jobs, Mapping) else {str(i): job for i, job in enumerate(jobs)}
     for name in jobs:
         if not _is_file_name(name):
             raise ValueError(f"a member's name is the name of its file, so {name!r} will not do")
-    if not isinstance(retries, int) or retries < 0 or isinstance(executor, int) and executor < 1:
+    if not isinstance(retries, int) or retries < 0 or isinstance(executor, int) and not 0 < executor <= 1024:
         raise ValueError(
-            f"retries must be 0 or more and processes 1 or more, got {brief(retries)} and {brief(executor)}"
+            f"retries must be 0 or more and processes 1 or more, up to 1024; got {brief(retries)} and {brief(executor)}"
         )
     kept = Path(tempfile.mkdtemp(prefix="tinycnn-") if folder is None else folder).absolute()
     try:

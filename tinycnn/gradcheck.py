@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn.arguments import generator, number, share
+from tinycnn.arguments import brief, generator, number, share
 from tinycnn.gradcheck_moves import DRAWS, directions, elements, undisturbed
 from tinycnn.gradcheck_result import GradcheckResult, TensorCheck
 from tinycnn.layers.base import Layer
@@ -127,6 +127,8 @@ def gradcheck(
             f"gradcheck: {type(target).__name__} "
             + ("is taken for a loss, which needs labels=..." if is_loss else "takes no labels: they are for losses")
         )
+    if not hasattr(target, "forward"):
+        raise ValueError(f"gradcheck: target must be a layer, a model or a loss, got {brief(target)}")
     rng = generator(seed)
     epsilon, rtol, atol = number(epsilon, "epsilon"), number(rtol, "rtol"), number(atol, "atol")
     max_skipped = share(max_skipped, "max_skipped")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
+from tinycnn.arguments import whole_shape
 from tinycnn.kernels.lock import one_at_a_time
 from tinycnn.kernels.sets import Kernels, active
 from tinycnn.layers.base import Layer, Shape
@@ -106,7 +107,7 @@ class Sequential(Stack):
             From the first layer that its input does not fit, with its name and index.
         """
         self.rng, self.untrained = np.random.default_rng(self.seed), True
-        shape = tuple(int(n) for n in input_shape)
+        shape = whole_shape(input_shape, f"model '{self.name}'")
         self.input_shape = shape
         for layer in self.layers:
             if not self.built and layer.input_shape == shape and layer.dtype == dtype:

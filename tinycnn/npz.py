@@ -67,6 +67,7 @@ def read_npz(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     ValueError
         If the file is truncated, damaged, of a newer version or not one of tinycnn's, with what is wrong with it.
     """
+    path = os.fspath(path)  # a number would be a file that is open
     try:
         if not stat.S_ISREG(os.stat(path).st_mode) and not os.path.isdir(path):
             raise ValueError("it is no ordinary file")  # a pipe would be waited for

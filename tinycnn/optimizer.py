@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tinycnn.arguments import number, shown, whole_number
+from tinycnn.arguments import listed, number, of_class, shown, whole_number
 from tinycnn.kernels.aligned import aligned_zeros_like
 from tinycnn.kernels.sets import active
 
@@ -83,7 +83,8 @@ class Optimizer:
             If a gradient does not fit its parameter, a key comes twice, or a key now names another array.
         """
         found = {}
-        for key, param, grad in parameters:
+        for key, param, grad in listed(parameters, "parameters"):
+            of_class(param, np.ndarray, f"parameter {key}")
             if key in found:
                 raise ValueError(f"{type(self).__name__}: parameter '{key}' came twice in one step")
             found[key] = param, grad

@@ -8,7 +8,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any
 
-from tinycnn.arguments import brief, number, shown, whole_number
+from tinycnn.arguments import brief, listed, number, shown, whole_number
 
 
 class Schedule:
@@ -80,8 +80,8 @@ class PiecewiseConstantDecay(Schedule):
     """
 
     def __init__(self, boundaries: Sequence[int], values: Sequence[float]) -> None:
-        self.boundaries = [int(b) for b in boundaries]
-        self.values = [number(value, "PiecewiseConstantDecay: values") for value in values]
+        self.boundaries = [whole_number(step, "boundaries") for step in listed(boundaries, "boundaries")]
+        self.values = [number(value, "PiecewiseConstantDecay: values") for value in listed(values, "values")]
         if len(self.values) != len(self.boundaries) + 1:
             raise ValueError(
                 f"PiecewiseConstantDecay: {len(self.boundaries)} boundaries need {len(self.boundaries) + 1} values, "

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tinycnn.arguments import count, listed
 from tinycnn.layers.activation import ACTIVATIONS, Softmax
 from tinycnn.layers.base import Layer, Shape
 from tinycnn.layers.naming import name_layers
@@ -31,8 +32,8 @@ class Stack:
     """
 
     def __init__(self, layers: Iterable[Layer], seed: int | None = 0, name: str = "sequential") -> None:
-        self.layers = list(layers)
-        self.seed = np.random.SeedSequence().entropy if seed is None else int(seed)
+        self.layers = listed(layers, "layers")
+        self.seed = np.random.SeedSequence().entropy if seed is None else count(seed, "seed", most=2**128 - 1)
         self.name = name
         self.metadata: dict[str, Any] = {}
         self.untrained = True

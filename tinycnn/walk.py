@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tinycnn.arguments import of_class
 from tinycnn.layers.base import Layer
 from tinycnn.regularizers import L1L2
 
@@ -77,6 +78,7 @@ def first_nonfinite(layers: Sequence[Layer], x: np.ndarray | None = None) -> Non
 
 def check_weights(weights: Mapping[str, np.ndarray], own: Mapping[str, np.ndarray], source: str) -> None:
     """Refuse `weights` unless all keys, shapes and types agree with `own`; see `Sequential.set_weights`."""
+    of_class(weights, Mapping, source)
     for key in [*own, *(key for key in weights if key not in own)]:
         layer, _, what = key.rpartition("/")
         if key not in weights:

@@ -1,20 +1,25 @@
 """Nonsense at each parameter of everything public, the others valid: it works, or tinycnn says in its words why not.
 
-Every case runs in a forked copy of this process, which may ask for one more gigabyte.
+A case is one parameter, which is given every nonsense there is, and then some beside nonsense at another parameter. It
+runs in a forked copy of this process, which may ask for one more gigabyte. What passes is a ``raise`` that stands in
+tinycnn; a ValueError that one of its own lines meets; Python's own TypeError in the function that was called, where the
+line shows the argument; and what the system says of a file. Nothing from deeper inside, nothing endless.
 """
 
 import contextlib
 import inspect
 import io
+import mmap
 import os
 import pathlib
+import signal
 import traceback
 import warnings
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-from campaign_tools import NONSENSE, in_a_child
+from campaign_tools import NONSENSE, in_a_child, limit_memory
 from PIL import Image
 from toys import spots
 
@@ -23,8 +28,10 @@ from tinycnn import layers, losses
 from tinycnn.ensemble import MemberError
 from tinycnn.study.report.scoring import score_predictions
 
-COUNT = 2000
-SECONDS = 8
+COUNT = 1000
+PAIRS = 20
+SLOW = {"report": 10} | {name: 30 for name in tinycnn.__all__ if name.startswith("plot_")}  # tries of a case
+SECONDS, MOST_SECONDS = 8, 100  # for one of them, and for all
 IMAGES, LABELS = spots(6, (8, 8, 1))
 PROBABILITIES, LOGITS = np.full((6, 3), 1 / 3), np.zeros((6, 3), np.float32)
 ODD = [object(), len, dict, Path("nowhere"), b"x", 1j, Fraction(1, 2), np.float64("nan"), np.array("x"), {1: 2}, {"a"}]
@@ -36,19 +43,23 @@ ODD += [(10**30, 1, 1), (1, 2, 3, 4), ["nothing", 3], 2**31, 2**63, -(2**63) - 1
 NONSENSE = NONSENSE + ODD
 # Called by the engine in a certain order, or part of how a layer is written: no argument of theirs is a user's.
 OF_THE_ENGINE = {"attach", "create", "create_weights", "check_gradient", "check_input", "update", "receive", "received"}
-OF_THE_ENGINE |= {"backward_pooled", "forward_pooled", "pools_into", "geometry", "index", "count", "run", "prepare"}
+OF_THE_ENGINE |= {
+    "backward_pooled",
+    "backward_linear",
+    "forward_pooled",
+    "pools_into",
+    "geometry",
+    "index",
+    "count",
+    "run",
+    "prepare",
+}
 OF_OTHERS = {"from_torch", "from_keras", "from_onnx"}  # which take what other libraries made
 RECORDS = {"GradcheckResult", "GradientError", "History", "ReliabilityCurve", "RocCurve", "Splits"}
 AS_LONG_AS_WANTED = {"epochs", "steps", "samples", "n", "jitter", "blocks", "retries"}  # 10**8 of them is right to run
 
-KNOWN = {ValueError, TypeError, RuntimeError, FloatingPointError}
-PLAIN = (
-    np.ma.core.__file__,
-    pathlib.__file__,
-    inspect.unwrap(np.ndim).__code__.co_filename,
-    "bit_generator.pyx",
-    "numpy/random/bit_generator.pyx",
-)  # whose words are plain, too
+KNOWN = {ValueError, TypeError, FloatingPointError}  # the last of numbers that a training or a model has made
+PLAIN = {__file__, pathlib.__file__, os.__file__, "<frozen posixpath>", inspect.unwrap(np.ndim).__code__.co_filename}
 PACKAGE = str(Path(tinycnn.__file__).parent) + os.sep
 BY_NAME = {  # whose *arrays have no name to give them by
     "bootstrap_interval": lambda statistic, arrays, n=10, seed=0, confidence=0.9, groups=None: (
@@ -58,47 +69,87 @@ BY_NAME = {  # whose *arrays have no name to give them by
 
 
 def prepare(folder):
-    return folder, list(parameters(folder)), set()
+    found = list(parameters(folder))
+    assert len(found) <= COUNT, f"{len(found)} parameters are more than the {COUNT} cases that each of them is to have"
+    return folder, found, set(), mmap.mmap(-1, 1)
 
 
 def attack(subject, rng):
-    folder, found, called = subject
-    label, function, valid, parameter = found[rng.integers(len(found))]
-    value = NONSENSE[rng.integers(len(NONSENSE))]
+    folder, found, called, at = subject
+    case = rng.bit_generator.seed_seq.entropy[1]  # `rng` was made of the seed and the number of the case
+    label, function, valid, parameter = found[case % len(found)]
     used(getattr(function, "__self__", None))  # as it was at first
     if label not in called:  # valid arguments work; and the copies of this process need not compile
         called.add(label)
         quietly(function, valid)
-    if text := verdict(folder, function, valid, parameter, value):
-        raise AssertionError(f"{label}({parameter}={str(value)[:60]!r}): {text}")
+    others = [other for name, _, _, other in found if name == label and other != parameter]
+    tries = [{parameter: value} for value in NONSENSE]
+    tries += [
+        {name: NONSENSE[rng.integers(len(NONSENSE))] for name in (parameter, others[rng.integers(len(others))])}
+        for _ in range(PAIRS if others else 0)
+    ]
+    tries = [nonsense for nonsense in tries if not is_right(function, nonsense)]
+    rng.shuffle(tries)
+    tries = tries[: SLOW.get(label)]
+    try:
+        wrong = in_a_child(lambda: said(folder, function, valid, tries, at), MOST_SECONDS)
+    except AssertionError as error:
+        wrong = f"{shown(tries[at[0]])}: {error}"
+    if wrong:
+        raise AssertionError(f"{label}: {wrong}")
 
 
-def verdict(folder, function, valid, parameter, value):
-    """None, or what is wrong with how `function` takes `value`."""
-    if parameter == "model" and function in (tinycnn.fit, tinycnn.evaluate, tinycnn.predict):
-        return None  # they stand below `Sequential`, whose methods they are, and cannot know it
-    if (function, parameter) == (BY_NAME["bootstrap_interval"], "arrays"):
-        return None  # the statistic, of the user's own, is what refuses them
-    if parameter in AS_LONG_AS_WANTED and type(value) in (int, float) and value > 1000:
-        return None
-    return in_a_child(lambda: said(folder, function, {**valid, parameter: value}), SECONDS, 10**9)
+def is_right(function, nonsense):
+    """Whether that is none, or nothing that `function` could know of."""
+    for parameter, value in nonsense.items():
+        if parameter == "model" and function in (tinycnn.fit, tinycnn.evaluate, tinycnn.predict):
+            return True  # they stand below `Sequential`, whose methods they are, and cannot know it
+        if parameter in ("augment", "on_member") and callable(value):
+            return True  # the user's own function
+        if (function, parameter) == (BY_NAME["bootstrap_interval"], "arrays"):
+            return True  # the statistic, of the user's own, is what refuses them
+        if parameter in AS_LONG_AS_WANTED and type(value) in (int, float) and value > 1000:
+            return True
+    return False
 
 
-def said(folder, function, arguments):
+def said(folder, function, valid, tries, at):
+    """A line for each of `tries` in which `function` does wrong; in `at` the one that it is at."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
     os.chdir(folder)  # nonsense may be the path of a file, to be written
     np.set_printoptions(threshold=20, edgeitems=1)  # else each message that shows an array is a page
-    try:
-        quietly(function, arguments)
-    except OSError:  # which names its file
-        return None
-    except (tinycnn.GradientError, MemberError):  # what a gradient check is for, and what a member's own code raised
-        return None
-    except Exception as error:
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        ours = type(error) in KNOWN and last.filename.startswith((PACKAGE, *PLAIN))
-        if not ours or len(str(error)) > 1000:
-            return f"{type(error).__name__} in {Path(last.filename).name}, line {last.lineno}: {str(error)[:200]}"
-    return None
+    lines = []
+    for at[0], nonsense in enumerate(tries):
+        signal.alarm(SECONDS)  # ends the process
+        with contextlib.suppress(Exception):  # a `build` with nonsense may have changed it
+            used(getattr(function, "__self__", None))
+        limit_memory(10**9)
+        try:
+            quietly(function, {**valid, **nonsense})
+        except (tinycnn.GradientError, MemberError):  # what a gradient check is for, and what a member's code raised
+            pass
+        except Exception as error:
+            frames = traceback.extract_tb(error.__traceback__)
+            own = [frame for frame in frames if frame.filename not in PLAIN]  # what is raised there is the caller's
+            last = own[-1] if own else frames[-1]
+            plain = last.line.startswith("raise ") or type(error) is ValueError or len(own) == 1
+            fine = type(error) in KNOWN and last.filename.startswith(PACKAGE) and plain
+            fine |= isinstance(error, OSError) and names_a_place(error, nonsense)
+            fine |= isinstance(error, TypeError) and "os.PathLike" in str(error)  # it names what a path must be
+            if not fine or len(str(error)) > 1000:
+                where = f"{Path(last.filename).name}, line {last.lineno}"
+                lines.append(f"{shown(nonsense)}: {type(error).__name__} in {where}: {str(error)[:200]}")
+    return "\n".join(lines)
+
+
+def names_a_place(error, nonsense):
+    """Whether the system refuses a file, and the error says which."""
+    places = [str(value) for value in nonsense.values() if isinstance(value, str | Path)]
+    return error.filename is not None or any(place in str(error) for place in places)
+
+
+def shown(nonsense):
+    return ", ".join(f"{key}={str(value)[:60]!r}" for key, value in nonsense.items())
 
 
 def quietly(function, arguments):

@@ -7,7 +7,7 @@ from toys import small_model
 
 from tinycnn.ensemble import Ensemble, MemberError, train_members
 
-COUNT = 500
+COUNT = 1500
 JOBS = {"two": 2, "three": 3}
 
 

@@ -12,7 +12,7 @@ from campaign_tools import in_a_child
 from tinycnn.kernels.geometry import Geometry
 from tinycnn.kernels.sets import SETS, set_kernels
 
-COUNT = 500
+COUNT = 2000
 PAGE = mmap.PAGESIZE
 NAMES = ["fast", "im2col"]
 LIBC = ctypes.CDLL(None, use_errno=True)

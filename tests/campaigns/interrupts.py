@@ -9,7 +9,7 @@ from toys import spots
 
 import tinycnn
 
-COUNT = 100
+COUNT = 300
 SECONDS = 2
 IMAGES, LABELS = spots(64, (32, 32, 1))
 

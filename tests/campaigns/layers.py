@@ -12,7 +12,7 @@ try:
 except ImportError:
     torch = None
 
-COUNT = 600
+COUNT = 2000
 TOLERANCES = {"float64": 1e-10, "float32": 2e-5}  # of the largest number
 ACTIVATIONS = [None, "relu", "tanh", "sigmoid", "leaky_relu"]
 

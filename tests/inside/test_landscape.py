@@ -42,6 +42,10 @@ def test_directions_have_each_filters_length_and_leave_biases_alone():
 
 
 def test_impossible_planes():
-    for options in ({"steps": 4}, {"span": 0}, {"span": np.inf}):
-        with pytest.raises(ValueError, match="steps must be odd"):
+    for options, words in (
+        ({"steps": 4}, "steps must be odd"),
+        ({"span": 0}, "span must"),
+        ({"span": np.inf}, "span must"),
+    ):
+        with pytest.raises(ValueError, match=words):
             loss_slice(small_model(), DATA, **options)

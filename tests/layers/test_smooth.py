@@ -61,5 +61,5 @@ def test_names_mean_what_they_mean_in_keras(name):
 def test_arguments():
     for layer in (ELU(0.25), GELU(approximate=True)):
         assert restore(describe(layer)).config() == layer.config()
-    with pytest.raises(ValueError, match="alpha must be a finite number >= 0, got -1"):
+    with pytest.raises(ValueError, match="alpha must be finite and not negative, got -1"):
         ELU(-1)

@@ -68,7 +68,7 @@ def test_mistakes_are_named():
         UpSample2D(0)
     with pytest.raises(ValueError, match="'cubic'"):
         UpSample2D(2, "cubic")
-    with pytest.raises(ValueError, match=r"\(h, w, c\), got \(5, 3\)"):
+    with pytest.raises(ValueError, match=r"\(height, width, channels\), got \(5, 3\)"):
         UpSample2D().build((5, 3))
 
 

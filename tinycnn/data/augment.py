@@ -99,8 +99,8 @@ class Augment:
     fill_mode: str = "constant"
 
     def __post_init__(self) -> None:
-        if self.fill_mode not in _BORDERS:
-            raise ValueError(f"Augment: fill_mode must be one of {', '.join(_BORDERS)}, got {self.fill_mode!r}")
+        if not isinstance(self.fill_mode, str) or self.fill_mode not in _BORDERS:
+            raise ValueError(f"Augment: fill_mode must be one of {', '.join(_BORDERS)}, got {brief(self.fill_mode)}")
         highest = {"rotation": 180.0, "zoom": 0.99, "scale": 0.99, "fill_value": 255.0}
         for key, value in vars(self).items():
             if key == "fill_mode":
@@ -241,7 +241,7 @@ def equalize(images: ArrayLike, method: str = "clahe", *, clip_limit: float = 2.
     """
     if method not in ("clahe", "global"):
         raise ValueError(f'method must be "clahe" or "global", got {method!r}')
-    whole = isinstance(tiles, int | np.integer)
+    whole = isinstance(tiles, int | np.integer) and not isinstance(tiles, bool)
     if number(clip_limit, "clip_limit") < 1 or not whole or not 1 <= tiles <= MOST:
         found = f"clip_limit={clip_limit} and tiles={brief(tiles)}"
         raise ValueError(f"clip_limit and tiles must be 1 or more, tiles an int, got {found}")

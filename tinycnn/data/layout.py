@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from PIL import Image
 
-from tinycnn.arguments import brief
+from tinycnn.arguments import brief, listed
 from tinycnn.data.dataset import BadFile
 from tinycnn.data.source import FolderSource, Parts, ZipSource
 
@@ -38,9 +38,11 @@ def find_images(source: Source, splits: str | Sequence[str]) -> tuple[Parts, lis
         Naming the folder: a missing split, fewer than two classes, an empty class, a class that the first split
         does not have.
     """
-    splits = (splits,) if isinstance(splits, str) else tuple(splits)
-    if len(splits) not in (1, 2) or len(set(splits)) != len(splits):
-        raise ValueError(f"splits must name the training folder and optionally another, the test folder; got {splits}")
+    splits = (splits,) if isinstance(splits, str) else tuple(listed(splits, "splits"))
+    named = all(isinstance(name, str) for name in splits)
+    if not named or len(splits) not in (1, 2) or len(set(splits)) != len(splits):
+        wanted = "splits must name the training folder and optionally another, the test folder"
+        raise ValueError(f"{wanted}; got {brief(splits)}")
     root = _find_root(source, splits)
     tops = [(split,) for split in splits] if splits[0] in source.listing(root)[0] else [()]
     classes, files = source.listing((*root, *tops[0]))

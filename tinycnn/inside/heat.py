@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tinycnn.arguments import numbers
+
 
 def heat_map(attributions: ArrayLike) -> np.ndarray:
     """How much each pixel matters, 0 to 1 (the most in its image): the sizes of its channels' attributions, added.
@@ -33,7 +35,7 @@ def heat_map(attributions: ArrayLike) -> np.ndarray:
     >>> heat_map([[[[1.0, -1.0], [0.0, 4.0]]]])
     array([[[0.5, 1. ]]])
     """
-    attributions = np.asarray(attributions)
+    attributions = numbers(attributions, "attributions")
     if attributions.ndim != 4:
         raise ValueError(f"attributions (images, height, width, channels) are needed, got shape {attributions.shape}")
     heat = np.abs(attributions).sum(axis=3)
@@ -149,7 +151,7 @@ def inside_by_class(
 
 
 def _checked(maps: ArrayLike, masks: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    maps, masks = np.asarray(maps, np.float64), np.asarray(masks)
+    maps, masks = numbers(maps, "maps").astype(np.float64), numbers(masks, "masks")
     if maps.shape != masks.shape or maps.ndim != 3 or masks.dtype != bool:
         raise ValueError(
             f"maps and boolean masks of one shape (images, height, width) are needed, got {maps.shape} and "

@@ -7,9 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from tinycnn import losses
-from tinycnn.arguments import of_class
+from tinycnn.arguments import generator, of_class, positive, positive_int
 from tinycnn.inside.twin import twin_of
-from tinycnn.layers.base import positive_int
 from tinycnn.losses import Loss
 from tinycnn.model import Sequential
 from tinycnn.training.batches import Data
@@ -94,12 +93,13 @@ def loss_slice(
     >>> loss_slice(model, data, steps=3).centre == before
     True
     """
-    if positive_int(steps, "steps") % 2 == 0 or not 0 < span < np.inf:
-        raise ValueError(f"steps must be odd, so that one point is the weights, and span positive: got {steps}, {span}")
+    if positive_int(steps, "steps") % 2 == 0:
+        raise ValueError(f"steps must be odd, so that one point is the weights, got {steps}")
+    span = positive(span, "span", below=1e9)
     of_class(model, Sequential, "model")
     if not model.built:
         raise ValueError(f"model '{model.name}' must be built before its loss can be cut: train it or load it")
-    rng, twin, weights = np.random.default_rng(seed), twin_of(model), model.get_weights()
+    rng, twin, weights = generator(seed), twin_of(model), model.get_weights()
     loss = copy.copy(losses.get(loss or model.loss))
     directions = [filter_normalised(weights, rng) for _ in range(2)]
     at = np.linspace(-span, span, steps)

@@ -13,6 +13,7 @@ from matplotlib.patches import FancyArrowPatch, Rectangle
 from matplotlib.patheffects import withStroke
 from numpy.typing import ArrayLike
 
+from tinycnn.arguments import listed
 from tinycnn.files import atomic_write
 from tinycnn.inside.columns import CHANNELS, Box, Column, columns_of
 from tinycnn.inside.trace import trace
@@ -142,7 +143,7 @@ def _names(model: Sequential, class_names: Sequence[str] | None) -> list[str]:
     outputs = model.output_shape[-1]
     if class_names is None:
         class_names = model.metadata.get("class_names") or [f"class {i}" for i in range(outputs)]
-    if len(class_names) != outputs:
+    if len(class_names := listed(class_names, "class_names")) != outputs:
         raise ValueError(f"{len(class_names)} class names were given, but model '{model.name}' has {outputs} outputs")
     return [str(name) for name in class_names]
 

@@ -8,7 +8,7 @@ where the truth is known, `tinycnn.inside.mass_inside` and `tinycnn.inside.point
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn.arguments import brief, generator, of_class, positive_int
+from tinycnn.arguments import brief, generator, number, of_class, positive_int
 from tinycnn.inside.class_score import Classes, Images, batches, score_gradient
 from tinycnn.inside.twin import twin_of
 from tinycnn.kernels.sets import active
@@ -177,8 +177,7 @@ def smooth_grad(
     True
     """
     samples, rng = positive_int(samples, "samples"), generator(seed)
-    if not 0 <= noise < np.inf:
-        raise ValueError(f"noise must be 0 or more, got {noise!r}")
+    noise = number(noise, "noise")
     attributions = []
     for x, classes in batches(model, images, class_index, batch_size):
         axes = (1, 2, 3)

@@ -83,6 +83,7 @@ def load_safetensors(path: PathLike) -> dict[str, np.ndarray]:
     ValueError
         If the file is cut off, damaged or something else, with what is wrong with it.
     """
+    path = os.fspath(path)  # a number would be a file that is open
     try:
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size

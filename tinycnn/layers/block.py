@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tinycnn.arguments import whole_shape
 from tinycnn.layers.activation import get
 from tinycnn.layers.base import Layer, Shape
 from tinycnn.layers.registry import describe
@@ -58,7 +59,7 @@ class Block(Layer):
         """What each path makes of an input of that shape."""
         shapes = []
         for path in self.paths:
-            shape = tuple(input_shape)
+            shape = whole_shape(input_shape, self.where())
             for layer in path:
                 shape = tuple(layer.output_shape_of(shape))
             shapes.append(shape)

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tinycnn.arguments import positive
 from tinycnn.layers.base import Layer, Shape
 
 
@@ -47,9 +48,7 @@ class LayerNorm(Layer):
 
     def __init__(self, epsilon: float = 1e-3, name: str | None = None) -> None:
         super().__init__(name)
-        if not 0 < epsilon < np.inf:
-            raise ValueError(f"LayerNorm: epsilon must be positive, got {epsilon!r}")
-        self.epsilon = float(epsilon)
+        self.epsilon = positive(epsilon, "LayerNorm: epsilon")
 
     def config(self) -> dict[str, Any]:
         return {"epsilon": self.epsilon}

@@ -63,7 +63,5 @@ def check_image(layer: Layer, input_shape: tuple[int, ...]) -> None:
     ValueError
         Naming the layer and the shape.
     """
-    if len(input_shape) != 3:
-        raise ValueError(
-            f"{layer.where()} needs inputs of shape (height, width, channels), got {brief(tuple(input_shape))}"
-        )
+    if not isinstance(input_shape, tuple | list) or len(input_shape) != 3:
+        raise ValueError(f"{layer.where()} needs inputs of shape (height, width, channels), got {brief(input_shape)}")

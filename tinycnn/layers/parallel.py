@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tinycnn.arguments import listed
 from tinycnn.layers.base import Layer, Shape
 from tinycnn.layers.block import Block, along, back, spec
 from tinycnn.layers.registry import restore
@@ -65,8 +66,8 @@ class Parallel(Block):
         name: str | None = None,
     ) -> None:
         self.branches = [
-            [restore(layer) for layer in ([branch] if isinstance(branch, (Layer, dict)) else branch)]
-            for branch in branches
+            [restore(layer) for layer in listed([branch] if isinstance(branch, (Layer, dict)) else branch, "a branch")]
+            for branch in listed(branches, "Parallel: branches")
         ]
         if len(self.branches) < 2:
             raise ValueError(f"Parallel: needs at least two branches, got {len(self.branches)}")

@@ -49,7 +49,10 @@ def restore(spec: Layer | dict[str, Any]) -> Layer:
             f"unknown layer class {spec['class']!r}: import the module that defines it first; "
             f"known are {', '.join(sorted(Layer.registry))}"
         )
-    layer = Layer.registry[spec["class"]](**spec["config"])
+    try:
+        layer = Layer.registry[spec["class"]](**spec["config"])
+    except TypeError as error:  # arguments missing, or too many
+        raise ValueError(f"{spec['class']}: {error}") from error
     if spec.get("name") is not None:
         layer.name, layer.given_name = spec["name"], spec["name"].rpartition("/")[2]
     return layer

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tinycnn.arguments import numbers
 from tinycnn.layers.base import Layer
 
 
@@ -33,6 +34,7 @@ class Rescaling(Layer):
 
     def __init__(self, scale: float, offset: float = 0.0, name: str | None = None) -> None:
         super().__init__(name)
+        scale, offset = numbers([scale, offset], "Rescaling: scale and offset").tolist()
         self.scale, self.offset = float(scale), float(offset)
 
     def config(self) -> dict[str, Any]:

@@ -101,4 +101,4 @@ class Flatten(_View):
     """
 
     def output_shape_of(self, input_shape: Shape) -> Shape:
-        return (math.prod(input_shape),)
+        return (math.prod(whole_shape(input_shape, self.where())),)

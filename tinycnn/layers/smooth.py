@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tinycnn.arguments import number
 from tinycnn.layers.base import Layer
 
 _erf = np.vectorize(math.erf, otypes=[np.float64])  # NumPy has none
@@ -50,9 +51,7 @@ class ELU(Layer):
 
     def __init__(self, alpha: float = 1.0, name: str | None = None) -> None:
         super().__init__(name)
-        if not 0 <= alpha < np.inf:
-            raise ValueError(f"ELU: alpha must be a finite number >= 0, got {alpha!r}")
-        self.alpha = float(alpha)
+        self.alpha = number(alpha, "ELU: alpha")
 
     def config(self) -> dict[str, Any]:
         return {"alpha": self.alpha}

@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 
 from tinycnn.arguments import pair
 from tinycnn.layers.base import Layer, Shape
+from tinycnn.layers.padding import check_image
 
 
 class UpSample2D(Layer):
@@ -63,8 +64,7 @@ class UpSample2D(Layer):
         return {"size": list(self.size), "interpolation": self.interpolation}
 
     def output_shape_of(self, input_shape: Shape) -> Shape:
-        if len(input_shape) != 3:
-            raise ValueError(f"{self.where()} needs images of shape (h, w, c), got {tuple(input_shape)}")
+        check_image(self, input_shape)
         h, w, c = input_shape
         return h * self.size[0], w * self.size[1], c
 

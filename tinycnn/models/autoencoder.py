@@ -112,9 +112,9 @@ def add_noise(images: ArrayLike, level: float | tuple[float, float], rng: np.ran
     >>> round(float(noisy.std())), bool((noisy[..., 0] == noisy[..., 2]).all())
     (25, True)
     """
-    low, high = level if isinstance(level, tuple | list) else (level, level)
+    low, high = level if isinstance(level, tuple | list) and len(level) == 2 else (level, level)
     rng = generator(rng, "rng")
-    if not all(isinstance(value, int | float | np.number) for value in (low, high)) or not 0 <= low <= high:
+    if not all(isinstance(value, int | float | np.number) for value in (low, high)) or not 0 <= low <= high < np.inf:
         raise ValueError(f"the noise level must be 0 or more (or a rising pair of such), got {brief(level)}")
     images = image_array(images, "uint8", "float")
     full = 255 if images.dtype == np.uint8 else 1

@@ -6,7 +6,7 @@ weights that the report's network spends on one dense layer: with 251 images, fe
 
 from collections.abc import Sequence
 
-from tinycnn.arguments import brief, positive_int
+from tinycnn.arguments import brief, listed, positive_int
 from tinycnn.layers.activation import ReLU
 from tinycnn.layers.base import Layer
 from tinycnn.layers.conv import Conv2D
@@ -208,6 +208,6 @@ def checked_widths(name: str, classes: int, filters: Sequence[int]) -> tuple[int
     """`filters` as a tuple; ValueError in the network's `name` for none of them, or fewer than 2 classes."""
     if positive_int(classes, f"{name}: classes") < 2:
         raise ValueError(f"{name} needs at least 2 classes, got {classes}")
-    if not (filters := tuple(filters)):
+    if not (filters := tuple(listed(filters, f"{name}: filters"))):
         raise ValueError(f"{name} needs filters for at least one convolution, such as (16, 32, 64)")
     return filters

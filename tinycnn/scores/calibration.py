@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn.arguments import number, positive_int
+from tinycnn.arguments import numbers, positive, positive_int
 from tinycnn.scores.metrics import check_scores
 
 
@@ -233,9 +233,9 @@ def apply_temperature(logits: ArrayLike, temperature: float) -> np.ndarray:
     >>> apply_temperature([[4.0, 0.0]], 3.641).round(3)
     array([[0.75, 0.25]])
     """
-    if not number(temperature, "temperature") > 0:
-        raise ValueError(f"temperature must be positive, got {temperature}")
-    scaled = np.asarray(logits, np.float64) / temperature
+    scaled = numbers(logits, "logits").astype(np.float64) / positive(temperature, "temperature")
+    if not scaled.size:
+        raise ValueError("there are no logits")
     powers = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
     return powers / powers.sum(axis=-1, keepdims=True)
 

@@ -279,6 +279,6 @@ def _rate(name: str, successes: float, n: float) -> dict[str, Any]:
 
 
 def _confidence(confidence: float) -> float:
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must lie between 0 and 1, such as 0.95, got {confidence}")
+    if not isinstance(confidence, int | float | np.number) or not 0 < confidence < 1:
+        raise ValueError(f"confidence must lie between 0 and 1, such as 0.95, got {brief(confidence)}")
     return float(confidence)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn.arguments import count, number, positive_int
+from tinycnn.arguments import brief, count, listed, number, positive, positive_int
 from tinycnn.notebook import html_table
 
 MOST_CLASSES = 10_000  # a confusion matrix of them takes 800 MB
@@ -201,9 +201,7 @@ def precision_recall_fscore_support(
     """
     if average not in AVERAGES:
         raise ValueError(f"average must be one of {AVERAGES}, got {average!r}")
-    if not beta > 0:
-        raise ValueError(f"beta must be positive, got {beta}")
-    beta = number(beta, "beta", below=1e9)
+    beta = number(positive(beta, "beta"), "beta", below=1e9)
     matrix = confusion_matrix(y_true, y_pred, num_classes)
     found, called, support = matrix.diagonal(), matrix.sum(axis=0), matrix.sum(axis=1)  # each (classes,)
     if num_classes is None:
@@ -328,6 +326,8 @@ class ReportTable(str):
 
 
 def _divide(numerator, denominator, zero_division):
+    if not isinstance(zero_division, int | float | np.number):
+        raise ValueError(f"zero_division must be a number or nan, got {brief(zero_division)}")
     empty = denominator == 0
     return np.where(empty, zero_division, numerator / np.where(empty, 1, denominator))
 
@@ -376,7 +376,7 @@ def class_labels(class_names: Sequence[str] | None, classes: int) -> list[str]:
     >>> class_labels(None, 3)
     ['0', '1', '2']
     """
-    names = [str(k) for k in range(classes)] if class_names is None else [str(name) for name in class_names]
+    names = [str(name) for name in (range(classes) if class_names is None else listed(class_names, "class_names"))]
     if len(names) != classes:
         raise ValueError(f"{classes} classes but {len(names)} class names: {names}")
     if len(set(names)) < len(names):

@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import ArrayLike
 
-from tinycnn.arguments import of_class, positive_int
+from tinycnn.arguments import listed, of_class, positive_int
 from tinycnn.files import PathLike
 from tinycnn.scores.calibration import ReliabilityCurve
 from tinycnn.scores.figure import Picture, finished, one_chart, plain_text, wrapped
@@ -62,7 +62,7 @@ def plot_history(
     'Training history'
     """
     of_class(history, Mapping, "history")
-    series = {key: np.asarray(history[key], float) for key in history if len(history[key])}
+    series = {key: np.asarray(history[key], float) for key in history if len(listed(history[key], f"history: {key}"))}
     if "loss" not in series:
         raise ValueError(f"the history has no epoch under 'loss'; it holds { {k: len(history[k]) for k in history} }")
     panels = [("loss", "Loss (mean per image)")]
@@ -146,7 +146,7 @@ def plot_confusion_matrix(
     bar.set_label("Share of the true class")
     right, images = int(np.trace(matrix)), int(matrix.sum())
     score = f": {right} of {images} correct" + (f" ({100 * right / images:.1f} %)" if images else "")
-    return finished(axes.figure.figure, path, title and title + score, note, ax)
+    return finished(axes.figure.figure, path, title and f"{title}{score}", note, ax)
 
 
 def plot_sample_grid(
@@ -218,7 +218,7 @@ def plot_sample_grid(
         axes.set_title(plain_text(text), fontsize=8, fontweight="bold" if wrong else "normal", pad=4)
         axes.spines[:].set(visible=wrong, color=WRONG, linewidth=3)
     legend = "" if called is None else "; first line: true class, second: prediction"
-    return finished(figure, path, title and title + legend, note)
+    return finished(figure, path, title and f"{title}{legend}", note)
 
 
 def plot_image_rows(
@@ -301,6 +301,7 @@ def plot_roc(
         raise ValueError("there is no ROC curve to draw")
     axes = one_chart(ax, note, (5.6, 5.8))
     for i, (name, curve) in enumerate(curves.items()):
+        of_class(curve, RocCurve, f"the curve {name!r}")
         # Thinner and thinner, so that a curve drawn over another does not hide it.
         width = 4.0 - 2.2 * i / max(1, len(curves) - 1) if len(curves) > 1 else 2.2
         x, y, label = 100 * curve.false_positive_rate, 100 * curve.true_positive_rate, f"{name} (area {curve.auc:.3f})"

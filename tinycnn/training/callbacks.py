@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinycnn.arguments import brief, number, positive_int
+from tinycnn.arguments import brief, number, of_class, positive_int
 from tinycnn.files import alone
 from tinycnn.npz import field
 from tinycnn.training.checkpoint import save_checkpoint
@@ -115,6 +115,7 @@ class Best:
     def __init__(self, monitor: str, mode: str = "auto", min_delta: float = 0.0) -> None:
         if mode not in ("auto", "min", "max"):
             raise ValueError(f"mode must be 'auto', 'min' or 'max', got {mode!r}")
+        of_class(monitor, str, "monitor")
         self.sign = 1 if mode == "min" or (mode == "auto" and "acc" not in monitor) else -1
         self.min_delta = number(min_delta, "min_delta")
         self.value: float | None = None

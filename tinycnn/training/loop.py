@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tinycnn import losses, optimizers
-from tinycnn.arguments import generator, of_class, positive_int
+from tinycnn.arguments import function, generator, listed, of_class, positive_int
 from tinycnn.kernels.lock import one_at_a_time
 from tinycnn.losses import Loss
 from tinycnn.optimizers import Optimizer
@@ -305,6 +305,9 @@ def fit(
             check_images(pair[0], model, what)
             by.check(pair[1], model, what)
     rng = generator(int(model.rng.integers(2**63)) if seed is None else seed)
+    if augment is not None:
+        function(augment, "augment")
+    callbacks = listed(callbacks, "callbacks")
     for callback in callbacks:
         of_class(callback, Callback, "each of callbacks")
     training = Training(

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tinycnn.arguments import MOST, brief, generator
+from tinycnn.arguments import MOST, brief, generator, listed
 from tinycnn.data.dataset import Dataset, Splits
 from tinycnn.data.decode import check_size_and_mode
 from tinycnn.data.layout import worker_threads
@@ -143,6 +143,8 @@ def _drawn(n_train, n_test, size, seed, workers):
         raise ValueError(
             f"films of {size[0]}x{size[1]}, {all_counts} of them, have more than {MOST} pixels: draw fewer"
         )
+    if seed is None:
+        raise ValueError("seed must be an int from 0 on, got None: the same films are drawn each time")
     generator(seed)
     jobs = [
         (split, label, i) for split, counts in enumerate(all_counts) for label in range(3) for i in range(counts[label])
@@ -160,7 +162,7 @@ def _drawn(n_train, n_test, size, seed, workers):
 
 
 def _three_counts(counts: int | Sequence[int]) -> tuple[int, ...]:
-    counts = (counts,) * 3 if isinstance(counts, (int, np.integer)) else tuple(counts)
+    counts = (counts,) * 3 if isinstance(counts, (int, np.integer)) else tuple(listed(counts, "counts"))
     if len(counts) != 3 or any(not isinstance(n, (int, np.integer)) or n < 0 for n in counts):
         raise ValueError(f"counts must be an int or three of them, 0 or more, one for each class; got {brief(counts)}")
     return counts

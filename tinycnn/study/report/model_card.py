@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tinycnn.arguments import of_class
 from tinycnn.files import atomic_write
 from tinycnn.study.notices import NOTICE
 from tinycnn.study.report.sections import LongTable, sections
@@ -54,6 +55,7 @@ def write_model_card(
     >>> "never for diagnosis" in card, "| all 3 test images | 3 | 2 | 0.667 |" in card
     (True, True)
     """
+    of_class(report, Mapping, "report")
     missing = [key for key in ("results", "data", "settings", "model", "synthetic", "versions") if key not in report]
     if missing:
         raise ValueError(f"the report lacks {', '.join(missing)}, which a model card needs")

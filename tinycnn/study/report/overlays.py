@@ -9,7 +9,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from tinycnn.arguments import positive_int
+from tinycnn.arguments import numbers, positive_int
 from tinycnn.scores.figure import Picture, finished, wrapped
 
 # Black, violet, red, orange, pale yellow: steadily lighter, so that the order survives a grey printer.
@@ -103,7 +103,7 @@ def plot_overlays(
     >>> plot_overlays(images, np.ones((2, 8, 8)), ["a", "b"]).get_suptitle()
     'Where the network looked (Grad-CAM)'
     """
-    images, maps, columns = np.asarray(images), np.asarray(maps), positive_int(columns, "columns", most=100)
+    images, maps, columns = numbers(images, "images"), numbers(maps, "maps"), positive_int(columns, "columns", most=100)
     if len(images) == 0 or not len(images) == len(maps) == len(titles):
         raise ValueError(
             f"at least one image, and one map and title for each, are needed: got {len(images)} images, {len(maps)} "

@@ -86,6 +86,8 @@ def report(
     """
     of_class(model, Sequential, "model")
     of_class(test, Dataset, "test")
+    of_class(name, str, "name")
+    of_class(synthetic, bool, "synthetic")
     for what, data in {"train": train, "validation": validation}.items():
         if data is not None:
             of_class(data, Dataset, what)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from tinycnn.arguments import listed
 from tinycnn.study.films.known_sets import known_issues
 from tinycnn.study.notices import NOTICE
 from tinycnn.study.report import tables
@@ -96,8 +97,8 @@ def _problems(report: Mapping[str, Any], issues: Sequence[str] | None) -> list[A
     blocks: list[Any] = []
     if issues is None and "data" in report:
         issues = known_issues(total_counts(report["data"]))
-    if issues:
-        blocks += ["On record for this public data set:", list(issues)]
+    if issues is not None and (issues := listed(issues, "issues")):
+        blocks += ["On record for this public data set:", issues]
     elif issues is not None:
         blocks += ["None are on record for these data, which does not mean that there are none."]
     if audit.get("warnings"):
