@@ -3,9 +3,13 @@ import hashlib
 import json
 import re
 
+import numpy as np
 import pytest
 
+from tinycnn.inside.film import Film
 from tinycnn.inside.film_page import write_film_page
+from tinycnn.layers import Conv2D, Dense, Flatten
+from tinycnn.model import Sequential
 
 DATA = {
     "model": "</script><script>alert(1)</script>@@script@@",
@@ -38,7 +42,34 @@ def test_names_are_escaped_and_the_data_come_back(page):
     assert json.loads(numbers) == DATA | {"history": {"loss": [1.0, None]}}
 
 
-def test_the_page_works_in_a_browser_without_the_network(page):
-    """What the script needs of the page is there."""
+def test_what_the_script_needs_of_the_page_is_there(page):
     ids = set(re.findall(r'\bid="([\w-]+)"', page))
     assert set(re.findall(r'find\("([\w-]+)"\)', page)) <= ids
+
+
+def test_epochs_and_losses_are_found_with_the_keyboard(browser, tmp_path):
+    images, labels = np.random.default_rng(0).random((12, 8, 8, 1), np.float32), np.arange(12) % 2
+    model = Sequential([Conv2D(3, 3, activation="relu"), Flatten(), Dense(2, activation="softmax")], seed=0)
+    film = Film(tmp_path / "film.html", slice_steps=3)
+    losses = model.fit((images, labels), epochs=3, verbose=0, callbacks=[film]).history["loss"]
+    try:
+        browser.open(film.path)
+        said = lambda id: browser.run(f"document.getElementById('{id}').textContent")  # noqa: E731
+        assert said("shown") == f"epoch 3 of 3, loss {losses[2]:.3g}"
+        bars = "[...document.querySelectorAll('#layers .bar')].map(bar => bar.getAttribute('height'))"
+        last = browser.run(bars)
+        browser.run("document.getElementById('epoch').focus()")
+        browser.press("ArrowLeft")
+        assert said("shown") == f"epoch 2 of 3, loss {losses[1]:.3g}"
+        assert browser.run(bars) != last
+        browser.run("document.querySelector('.cell[tabindex=\"0\"]').focus()")
+        assert said("slice-value") == f"Loss {film.landscape.centre:.6f} at the weights themselves."
+        for key in ("ArrowUp", "ArrowUp", "ArrowLeft"):  # the second goes no further
+            browser.press(key)
+        assert said("slice-value").startswith(f"Loss {film.landscape.losses[2][0]:.6f} at 1 along the first direction")
+        for width in (320, 400, 1280, 2560):
+            browser.resize(width, 900)
+            assert browser.run("document.documentElement.scrollWidth <= window.innerWidth"), width
+        assert browser.complaints == [] and browser.requests == [film.path.as_uri()]
+    finally:
+        browser.resize(1280, 900)

@@ -171,6 +171,7 @@ function plane() {
     shape(svg, "text", { x: 32, y: 8 + (n - 1 - i + 0.5) * side, "text-anchor": "end" }, number(at[i]));
   });
   shape(svg, "text", { x: 186, y: 335, "text-anchor": "middle" }, "along the second direction");
+  shape(svg, "text", { transform: "translate(10 154) rotate(-90)", "text-anchor": "middle" }, "along the first direction");
   const legend = shape(find("slice"), "svg", { class: "legend", viewBox: "0 0 90 310", role: "img", "aria-label": `Colours from ${number(low)} (dark) to ${number(high)} (pale)` });
   for (let k = 0; k < 50; k++) shape(legend, "rect", { x: 4, y: 298 - 6 * k, width: 16, height: 6.3, fill: `rgb(${colour(HEAT, k / 49).join(",")})` });
   for (const t of [0, 0.25, 0.5, 0.75, 1]) {
@@ -233,3 +234,4 @@ slider.addEventListener("input", () => {
 });
 slider.value = frames.length - 1;
 show();
+document.documentElement.dataset.ready = Math.round(performance.now());

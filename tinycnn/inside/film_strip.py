@@ -77,6 +77,8 @@ def _picture(frame: Mapping[str, Any], loss: Sequence[float]) -> Image.Image:
         (MARGIN + i * across, bottom - (CURVE - 6) * (value - low) / (high - low)) for i, value in enumerate(loss)
     ]
     draw.line([(MARGIN, bottom), (WIDTH - MARGIN, bottom)], fill="#b0b4b8")
+    for value, y in ((low, bottom - LINE), (high, bottom - CURVE + 8)):
+        draw.text((MARGIN, y), f"{value:.3g}", fill="#5f6368")
     draw.line(points[:epoch], fill="#0b62a8", width=2)
     x, y = points[epoch - 1]
     draw.ellipse([x - 4, y - 4, x + 4, y + 4], fill="#0b62a8")

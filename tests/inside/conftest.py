@@ -1,4 +1,4 @@
-"""One browser for all tests of the page."""
+"""One browser for all tests of pages."""
 
 import pytest
 from browser import PROGRAM, Browser
