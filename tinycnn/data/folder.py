@@ -133,7 +133,7 @@ def load_image_folder(
             raise ValueError(f"no image left in class '{classes[label]}' of {where}: all were bad, such as {first}")
         kept = images[here] if keep.all() else images[here][keep]
         paths = [name for name in names[here] if name not in unreadable]
-        datasets.append(Dataset(kept, labels[keep], classes, paths))
+        datasets.append(Dataset(kept, labels[keep], classes, paths, keep_aspect))
         start += len(members)
     return Splits(datasets[0], datasets[1] if len(datasets) == 2 else None, bad)
 

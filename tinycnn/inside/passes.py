@@ -140,7 +140,8 @@ def plot_pass(
 def _names(model: Sequential, class_names: Sequence[str] | None) -> list[str]:
     outputs = model.output_shape[-1]
     if class_names is None:
-        class_names = model.metadata.get("class_names") or [f"class {i}" for i in range(outputs)]
+        known = model.metadata.get("class_names") or []
+        class_names = known if len(known) == outputs else [f"class {i}" for i in range(outputs)]
     if len(class_names) != outputs:
         raise ValueError(f"{len(class_names)} class names were given, but model '{model.name}' has {outputs} outputs")
     return [str(name) for name in class_names]

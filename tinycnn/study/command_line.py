@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tinycnn.data.dataset import Splits
+from tinycnn.data.dataset import SCALE, Splits
 from tinycnn.data.folder import load_image_folder
 from tinycnn.ensemble import MemberError
 from tinycnn.files import PathLike
@@ -225,6 +225,8 @@ def load_audited(options: argparse.Namespace, size: int, mode: str = "RGB") -> t
 def model_of_images(path: PathLike) -> tuple[Sequential, tuple[int, int], str, list[str]]:
     """A saved model, and what its images are: height and width, mode ("RGB" or "L"), and the names of its classes.
 
+    What its file does not say of them is added to its ``metadata``: numbers for names, images squashed to their size.
+
     Raises
     ------
     ValueError
@@ -252,7 +254,10 @@ def model_of_images(path: PathLike) -> tuple[Sequential, tuple[int, int], str, l
     names = model.metadata.get("class_names")
     if names is not None and not isinstance(names, list):
         raise ValueError(f"{path}: its metadata's class_names must be a list, got {names!r}")
-    return model, shape[:2], "L" if shape[2] == 1 else "RGB", class_labels(names, outputs[0])
+    names = class_labels(names, outputs[0])
+    # Models that were saved before `fit` kept such facts were fitted on images as `load_image_folder` gives them.
+    model.metadata = {"preprocessing": {"keep_aspect": False, "scale": SCALE}, **model.metadata, "class_names": names}
+    return model, shape[:2], "L" if shape[2] == 1 else "RGB", names
 
 
 def answer(run: Callable[[Any], int], options: Any, stopped: str, memory: str) -> int:
