@@ -123,6 +123,9 @@ def image_facts(model: "Sequential") -> ImageFacts:
 def predict_image(model: "Sequential", path: PathLike) -> Prediction:
     """What `model` calls the image file at `path`, made as large and as grey as the images that it was trained on.
 
+    The file is decoded, turned upright and resized as by `load_image_folder`.  What else you did to the images of a
+    `Dataset`, such as `equalize`, nobody told the model: do the same to an image of `load_image`, and call `predict`.
+
     Parameters
     ----------
     model : Sequential

@@ -93,7 +93,7 @@ def report(
     known = {key: part for key, part in parts.items() if part is not None}
     found = None if train is None else audit(Splits(train, test))
     scored, probabilities = score_model(model, test, found)
-    kept = {"class_names", "data_sha256", "history"}
+    kept = {"class_names", "data_sha256", "history", "preprocessing"}
     run = {
         "data": {"name": name, "synthetic": synthetic, "skipped": []} | describe_images(known),
         "settings": {key: value for key, value in model.metadata.items() if key not in kept},
