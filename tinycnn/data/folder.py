@@ -156,7 +156,7 @@ def _cut(source: Source, root: Parts, members: list[Member], part: float, worker
         raise ValueError(
             f"{source.where(*root)} has no folders for training and testing, and cannot be cut into them: {error}. "
             "Near copies, and images of one patient by their names, stay together; another validation_split up to 0.5 "
-            "may do, and 0 keeps all for training"
+            "may do"
         ) from error
     # What cannot be decoded stays in training, where loading it says so.
     return [[member for member in members if (member[0] in chosen) == test] for test in (False, True)]
