@@ -89,8 +89,8 @@ def fraction_to_test(add: Callable[..., Any]) -> None:
         type=at_least(0.01, 0.5, float),
         default=0.2,
         metavar="F",
-        help="share to test on of class folders that are in no folders train and test, to the nearest of 1/2, 1/3, "
-        "1/4, ... (0.2); near copies and images of one patient, where their names say so, stay together",
+        help="share of each class to test on, where there are class folders but no folders train and test; to the "
+        "nearest of 1/2, 1/3, 1/4, ... (0.2); near copies, and images of one patient by their names, stay together",
     )
 
 
