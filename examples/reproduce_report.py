@@ -281,7 +281,8 @@ def main(arguments=None):
     """Run the example; returns the exit code."""
     options = parse(arguments)
     stopped = f"the same command goes on with the members that {options.out} does not yet hold"
-    return answer(run, options, stopped, memory=f"--executor 1 or --size {options.size // 2}")
+    memory = f"--executor 1 or --size {options.size // 2}"
+    return answer(run, options, stopped, memory, options.out)
 
 
 if __name__ == "__main__":

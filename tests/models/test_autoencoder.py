@@ -26,9 +26,6 @@ def films():
     return chest_phantoms(n_train=8, n_test=2, size=32, mode="L", seed=3)
 
 
-# -- noise --------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
 @pytest.mark.parametrize("level", [0.02, 0.1])
 def test_noise_has_the_level_that_was_asked_for(dtype, level):
@@ -66,9 +63,6 @@ def test_wrong_noise():
             add_noise(images, level, np.random.default_rng(0))
     with pytest.raises(ValueError, match=r"int64 \(1, 4, 4, 1\)"):
         add_noise(images.astype(int), 0.1, np.random.default_rng(0))
-
-
-# -- training -----------------------------------------------------------------------------------------------------
 
 
 def test_every_parameter_moves_after_a_step_and_gradients_are_right():
@@ -119,9 +113,6 @@ def test_new_noise_every_time():
     noise, rng = NoiseAugment(0.1), np.random.default_rng(0)
     images = np.full((2, 8, 8, 1), 100, np.uint8)
     assert (noise(images, rng) != noise(images, rng)).any()
-
-
-# -- uses ---------------------------------------------------------------------------------------------------------
 
 
 def test_denoise_keeps_everything_but_the_pixels(films):

@@ -1,11 +1,14 @@
 """`tinycnn train`: the same run as the example's, whose own tests are test_examples.py."""
 
 import json
+import os
 
+import pytest
 from runs import films
 
 import tinycnn
 from tinycnn.__main__ import main
+from tinycnn.files import alone
 
 
 def test_trains_on_a_folder_and_the_next_commands_take_it_from_there(tmp_path, capsys):
@@ -44,3 +47,12 @@ def test_class_folders_alone_are_cut_and_it_says_so(tmp_path, capsys):
 def test_a_folder_beside_phantoms_is_refused(capsys):
     assert main(["train", "somewhere", "--phantoms", "4"]) == 2
     assert "--phantoms asks for synthetic images" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no locks there")
+def test_two_runs_into_one_folder_refuse(tmp_path, capsys):
+    with alone(tmp_path):
+        assert main(["train", "--phantoms", "2", "--out", str(tmp_path)]) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.startswith(f"error: {tmp_path} is in use by process {os.getpid()} on ")
+    assert said.err.count("\n") == 1 and list(tmp_path.iterdir()) == []
