@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tinycnn.training.batches import Data
     from tinycnn.training.callbacks import Callback
     from tinycnn.training.history import History
+    from tinycnn.training.image_files import Prediction
     from tinycnn.training.objective import ClassWeight
 
 
@@ -51,7 +52,9 @@ class Sequential(Stack):
     rng : numpy.random.Generator
         The one generator from which the layers draw, in their order.
     metadata : dict
-        Yours, JSON-able, saved with the model: class names, preprocessing.
+        Yours, JSON-able, saved with the model.  By a `Dataset`, `fit` sets what `predict_image` needs: ``class_names``
+        and ``preprocessing``, ``{"keep_aspect": False, "scale": 1/255}``: whether images were padded rather than
+        squashed to one size, and what their bytes are multiplied by.
     steps, head : list of Step
         What a forward pass runs, once built: the layers one by one but for those that one kernel does together, and the
         softmax or sigmoid at the end, if there is one. See `tinycnn.layers.steps`; a step may be replaced, to time it.
@@ -306,6 +309,20 @@ class Sequential(Stack):
         from tinycnn.training import predict
 
         return predict(self, data, batch_size)
+
+    def predict_image(self, path: str | os.PathLike[str]) -> "Prediction":
+        """What the image file at `path` shows, with all probabilities; see `tinycnn.training.image_files`."""
+        from tinycnn.training.image_files import predict_image
+
+        return predict_image(self, path)
+
+    def predict_folder(
+        self, folder: str | os.PathLike[str], batch_size: int = 16, on_error: str = "raise"
+    ) -> "list[Prediction]":
+        """`predict_image` of every file in `folder`, in threads; see `tinycnn.training.image_files`."""
+        from tinycnn.training.image_files import predict_folder
+
+        return predict_folder(self, folder, batch_size, on_error)
 
 
 def _first_trainable(steps: Sequence[Step]) -> int:

@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, overload
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from tinycnn.arguments import brief, generator, positive_int
 from tinycnn.data.splits import grouped_holdout
+
+SCALE = 1 / 255  # of bytes, whenever a model runs
 
 
 def image_array(images: ArrayLike, *kinds: str, channels: Sequence[int] = ()) -> np.ndarray:
@@ -48,6 +50,8 @@ class Dataset:
     class_names : tuple of str
     paths : tuple of str
         Where each image came from, relative to the folder or zip that was loaded; empty if it came from no file.
+    keep_aspect : bool
+        How the images were brought to one size, and others are to be: padded with black, or squashed.
 
     Raises
     ------
@@ -71,9 +75,15 @@ class Dataset:
     labels: np.ndarray
     class_names: tuple[str, ...]
     paths: tuple[str, ...]
+    keep_aspect: bool
 
     def __init__(
-        self, images: ArrayLike, labels: ArrayLike, class_names: Sequence[str], paths: Sequence[str] = ()
+        self,
+        images: ArrayLike,
+        labels: ArrayLike,
+        class_names: Sequence[str],
+        paths: Sequence[str] = (),
+        keep_aspect: bool = False,
     ) -> None:
         images, labels = image_array(images, "uint8"), np.asarray(labels)
         names, paths = tuple(map(str, class_names)), tuple(map(str, paths))
@@ -89,6 +99,7 @@ class Dataset:
             raise ValueError(f"{len(images)} images, but {len(paths)} paths")
         # The dataclass is frozen.
         vars(self).update(images=images, labels=labels.astype(np.int64), class_names=names, paths=paths)
+        vars(self).update(keep_aspect=bool(keep_aspect))
 
     def __len__(self) -> int:
         return len(self.images)
@@ -118,7 +129,7 @@ class Dataset:
             return self.images[key], int(self.labels[key])
         key = key if isinstance(key, slice) else self._indices(key)
         paths = np.asarray(self.paths, object)[key].tolist() if self.paths else ()
-        return Dataset(self.images[key], self.labels[key], self.class_names, paths)
+        return Dataset(self.images[key], self.labels[key], self.class_names, paths, self.keep_aspect)
 
     def _indices(self, key: ArrayLike) -> np.ndarray:
         """A mask or ints as ints that are in range."""
@@ -193,6 +204,12 @@ class Dataset:
         for start in range(0, len(self), size):
             batch = order[start : start + size]
             yield self.images[batch], self.labels[batch]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a model that is fitted on it keeps in its ``metadata``, so that it can predict image files."""
+        how = {"keep_aspect": self.keep_aspect, "scale": SCALE}
+        return {"class_names": list(self.class_names), "preprocessing": how}
 
     def counts(self) -> dict[str, int]:
         """Images of each class: ``{class name: count}``, in the order of `class_names`."""

@@ -133,7 +133,7 @@ def load_image_folder(
             raise ValueError(f"no image left in class '{classes[label]}' of {where}: all were bad, such as {first}")
         kept = images[here] if keep.all() else images[here][keep]
         paths = [name for name in names[here] if name not in unreadable]
-        datasets.append(Dataset(kept, labels[keep], classes, paths))
+        datasets.append(Dataset(kept, labels[keep], classes, paths, keep_aspect))
         start += len(members)
     return Splits(datasets[0], datasets[1] if len(datasets) == 2 else None, bad)
 
@@ -156,7 +156,7 @@ def _cut(source: Source, root: Parts, members: list[Member], part: float, worker
         raise ValueError(
             f"{source.where(*root)} has no folders for training and testing, and cannot be cut into them: {error}. "
             "Near copies, and images of one patient by their names, stay together; another validation_split up to 0.5 "
-            "may do, and 0 keeps all for training"
+            "may do"
         ) from error
     # What cannot be decoded stays in training, where loading it says so.
     return [[member for member in members if (member[0] in chosen) == test] for test in (False, True)]

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn.arguments import brief, of_class, positive_int
+from tinycnn.arguments import brief, listed, of_class, positive_int
 from tinycnn.data.dataset import Dataset
 from tinycnn.model import Sequential
 
@@ -101,3 +101,23 @@ def one_hot(scores: np.ndarray, classes: np.ndarray) -> np.ndarray:
     grad = np.zeros_like(scores)
     grad[np.arange(len(grad)), classes] = 1
     return grad
+
+
+def output_names(model: Sequential, class_names: Sequence[str] | None) -> list[str]:
+    """A name for each output of a built model: those given, else those it was trained with, else their numbers.
+
+    Raises
+    ------
+    ValueError
+        For an unbuilt model, or another number of names than outputs.
+    """
+    of_class(model, Sequential, "model")
+    if not model.built:
+        raise ValueError(f"model '{model.name}' must be built before it can be looked into: train it or load it")
+    outputs = model.output_shape[-1]
+    if class_names is None:
+        known = model.metadata.get("class_names") or []
+        class_names = known if len(known) == outputs else [f"class {i}" for i in range(outputs)]
+    if len(class_names := listed(class_names, "class_names")) != outputs:
+        raise ValueError(f"{len(class_names)} class names were given, but model '{model.name}' has {outputs} outputs")
+    return [str(name) for name in class_names]

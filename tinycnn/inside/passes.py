@@ -13,8 +13,8 @@ from matplotlib.patches import FancyArrowPatch, Rectangle
 from matplotlib.patheffects import withStroke
 from numpy.typing import ArrayLike
 
-from tinycnn.arguments import listed
 from tinycnn.files import atomic_write
+from tinycnn.inside.class_score import output_names
 from tinycnn.inside.columns import CHANNELS, Box, Column, columns_of
 from tinycnn.inside.trace import trace
 from tinycnn.model import Sequential
@@ -118,7 +118,7 @@ def plot_pass(
     if image.ndim != 3:
         raise ValueError(f"plot_pass draws one image of shape (height, width, channels), got shape {image.shape}")
     seen = trace(model, image[None], None if label is None else [label])
-    columns, names = columns_of(model, seen, image), _names(model, class_names)
+    columns, names = columns_of(model, seen, image), output_names(model, class_names)
     lines, cell = _in_lines(columns)
     band = Band(True, 0.06, cell, cell * image.shape[0] / image.shape[1], names, label)
     heading, scales, start = 0.28, 0.2, 0.16
@@ -137,15 +137,6 @@ def plot_pass(
         with atomic_write(path) as temporary:
             sheet.figure.savefig(temporary)
     return sheet.figure
-
-
-def _names(model: Sequential, class_names: Sequence[str] | None) -> list[str]:
-    outputs = model.output_shape[-1]
-    if class_names is None:
-        class_names = model.metadata.get("class_names") or [f"class {i}" for i in range(outputs)]
-    if len(class_names := listed(class_names, "class_names")) != outputs:
-        raise ValueError(f"{len(class_names)} class names were given, but model '{model.name}' has {outputs} outputs")
-    return [str(name) for name in class_names]
 
 
 def _in_lines(columns: Sequence[Column]) -> tuple[list[list[Column]], float]:

@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from tinycnn.data.dataset import Splits
+from tinycnn.data.dataset import SCALE, Splits
 from tinycnn.data.folder import load_image_folder
 from tinycnn.ensemble import MemberError
 from tinycnn.files import PathLike, alone
@@ -90,8 +90,8 @@ def fraction_to_test(add: Callable[..., Any]) -> None:
         type=at_least(0.01, 0.5, float),
         default=0.2,
         metavar="F",
-        help="share to test on of class folders that are in no folders train and test, to the nearest of 1/2, 1/3, "
-        "1/4, ... (0.2); near copies and images of one patient, where their names say so, stay together",
+        help="share of each class to test on, where there are class folders but no folders train and test; to the "
+        "nearest of 1/2, 1/3, 1/4, ... (0.2); near copies, and images of one patient by their names, stay together",
     )
 
 
@@ -226,6 +226,8 @@ def load_audited(options: argparse.Namespace, size: int, mode: str = "RGB") -> t
 def model_of_images(path: PathLike) -> tuple[Sequential, tuple[int, int], str, list[str]]:
     """A saved model, and what its images are: height and width, mode ("RGB" or "L"), and the names of its classes.
 
+    What its file does not say of them is added to its ``metadata``: numbers for names, images squashed to their size.
+
     Raises
     ------
     ValueError
@@ -253,7 +255,10 @@ def model_of_images(path: PathLike) -> tuple[Sequential, tuple[int, int], str, l
     names = model.metadata.get("class_names")
     if names is not None and not isinstance(names, list):
         raise ValueError(f"{path}: its metadata's class_names must be a list, got {names!r}")
-    return model, shape[:2], "L" if shape[2] == 1 else "RGB", class_labels(names, outputs[0])
+    names = class_labels(names, outputs[0])
+    # Models that were saved before `fit` kept such facts were fitted on images as `load_image_folder` gives them.
+    model.metadata = {"preprocessing": {"keep_aspect": False, "scale": SCALE}, **model.metadata, "class_names": names}
+    return model, shape[:2], "L" if shape[2] == 1 else "RGB", names
 
 
 def saved_model(path: PathLike) -> Sequential:

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 from tinycnn import losses, optimizers
 from tinycnn.arguments import function, generator, listed, of_class, positive_int
+from tinycnn.data.dataset import Dataset
 from tinycnn.kernels.lock import one_at_a_time
 from tinycnn.losses import Loss
 from tinycnn.optimizers import Optimizer
@@ -228,6 +229,7 @@ def fit(
     model : Sequential
         Built for the images' shape if it is not yet built.
     train, validation : Dataset or (images, labels)
+        Of a `Dataset` the model keeps ``Dataset.facts`` in its ``metadata``.
         Images ``(n, *input_shape)``, uint8 (scaled by 1/255) or float (as they are); integer labels ``(n,)``,
         or target arrays for a loss such as `MeanSquaredError`, where uint8 targets are scaled like images.
         Or any iterable of batches ``(x, y)`` or ``(x, y, sample_weight)``: a generator, a loader; `train` is gone
@@ -325,6 +327,8 @@ def fit(
         weights,
     )
     model.loss, model.stop_training = plain, False
+    if isinstance(train, Dataset):
+        model.metadata = {**model.metadata, **train.facts}
     progress, asked = Progress(verbose), threading.Event()
     training.callbacks = [progress, *sorted(callbacks, key=lambda callback: callback.runs_last), Interruption(asked)]
     restore_callbacks = None if resume is None else load_checkpoint(resume, training)

@@ -38,6 +38,17 @@ def test_writes_the_page(files, tmp_path, capsys, label, index):
     assert re.search(rf'"classes":\["cat","1"\],"label":{index},', out.read_text())
 
 
+def test_the_image_is_made_as_the_model_knows(files, tmp_path):
+    pages = []
+    for keep_aspect in (False, True):
+        model = Sequential.load(files[0])
+        model.metadata["preprocessing"] = {"keep_aspect": keep_aspect, "scale": 1 / 255}
+        model.save(tmp_path / "m.npz")
+        assert called(*files, "--out", tmp_path / "page.html") == 0
+        pages.append((tmp_path / "page.html").read_text())
+    assert pages[0] != pages[1], "20 x 30 pixels are padded to 6 x 8, or squashed"
+
+
 def test_without_a_label_it_says_what_is_missing(files, tmp_path, capsys):
     assert called(*files, "--out", tmp_path / "page.html") == 0
     assert "--label" in capsys.readouterr().out

@@ -51,6 +51,20 @@ def test_the_three_formats_say_what_the_model_says(made, capsys):
         )
 
 
+def test_images_are_made_as_the_file_says(made, tmp_path, capsys):
+    model, _, images = made
+    Image.open(images / "dog/0.png").crop((0, 0, 64, 20)).save(tmp_path / "wide.png")
+    model.save(tmp_path / "old.npz")  # that says nothing of it: squashed, as ever
+    model.metadata = {**model.metadata, "preprocessing": {"keep_aspect": True, "scale": 1 / 255}}
+    model.save(tmp_path / "m.npz")
+    model.metadata.pop("preprocessing")
+    for file, keep_aspect in (("old.npz", False), ("m.npz", True)):
+        assert main(["predict", str(tmp_path / file), str(tmp_path / "wide.png"), "--format", "json"]) == 0
+        (told,) = json.loads(capsys.readouterr().out)
+        expected = model.predict(load_image(tmp_path / "wide.png", (20, 24), "L", keep_aspect=keep_aspect)[None])[0]
+        assert list(told["probabilities"].values()) == expected.tolist()
+
+
 def test_heat_maps_are_written_by_name(made, tmp_path, capsys):
     _, file, images = made
     arguments = ["predict", file, str(images / "dog/1.png"), str(images / "cat/1.png"), "--heatmap", str(tmp_path)]

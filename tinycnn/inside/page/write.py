@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn.arguments import listed, of_class
 from tinycnn.files import atomic_write, plain
+from tinycnn.inside.class_score import output_names
 from tinycnn.inside.page.data import page_data
 from tinycnn.inside.trace import trace
 from tinycnn.model import Sequential
@@ -88,25 +88,13 @@ def write_inside_page(
     image = np.asarray(image)
     if image.ndim != 3:
         raise ValueError(f"the page shows one image of shape (height, width, channels), got shape {image.shape}")
-    names = _names(model, class_names)
+    names = output_names(model, class_names)
     seen = trace(model, image[None], None if label is None else [label])
     data, packed = page_data(model, seen, label, names)
     html = _page(data, packed)
     with atomic_write(path) as temporary:
         temporary.write_text(html, encoding="utf-8")
     return Path(path)
-
-
-def _names(model: Sequential, class_names: Sequence[str] | None) -> list[str]:
-    of_class(model, Sequential, "model")
-    if not model.built:
-        raise ValueError(f"model '{model.name}' must be built before it can be looked into: train it or load it")
-    outputs = model.output_shape[-1]
-    if class_names is None:
-        class_names = model.metadata.get("class_names") or [f"class {i}" for i in range(outputs)]
-    if len(class_names := listed(class_names, "class_names")) != outputs:
-        raise ValueError(f"{len(class_names)} class names were given, but model '{model.name}' has {outputs} outputs")
-    return [str(name) for name in class_names]
 
 
 def _page(data: dict[str, Any], packed: Sequence[str]) -> str:

@@ -33,7 +33,8 @@ def run(options: argparse.Namespace) -> int:
             f"{options.model} takes inputs of shape {shape}, and an image file gives (height, width, 1 or 3): "
             "write_inside_page takes an array of any number of channels"
         )
-    image = load_image(options.image, shape[:2], "L" if shape[2] == 1 else "RGB")
+    keep_aspect = bool(model.metadata.get("preprocessing", {}).get("keep_aspect"))
+    image = load_image(options.image, shape[:2], "L" if shape[2] == 1 else "RGB", keep_aspect=keep_aspect)
     page = write_inside_page(options.out, model, image, _label(options.label, model))
     print(f"{page} ({page.stat().st_size / 1e6:.1f} MB): open it in a browser")
     if options.label is None:

@@ -12,16 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from tinycnn.data.decode import load_image
-from tinycnn.data.source import FolderSource
-from tinycnn.files import plain
 from tinycnn.inside import grad_cam
 from tinycnn.model import Sequential
-from tinycnn.study.command_line import in_words, model_of_images, skip_bad_files
+from tinycnn.study.command_line import model_of_images, skip_bad_files
 from tinycnn.study.notices import NOTICE
 from tinycnn.study.report.overlays import plot_overlays
 from tinycnn.study.report.scoring import short_names
 from tinycnn.study.report.tables import Table, as_text, decimals, one_line
+from tinycnn.training.image_files import Prediction, files_in, image_facts, predict_files
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,46 +34,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Read, predict, print."""
-    model, size, mode, names = model_of_images(options.model)
-    paths, images = _read(options, size, mode)
-    probabilities = model.predict(images)
-    _print(options.format, paths, names, probabilities)
+    model, _, _, names = model_of_images(options.model)
+    predictions, bad = predict_files(model, files_in(options.images))
+    left_out = [one_line(f"{path}: {reason}") for path, reason in bad]
+    if bad and not (options.skip_bad_files and predictions):
+        raise ValueError(f"{'; '.join(left_out)}. --skip-bad-files would leave out what cannot be read")
+    for reason in left_out:
+        print(f"left out {reason}", file=sys.stderr)
+    _print(options.format, predictions, names)
     if options.heatmap:
-        _draw(options.heatmap, model, paths, images, probabilities, names)
+        _draw(options.heatmap, model, predictions, names)
     print(NOTICE, file=sys.stderr)  # apart from what another program may read
     return 0
 
 
-def _read(options: argparse.Namespace, size: tuple[int, int], mode: str) -> tuple[list[str], np.ndarray]:
-    files: list[Path] = []
-    for path in options.images:
-        inside = sorted(path.joinpath(*parts) for parts in FolderSource(path).walk()) if path.is_dir() else [path]
-        if not inside:
-            raise ValueError(f"{path} holds no file")
-        files += inside
-    paths, images, bad = [], [], []
-    for file in dict.fromkeys(files):
-        try:
-            images.append(load_image(file, size, mode))
-            paths.append(str(file))
-        except (ValueError, OSError) as error:
-            bad.append(one_line(in_words(error)))
-    if bad and not (options.skip_bad_files and images):
-        raise ValueError(f"{'; '.join(bad)}. --skip-bad-files would leave out what cannot be read")
-    for reason in bad:
-        print(f"left out {reason}", file=sys.stderr)
-    return paths, np.stack(images)
-
-
-def _print(form: str, paths: list[str], names: list[str], probabilities: np.ndarray) -> None:
-    called = [names[k] for k in probabilities.argmax(axis=1)]
-    rows = list(zip(paths, called, plain(probabilities), strict=True))
+def _print(form: str, predictions: list[Prediction], names: list[str]) -> None:
+    rows = [(one.path, one.predicted, list(one.probabilities.values())) for one in predictions]
     if form == "json":
-        told = [
-            {"path": path, "predicted": name, "probabilities": dict(zip(names, row, strict=True))}
-            for path, name, row in rows
-        ]
-        print(json.dumps(told, indent=1, allow_nan=False))
+        print(json.dumps([one._asdict() for one in predictions], indent=1, allow_nan=False))
     elif form == "csv":
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(("path", "predicted", *names))
@@ -85,18 +61,12 @@ def _print(form: str, paths: list[str], names: list[str], probabilities: np.ndar
         print(as_text(Table(("image", "called", *names), shown)))
 
 
-def _draw(
-    folder: Path,
-    model: Sequential,
-    paths: list[str],
-    images: np.ndarray,
-    probabilities: np.ndarray,
-    names: list[str],
-) -> None:
-    called = probabilities.argmax(axis=1)
-    maps = grad_cam(model, images, called)
-    shorts = short_names([Path(path).resolve().as_posix() for path in paths])
-    for short, image, heat, k, row in zip(shorts, images, maps, called, probabilities, strict=True):
-        text = f"{short}: called {names[k]} ({row[k]:.0%})"
+def _draw(folder: Path, model: Sequential, predictions: list[Prediction], names: list[str]) -> None:
+    facts = image_facts(model)
+    images = np.stack([facts.load(one.path) for one in predictions])
+    maps = grad_cam(model, facts.inputs(images), [names.index(one.predicted) for one in predictions])
+    shorts = short_names([Path(one.path).resolve().as_posix() for one in predictions])
+    for short, image, heat, one in zip(shorts, images, maps, predictions, strict=True):
+        text = f"{short}: called {one.predicted} ({one.probabilities[one.predicted]:.0%})"
         plot_overlays(image[None], heat[None], [text], folder / f"{short}.png", title=None, note=NOTICE)
-    print(f"{len(paths)} heat maps in {folder}", file=sys.stderr)
+    print(f"{len(images)} heat maps in {folder}", file=sys.stderr)

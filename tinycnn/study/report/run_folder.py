@@ -124,7 +124,7 @@ def run_of(
         Of the images.
     synthetic : bool
     """
-    kept = {"class_names", "data_sha256", "history"}
+    kept = {"class_names", "data_sha256", "history", "preprocessing"}
     return {
         "data": {"name": name, "synthetic": synthetic, "skipped": []} | describe_images(parts),
         "settings": {key: value for key, value in model.metadata.items() if key not in kept},
