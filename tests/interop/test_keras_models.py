@@ -9,6 +9,7 @@ from chains import CHAINS, differ, images, network
 import tinycnn
 from tinycnn.interop.keras_models import from_keras, to_keras
 from tinycnn.layers import Residual
+from tinycnn.walk import penalty
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -86,14 +87,42 @@ def test_depthwise_convolutions_and_norms_without_scale(keras):
     agree(keras.Sequential([keras.Input((6, 5, 3)), *parts, k.LeakyReLU(0.2)]), (6, 5, 3))
 
 
+def test_layers_of_this_century(keras):
+    k, l2 = keras.layers, keras.regularizers.L2(0.01)
+    parts = [
+        k.Rescaling(0.5, offset=0.25),
+        k.SeparableConv2D(4, 3, depth_multiplier=2, depthwise_regularizer=l2, pointwise_regularizer=l2),
+        k.LayerNormalization(center=False),
+        k.Conv2D(5, 2, activation="swish", kernel_regularizer=keras.regularizers.L1L2(0.01, 0.02)),
+        k.DepthwiseConv2D(2, activation="gelu", depthwise_regularizer="l1"),
+        k.ELU(0.5),
+        k.ZeroPadding2D(1),
+        k.GlobalMaxPooling2D(),
+        k.Dense(4, activation="softplus", kernel_regularizer="l2"),
+        k.Identity(),
+    ]
+    theirs = keras.Sequential([keras.Input((6, 5, 3)), *parts])
+    model = agree(theirs, (6, 5, 3))
+    assert penalty(model.layers) == pytest.approx(float(sum(theirs.losses)), rel=1e-5)
+    back = to_keras(model)
+    assert float(sum(back.losses)) == pytest.approx(float(sum(theirs.losses)), rel=1e-5)
+
+
 def test_what_does_not_convert_is_named(keras):
-    k = keras.layers
+    k, orthogonal = keras.layers, keras.regularizers.OrthogonalRegularizer()
     for layer, says in (
         (k.GaussianNoise(0.1), "a GaussianNoise does not convert; Activation, Add, "),
         (k.ReLU(max_value=6, name="six"), "'six': max_value and threshold do not convert"),
         (k.Activation("mish", name="act"), "'act': unknown activation 'mish'"),
         (k.Conv2DTranspose(2, 3, 2, output_padding=0, name="up"), "'up': output_padding and dilation_rate"),
-        (k.ZeroPadding2D(name="zeros"), "'zeros': padding converts only before"),
+        (k.Cropping2D(name="cut"), "'cut': padding by 0.0, .* is no layer here"),
+        (k.LayerNormalization(axis=1, name="norm"), "'norm': axis=1, rms_scaling=False do not convert"),
+        (
+            k.Conv2D(2, 1, kernel_regularizer=orthogonal, name="c"),
+            "'c': a OrthogonalRegularizer does not convert",
+        ),
+        (k.Rescaling([0.5, 0.25], name="each"), "'each': float"),
+        (k.Conv2D(2, 1, bias_regularizer="l2", name="c"), "'c': a bias_regularizer does not convert"),
     ):
         with pytest.raises(ValueError, match=f"from_keras: .*{says}"):
             from_keras(keras.Sequential([keras.Input((8, 8, 2)), layer]))
@@ -103,6 +132,10 @@ def test_what_does_not_convert_is_named(keras):
         from_keras(keras.Model(start, dense(dense(x))))
     with pytest.raises(ValueError, match="only a built Sequential or functional model"):
         from_keras(keras.Sequential([k.Dense(2)]))
+    model = tinycnn.Sequential([tinycnn.GELU(approximate=True)])
+    model.build((4,))
+    with pytest.raises(ValueError, match="to_keras: GELU .* has no counterpart in Keras"):
+        to_keras(model)
     model = tinycnn.Sequential([tinycnn.MaxPool2D(3, padding=((0, 2), (0, 1)), strides=3)])
     model.build((4, 4, 1))
     with pytest.raises(ValueError, match="to_keras: MaxPool2D .*Keras pools with"):

@@ -8,17 +8,27 @@ import numpy as np
 from tinycnn.interop.graph import Graph, Merge, Pad, check_built, crops_of, sides_of
 from tinycnn.interop.peers import peer
 from tinycnn.layers.activation import LeakyReLU, ReLU, Sigmoid, Softmax, Tanh, get
+from tinycnn.layers.augmentation import Augmentation
 from tinycnn.layers.base import Layer, Shape
+from tinycnn.layers.block import Block
 from tinycnn.layers.conv import Conv2D, Conv2DTranspose
 from tinycnn.layers.dense import Dense
+from tinycnn.layers.depthwise import SeparableConv2D
 from tinycnn.layers.dropout import Dropout
+from tinycnn.layers.global_max import GlobalMaxPool2D
+from tinycnn.layers.layer_norm import LayerNorm
 from tinycnn.layers.norm import BatchNorm
+from tinycnn.layers.padding import check_padding
 from tinycnn.layers.parallel import Parallel
 from tinycnn.layers.pool import AveragePool2D, GlobalAveragePool2D, MaxPool2D
+from tinycnn.layers.rescaling import Rescaling
 from tinycnn.layers.reshape import Flatten, Reshape
-from tinycnn.layers.residual import Residual
+from tinycnn.layers.smooth import ELU, GELU, SiLU, Softplus
 from tinycnn.layers.upsample import UpSample2D
+from tinycnn.layers.weighted import Weighted
+from tinycnn.layers.zero_padding import ZeroPadding2D
 from tinycnn.model import Sequential
+from tinycnn.regularizers import L1L2
 
 if TYPE_CHECKING:
     import keras
@@ -29,8 +39,9 @@ Converted = tuple[Layer | Pad | Merge | None, dict[str, Any]]  # the latter: Ker
 def from_keras(model: "keras.Model") -> Sequential:
     """A `Sequential` that computes what a Keras model computes, with its weights.
 
-    Layers may stand in a row, and branches that fork and are added again become `Residual`; models inside the model are
-    opened.  Both libraries keep images in NHWC and kernels in HWIO, so every weight stays as it is.
+    Layers may stand in a row, and branches that fork and are added or concatenated again become `Residual` or
+    `Parallel`; models inside the model are opened.  L1 and L2 penalties on kernels come along.  Both libraries keep
+    images in NHWC and kernels in HWIO, so every weight stays as it is.
 
     Parameters
     ----------
@@ -95,9 +106,12 @@ def _add(graph: Graph, converters: Any, layer: Any, names: list[str]) -> str:
             raise ValueError(f"a {type(layer).__name__} does not convert; {known} do")
         if getattr(layer, "data_format", "channels_last") != "channels_last":
             raise ValueError("channels first do not convert; make it with data_format='channels_last'")
+        for key in ("bias_regularizer", "activity_regularizer"):
+            if getattr(layer, key, None) is not None:
+                raise ValueError(f"a {key} does not convert, which only training needs; set the layer's {key} to None")
         converted, variables = converters[kind](layer, graph.shapes.get(names[0], ()))
         activation = _activation(layer)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:  # the latter from a Rescaling by a list
         graph.cannot(layer.name, str(error))
     weights = {key: np.asarray(variable) for key, variable in variables.items() if variable is not None}
     graph.add(layer.name, converted, names, weights)
@@ -118,11 +132,17 @@ def _converters(k: Any) -> dict[type, Callable[[Any, Shape], Converted]]:
         k.Conv2D: _conv,
         k.DepthwiseConv2D: _depthwise,
         k.Conv2DTranspose: _conv_transpose,
-        k.Dense: lambda m, shape: (Dense(m.units, use_bias=m.use_bias), _kernel(m)),
+        k.SeparableConv2D: _separable,
+        k.Dense: lambda m, shape: (
+            Dense(m.units, use_bias=m.use_bias, kernel_regularizer=_penalty(m.kernel_regularizer)),
+            _kernel(m),
+        ),
+        k.LayerNormalization: _layer_norm,
         k.BatchNormalization: _norm,
         k.MaxPooling2D: lambda m, shape: (MaxPool2D(m.pool_size, m.strides, m.padding), {}),
         k.AveragePooling2D: lambda m, shape: (AveragePool2D(m.pool_size, m.strides, m.padding), {}),
         k.GlobalAveragePooling2D: lambda m, shape: (GlobalAveragePool2D(m.keepdims), {}),
+        k.GlobalMaxPooling2D: lambda m, shape: (GlobalMaxPool2D(m.keepdims), {}),
         k.Flatten: lambda m, shape: (Flatten(), {}),
         k.Reshape: lambda m, shape: (Reshape(tuple(m.target_shape)), {}),
         k.UpSampling2D: lambda m, shape: (UpSample2D(tuple(m.size), m.interpolation), {}),
@@ -130,6 +150,9 @@ def _converters(k: Any) -> dict[type, Callable[[Any, Shape], Converted]]:
         k.Cropping2D: lambda m, shape: (Pad(tuple(tuple(-n for n in side) for side in m.cropping)), {}),  # type: ignore[arg-type]
         k.Dropout: lambda m, shape: (Dropout(m.rate), {}),
         k.Activation: lambda m, shape: (None, {}),
+        k.Identity: lambda m, shape: (None, {}),
+        k.Rescaling: lambda m, shape: (Rescaling(float(m.scale), float(m.offset)), {}),
+        k.ELU: lambda m, shape: (ELU(float(m.alpha)), {}),
         k.ReLU: _relu,
         k.LeakyReLU: lambda m, shape: (LeakyReLU(float(m.negative_slope)), {}),
         k.Softmax: _softmax,
@@ -142,22 +165,56 @@ def _kernel(m: Any) -> dict[str, Any]:
     return {"kernel": m.kernel, "bias": m.bias}
 
 
+def _penalty(regularizer: Any) -> L1L2 | None:
+    config = {} if regularizer is None else regularizer.get_config()
+    if not config.keys() <= {"l1", "l2"}:
+        raise ValueError(f"a {type(regularizer).__name__} does not convert; only L1, L2 and L1L2 do")
+    return L1L2(**{key: float(value) for key, value in config.items()}) if config else None
+
+
 def _conv(m: Any, shape: Shape) -> Converted:
-    layer = Conv2D(m.filters, m.kernel_size, m.strides, m.padding, m.dilation_rate, m.groups, use_bias=m.use_bias)
-    return layer, _kernel(m)
+    sizes = (m.filters, m.kernel_size, m.strides, m.padding, m.dilation_rate, m.groups)
+    return Conv2D(*sizes, use_bias=m.use_bias, kernel_regularizer=_penalty(m.kernel_regularizer)), _kernel(m)
 
 
 def _depthwise(m: Any, shape: Shape) -> Converted:
     rows, columns, channels, multiplier = m.kernel.shape
-    filters = channels * multiplier
-    layer = Conv2D(filters, m.kernel_size, m.strides, m.padding, m.dilation_rate, channels, use_bias=m.use_bias)
+    filters, penalty = channels * multiplier, _penalty(m.depthwise_regularizer)
+    sizes = (filters, m.kernel_size, m.strides, m.padding, m.dilation_rate, channels)
+    layer = Conv2D(*sizes, use_bias=m.use_bias, kernel_regularizer=penalty)
     return layer, {"kernel": np.reshape(m.kernel, (rows, columns, 1, filters)), "bias": m.bias}
+
+
+def _separable(m: Any, shape: Shape) -> Converted:
+    penalty = _penalty(m.depthwise_regularizer)
+    if penalty != _penalty(m.pointwise_regularizer):
+        raise ValueError("its two kernels have different regularizers, which does not convert")
+    rows, columns, channels, multiplier = m.depthwise_kernel.shape
+    sizes = (m.filters, m.kernel_size, m.strides, m.padding, m.depth_multiplier, m.dilation_rate)
+    depthwise = np.reshape(m.depthwise_kernel, (rows, columns, 1, channels * multiplier))
+    return SeparableConv2D(*sizes, use_bias=m.use_bias, kernel_regularizer=penalty), {
+        "depthwise_conv2d/kernel": depthwise,
+        "conv2d/kernel": m.pointwise_kernel,
+        "conv2d/bias": m.bias,
+    }
+
+
+def _layer_norm(m: Any, shape: Shape) -> Converted:
+    axis = m.axis if isinstance(m.axis, (list, tuple)) else [m.axis]
+    if list(axis) not in ([-1], [len(shape)]) or m.rms_scaling:
+        raise ValueError(
+            f"axis={m.axis}, rms_scaling={m.rms_scaling} do not convert, only the channels' axis at the end"
+        )
+    gamma, beta = m.gamma if m.scale else np.ones(shape[-1]), m.beta if m.center else np.zeros(shape[-1])
+    return LayerNorm(m.epsilon), {"gamma": gamma, "beta": beta}
 
 
 def _conv_transpose(m: Any, shape: Shape) -> Converted:
     if m.output_padding is not None or tuple(m.dilation_rate) != (1, 1):
         raise ValueError("output_padding and dilation_rate of a transposed convolution do not convert; leave them out")
-    return Conv2DTranspose(m.filters, m.kernel_size, m.strides, m.padding, use_bias=m.use_bias), _kernel(m)
+    penalty = _penalty(m.kernel_regularizer)
+    sizes = (m.filters, m.kernel_size, m.strides, m.padding)
+    return Conv2DTranspose(*sizes, use_bias=m.use_bias, kernel_regularizer=penalty), _kernel(m)
 
 
 def _norm(m: Any, shape: Shape) -> Converted:
@@ -215,15 +272,16 @@ def to_keras(model: Sequential) -> "keras.Model":
 
 def _applied(k: Any, layer: Any, x: Any) -> Any:
     """What Keras's layers in the place of `layer` give for `x`."""
-    if isinstance(layer, (Residual, Parallel)):
+    if isinstance(layer, Block):
         ends = []
-        for path in layer.branches if isinstance(layer, Parallel) else (layer.layers, layer.shortcut):
+        for path in layer.paths:
             y = x
             for part in path:
                 y = _applied(k, part, y)
             ends.append(y)
-        concat = isinstance(layer, Parallel) and layer.merge == "concat"
-        y = (k.Concatenate if concat else k.Add)(dtype=layer.dtype.name)(ends)
+        if len(ends) > 1:
+            concat = isinstance(layer, Parallel) and layer.merge == "concat"
+            y = (k.Concatenate if concat else k.Add)(dtype=layer.dtype.name)(ends)
     else:
         y = x
         for part in _layers(k, layer):
@@ -242,25 +300,29 @@ def _name(layer: Any) -> str:
 
 def _layers(k: Any, layer: Any) -> list[Any]:
     """Keras's layers, weights not yet set: `layer` without its activation."""
-    own = {"name": _name(layer), "dtype": layer.dtype.name}
+    own: dict[str, Any] = {"name": _name(layer), "dtype": layer.dtype.name}
     other = {"dtype": layer.dtype.name}
+    if isinstance(layer, Weighted):
+        own["use_bias"], penalty = layer.use_bias, layer.kernel_regularizer
+        if penalty is not None:
+            own["kernel_regularizer"] = {"class_name": "L1L2", "config": penalty.config()}
     if isinstance(layer, Dense):
-        return [k.Dense(layer.units, use_bias=layer.use_bias, **own)]
+        return [k.Dense(layer.units, **own)]
     if isinstance(layer, Conv2D):
         numbers = not isinstance(layer.padding, str)
         first = [k.ZeroPadding2D(sides_of(layer, layer.input_shape), **other)] if numbers else []
-        options = {"dilation_rate": layer.dilation_rate, "groups": layer.groups, "use_bias": layer.use_bias}
+        options = {"dilation_rate": layer.dilation_rate, "groups": layer.groups}
         padding = "valid" if numbers else layer.padding
         return [*first, k.Conv2D(layer.filters, layer.kernel_size, layer.strides, padding, **options, **own)]
     if isinstance(layer, Conv2DTranspose):
         sizes = (layer.filters, layer.kernel_size, layer.strides)
         if isinstance(layer.padding, str):
-            return [k.Conv2DTranspose(*sizes, padding=layer.padding, use_bias=layer.use_bias, **own)]
+            return [k.Conv2DTranspose(*sizes, padding=layer.padding, **own)]
         more = [max(0, s - n) for s, n in zip(layer.strides, layer.kernel_size, strict=True)]
         sides = crops_of(layer, layer.input_shape)
         crops = tuple((before, after + m) for (before, after), m in zip(sides, more, strict=True))
         return [
-            k.Conv2DTranspose(*sizes, padding="valid", use_bias=layer.use_bias, **own),
+            k.Conv2DTranspose(*sizes, padding="valid", **own),
             k.Cropping2D(crops, **other),
         ]
     if isinstance(layer, BatchNorm):
@@ -268,8 +330,15 @@ def _layers(k: Any, layer: Any) -> list[Any]:
     if isinstance(layer, (MaxPool2D, AveragePool2D)):
         kind = k.MaxPooling2D if isinstance(layer, MaxPool2D) else k.AveragePooling2D
         return [kind(layer.pool_size, layer.strides, _pool_padding(layer), **own)]
-    if isinstance(layer, GlobalAveragePool2D):
-        return [k.GlobalAveragePooling2D(keepdims=layer.keepdims, **own)]
+    if isinstance(layer, LayerNorm):
+        return [k.LayerNormalization(epsilon=layer.epsilon, **own)]
+    if isinstance(layer, (GlobalAveragePool2D, GlobalMaxPool2D)):
+        kind = k.GlobalMaxPooling2D if isinstance(layer, GlobalMaxPool2D) else k.GlobalAveragePooling2D
+        return [kind(keepdims=layer.keepdims, **own)]
+    if isinstance(layer, ZeroPadding2D):
+        return [k.ZeroPadding2D(check_padding(layer.padding, "ZeroPadding2D"), **own)]
+    if isinstance(layer, Rescaling):
+        return [k.Rescaling(layer.scale, layer.offset, **own)]
     if isinstance(layer, Reshape):
         return [k.Reshape(layer.output_shape, **own)]
     if isinstance(layer, UpSample2D):
@@ -278,10 +347,13 @@ def _layers(k: Any, layer: Any) -> list[Any]:
         return [k.Dropout(layer.rate, **own)]
     if isinstance(layer, LeakyReLU):
         return [k.LeakyReLU(negative_slope=layer.negative_slope, **own)]
-    if isinstance(layer, Flatten):
-        return [k.Flatten(**own)]
-    functions = {ReLU: "relu", Sigmoid: "sigmoid", Tanh: "tanh", Softmax: "softmax"}
-    if type(layer) not in functions:
+    if isinstance(layer, ELU):
+        return [k.ELU(layer.alpha, **own)]
+    if isinstance(layer, (Augmentation, Flatten)):
+        return [k.Flatten(**own) if isinstance(layer, Flatten) else k.Identity(**own)]
+    functions: dict[type[Layer], str] = {ReLU: "relu", Sigmoid: "sigmoid", Tanh: "tanh", Softmax: "softmax"}
+    functions |= {GELU: "gelu", SiLU: "silu", Softplus: "softplus"}
+    if type(layer) not in functions or isinstance(layer, GELU) and layer.approximate:
         raise ValueError(f"to_keras: {layer.where()} has no counterpart in Keras; replace it, or convert without it")
     return [k.Activation(functions[type(layer)], **own)]
 
