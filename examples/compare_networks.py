@@ -161,7 +161,7 @@ def main(arguments=None):
     """Run the example; returns the exit code."""
     options = parse(arguments)
     stopped = f"the same command goes on with the folds that {options.out} does not yet hold"
-    return answer(run, options, stopped, memory="--executor 1")
+    return answer(run, options, stopped, memory="--executor 1", folder=options.out)
 
 
 if __name__ == "__main__":

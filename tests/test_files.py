@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tinycnn.files import atomic_write, read_json, write_json
+from tinycnn.files import alone, atomic_write, read_json, write_json
 
 
 def mode_of(path):
@@ -115,3 +115,72 @@ def test_writers_of_one_file_take_nothing_from_each_other(tmp_path):
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda i: write_json(path, [i] * 100), range(200)))
     assert len(set(read_json(path))) == 1 and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no locks there")
+@pytest.mark.parametrize("file", ["", "run.npz"])
+def test_a_second_run_is_told_who_has_the_place_until_that_process_ends(tmp_path, file):
+    """The first is a process of its own, which is killed: what it leaves behind stops nobody."""
+    folder = tmp_path / "runs" / "one"
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        with alone(folder, file):
+            os.write(writing, b"x")
+            signal.pause()
+    os.read(reading, 1)
+    words = f"{folder / file} is in use by process {child} on .*; wait until it has ended, or write to another place"
+    for _ in range(2):
+        with pytest.raises(OSError, match=words), alone(folder, file):
+            pass
+    with alone(tmp_path / "runs", file), alone(folder, "other.npz"):  # other places are free
+        pass
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    os.close(reading), os.close(writing)
+    assert list(folder.iterdir())
+    with alone(folder, file), pytest.raises(OSError, match=f"in use by process {os.getpid()} "), alone(folder, file):
+        pass
+    assert list(folder.iterdir()) == []
+
+
+def test_a_folder_is_made_for_the_lock_and_goes_with_it_unless_something_was_written(tmp_path):
+    with alone(tmp_path / "a" / "b"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+    with alone(tmp_path / "a"):
+        write_json(tmp_path / "a" / "b.json", 1)
+    assert [path.name for path in tmp_path.rglob("*")] == ["a", "b.json"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no locks there")
+def test_without_locks_nothing_is_kept_and_nothing_said(tmp_path, monkeypatch, capfd):
+    def unknown(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", unknown)
+    with alone(tmp_path), alone(tmp_path):
+        assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").touch()
+    with alone(tmp_path / "file" / "folder"):  # which cannot be made
+        pass
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no locks there")
+def test_of_many_only_one_at_a_time_has_the_place(tmp_path):
+    """Also while lock files are removed and made again between those who look."""
+    inside, most, refused = [], [], []
+
+    def work(_):
+        try:
+            with alone(tmp_path):
+                inside.append(1)
+                most.append(len(inside))
+                inside.pop()
+        except OSError:
+            refused.append(1)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(2000)))
+    assert set(most) == {1} and len(most) + len(refused) == 2000

@@ -1,9 +1,11 @@
 """Writing files so that a crash or a full disk never leaves a broken one behind."""
 
+import errno
 import glob
 import json
 import math
 import os
+import platform
 import secrets
 import stat
 from collections.abc import Iterator
@@ -101,6 +103,76 @@ def _locked(handle: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+@contextmanager
+def alone(folder: PathLike, file: str = "") -> Iterator[None]:
+    """Keep a folder, or the name of one file in it, to one run for the time of a ``with`` block.
+
+    A second run is refused for as long as the first lives: the system takes a lock back when its process ends, however
+    it ends.  Where there are no locks (Windows, some network disks) nothing is kept, and nothing is said.
+
+    >>> import tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> with alone(folder):
+    ...     with alone(folder):  # doctest: +ELLIPSIS
+    ...         pass
+    Traceback (most recent call last):
+        ...
+    OSError: ... is in use by process ...; wait until it has ended, or write to another place
+
+    Raises
+    ------
+    OSError
+        Naming the folder or file, and the process that has it.
+    """
+    folder, handle = Path(folder), None
+    lock = folder / (f".{file}.lock" if file else ".lock")
+    made = [part for part in (folder, *folder.parents) if not part.exists()]
+    try:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            handle = _hold(lock)
+        except BlockingIOError:
+            holder = lock.read_text(errors="replace")[:80] or "another process"
+            text = f"{folder / file} is in use by {holder}; wait until it has ended, or write to another place"
+            raise OSError(errno.EBUSY, text) from None
+        except OSError:  # no locks here, or a folder that cannot be made, which the first file to be written says
+            pass
+        yield
+    finally:
+        if handle is not None:
+            lock.unlink(missing_ok=True)
+            os.close(handle)
+        for part in made:
+            with suppress(OSError):  # it is not empty
+                part.rmdir()
+
+
+def _hold(lock: Path) -> int | None:
+    """The handle that holds the file `lock`, new or left behind, in which it says who has it; None without locks.
+
+    Raises BlockingIOError where another handle holds it, and OSError where it cannot be made or held.
+    """
+    while fcntl is not None:
+        handle = os.open(lock, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o666)
+        try:
+            if not _locked(handle):
+                raise BlockingIOError
+            if lock.exists() and os.path.samestat(os.fstat(handle), lock.stat()):  # else its holder has just removed it
+                os.ftruncate(handle, 0)
+                with suppress(OSError):  # the disk is full
+                    os.write(handle, f"process {os.getpid()} on {platform.node()}".encode())
+                return handle
+        except BlockingIOError:
+            os.close(handle)
+            raise
+        except OSError:  # a file system without locks, to which the file is of no use
+            os.close(handle)
+            lock.unlink(missing_ok=True)
+            raise
+        os.close(handle)
+    return None
 
 
 def _sync(path: Path, flags: int) -> None:

@@ -1,3 +1,5 @@
+import errno
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 from kernel_cases import CASES, VARIANTS
 
-from tinycnn.kernels import dropout, images, norm, pool, runtime, updates
+from tinycnn.kernels import compile, dropout, images, norm, pool, runtime, updates
 
 TESTS = str(Path(__file__).parents[1])
 
@@ -109,6 +111,41 @@ def test_without_a_folder_for_the_cache_code_stays_in_memory(tmp_path):
     assert err == (
         "tinycnn: compiling each kernel when it is first needed; no folder to keep it in, see NUMBA_CACHE_DIR\n"
     )
+
+
+@pytest.fixture
+def function(tmp_path, monkeypatch):
+    """A function in a file of its own, whose machine code goes to a folder of its own."""
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "cache"))
+    (tmp_path / "of_a_test.py").write_text("def double(x):\n    return 2 * x\n")
+    spec = importlib.util.spec_from_file_location("of_a_test", tmp_path / "of_a_test.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.double
+
+
+@pytest.mark.parametrize("ending", [".nbi", ".nbc"])
+@pytest.mark.parametrize("keep", [None, 0, 20, 99])
+def test_damaged_files_in_the_cache_are_compiled_anew(function, tmp_path, ending, keep):
+    assert compile.jit(function)(21) == 42
+    (file,) = (tmp_path / "cache").rglob(f"*{ending}")
+    whole = file.read_bytes()
+    file.write_bytes(b"garbage" * 99 if keep is None else whole[:keep])
+    assert compile.jit(function)(21) == 42
+    assert len(file.read_bytes()) == len(whole)  # for the next run
+    again = compile.jit(function)
+    assert again(21) == 42 and sum(again.stats.cache_hits.values()) == 1
+
+
+def test_a_full_disk_for_the_cache_is_said_once_and_stops_nothing(function, monkeypatch, capfd):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "replace", full)
+    for _ in range(2):
+        assert compile.jit(function)(21) == 42
+    said = [line for line in capfd.readouterr().err.splitlines() if "cannot be kept" in line]
+    assert len(said) == 1 and said[0].endswith(": No space left on device")
 
 
 def test_other_peoples_code_without_a_module_compiles():

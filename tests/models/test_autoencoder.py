@@ -76,7 +76,7 @@ def test_every_parameter_moves_after_a_step_and_gradients_are_right():
 
 
 def test_learns_eight_images_by_heart_and_removes_noise(films):
-    train = films.train.subset(range(0, 24, 3))
+    train = films.train[range(0, 24, 3)]
     model = denoising_autoencoder(channels=1, filters=(16, 16))
     fit_autoencoder(model, train, level=0.15, epochs=250, batch_size=8, optimizer=Adam(5e-3), verbose=0)
     noisy = add_noise(train.images, 0.15, np.random.default_rng(9))

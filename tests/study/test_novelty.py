@@ -64,7 +64,7 @@ def test_the_threshold_is_one_of_the_held_out_distances(trained):
     novelty = fit_novelty(model, train, held_out)
     distances = np.sort(novelty.distances(model, held_out.images))
     assert novelty.threshold == distances[37] and novelty.expected == 2 / 40
-    few = fit_novelty(model, train, held_out.subset([0, 20]))
+    few = fit_novelty(model, train, held_out[[0, 20]])
     assert few.expected == 1 / 3 and not few.marks(model, held_out.images[[0, 20]]).any()
     assert few.told(np.array([False, True, True])) == {
         "threshold": few.threshold,
@@ -165,4 +165,4 @@ def test_what_cannot_be_compared_is_said():
     with pytest.raises(ValueError, match="no layer of model 'sequential' gives feature maps"):
         fit_novelty(flat, data, data)
     with pytest.raises(ValueError, match="held-out images are needed, got 2 and 0"):
-        fit_novelty(flat, data, data.subset([]))
+        fit_novelty(flat, data, data[[]])

@@ -151,3 +151,20 @@ def test_exploding_training_keeps_the_last_good_checkpoint(tmp_path):
     header, arrays = read_npz(tmp_path / "run.npz")
     assert header["training"]["epoch"] == 2
     assert all(np.isfinite(array).all() for array in arrays.values())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no locks there")
+@pytest.mark.parametrize("name", ["run.npz", "{epoch}/run-{loss:.2f}.npz"])
+def test_two_runs_into_one_checkpoint_refuse(tmp_path, name):
+    refused = []
+
+    class Second(Callback):
+        def on_epoch_begin(self, epoch):
+            with pytest.raises(OSError, match=re.escape(f"{tmp_path}/") + f".*in use by process {os.getpid()} "):
+                run(tmp_path / name, epochs=1)
+            refused.append(epoch)
+            run(tmp_path / "other.npz", epochs=1)
+
+    run(tmp_path / name, epochs=2, callbacks=[Second()])
+    run(tmp_path / name, epochs=1)
+    assert refused == [0, 1] and not list(tmp_path.rglob(".*"))

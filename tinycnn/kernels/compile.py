@@ -3,14 +3,17 @@
 With ``NUMBA_DISABLE_JIT=1`` nothing is: kernels are plain Python then, for a debugger, as far as they have no vectors.
 """
 
+import functools
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
 from numba.core import event
+from numba.core.caching import FunctionCache
 from numba.core.compiler_lock import global_compiler_lock
 
 from tinycnn.kernels.tiles import LANES, MR, NR
@@ -25,6 +28,30 @@ _cached = True  # whether machine code is kept on disk
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
+class _Cache(FunctionCache):
+    """numba's files of machine code, none of which stops a run: what is damaged or finds no room is compiled anew."""
+
+    def load_overload(self, sig, target_context):
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception:  # pickle raises anything at a file that was cut off
+            with suppress(OSError):
+                self.flush()
+            return None
+
+    def save_overload(self, sig, data):
+        try:
+            super().save_overload(sig, data)
+        except OSError as error:
+            _say(f"tinycnn: compiled kernels cannot be kept in {self.cache_path}: {error.strerror or error}")
+
+
+@functools.cache
+def _say(line: str) -> None:
+    """Print a line to stderr, the first time that it comes up."""
+    print(line, file=sys.stderr)
+
+
 def jit(function: _Function) -> _Function:
     """`numba.njit` for kernels: no GIL, and machine code cached until any file of this package changes.
 
@@ -32,14 +59,17 @@ def jit(function: _Function) -> _Function:
     most of this package, it would go on running the old code.  Without a folder to write to, code stays in memory.
     """
     global _cached
+    kernel: Any = numba.njit(**_OPTIONS)(function)
+    if IN_PYTHON:
+        return kernel
     try:
-        kernel: Any = numba.njit(cache=True, **_OPTIONS)(function)
+        kernel._cache = _Cache(function)
     except RuntimeError as error:
         if "no locator available" not in str(error):
             raise
         _cached = False
-        return numba.njit(**_OPTIONS)(function)
-    cache_file: Any = getattr(getattr(kernel, "_cache", None), "_cache_file", None)
+        return kernel
+    cache_file: Any = getattr(kernel._cache, "_cache_file", None)
     if hasattr(cache_file, "_source_stamp"):
         cache_file._source_stamp = (cache_file._source_stamp, _SOURCES)
     return kernel

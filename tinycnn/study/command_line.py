@@ -6,13 +6,14 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from tinycnn.data.dataset import Splits
 from tinycnn.data.folder import load_image_folder
 from tinycnn.ensemble import MemberError
-from tinycnn.files import PathLike
+from tinycnn.files import PathLike, alone
 from tinycnn.model import Sequential
 from tinycnn.scores.metrics import class_labels
 from tinycnn.study.films.audit import Audit, audit
@@ -247,7 +248,7 @@ def saved_model(path: PathLike) -> Sequential:
     return Sequential.load(path)
 
 
-def answer(run: Callable[[Any], int], options: Any, stopped: str, memory: str) -> int:
+def answer(run: Callable[[Any], int], options: Any, stopped: str, memory: str, folder: PathLike | None = None) -> int:
     """The exit code of ``run(options)``: its own, 130 after Ctrl-C, or 2 after an error said in a line.
 
     Parameters
@@ -256,9 +257,12 @@ def answer(run: Callable[[Any], int], options: Any, stopped: str, memory: str) -
     options : argparse.Namespace
     stopped, memory : str
         What to say after Ctrl-C, and what to try if memory does not suffice.
+    folder : path-like, optional
+        Where results go, which no other run may write to meanwhile.
     """
     try:
-        return run(options)
+        with nullcontext() if folder is None else alone(folder):
+            return run(options)
     except KeyboardInterrupt:
         print(f"\nstopped; {stopped}")
         return 130

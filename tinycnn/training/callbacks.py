@@ -5,11 +5,13 @@ import math
 import os
 import string
 from collections.abc import Mapping
+from contextlib import ExitStack
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinycnn.arguments import brief, number, positive_int
+from tinycnn.files import alone
 from tinycnn.npz import field
 from tinycnn.training.checkpoint import save_checkpoint
 from tinycnn.walk import check_weights, weights_of
@@ -253,7 +255,7 @@ class Checkpoint(Callback):
     ValueError
         For `every` below 1 or unknown `mode`; on training, if there is no such metric.
     OSError
-        Naming the path, if it cannot be written.
+        Naming the path, if it cannot be written, or on training if another run writes it.
 
     Examples
     --------
@@ -273,6 +275,7 @@ class Checkpoint(Callback):
             mode,
         )
         self.best = Best(monitor or "", mode)
+        self._kept = ExitStack()  # to this run, while it trains
 
     def on_train_begin(self) -> None:
         self.best.value = None
@@ -286,6 +289,8 @@ class Checkpoint(Callback):
             )
         if self.monitor:
             self.check_monitor(self.monitor)
+        folder = next(part for part in self.path.parents if "{" not in str(part))
+        self._kept.enter_context(alone(folder, str(self.path.relative_to(folder)).replace(os.sep, "-")))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         if self.monitor:
@@ -296,10 +301,11 @@ class Checkpoint(Callback):
             self._save(epoch + 1, logs)
 
     def on_train_end(self) -> None:
-        if self.training.interrupted and self.training.between_batches and not self.monitor:
-            totals = self.training.totals
-            unknown = dict.fromkeys(self.training.metrics, math.nan)
-            self._save(self.training.epoch + 1, unknown | (totals.means() if totals.seen else {}))
+        with self._kept:
+            if self.training.interrupted and self.training.between_batches and not self.monitor:
+                totals = self.training.totals
+                unknown = dict.fromkeys(self.training.metrics, math.nan)
+                self._save(self.training.epoch + 1, unknown | (totals.means() if totals.seen else {}))
 
     def _save(self, epoch: int, logs: Mapping[str, float]) -> None:
         save_checkpoint(str(self.path).format(epoch=epoch, **logs), self.training)

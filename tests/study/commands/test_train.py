@@ -1,12 +1,15 @@
 """`tinycnn train`: the same run as the example's, whose own tests are test_examples.py."""
 
 import json
+import os
 import re
 
+import pytest
 from runs import films
 
 import tinycnn
 from tinycnn.__main__ import main
+from tinycnn.files import alone
 from tinycnn.study.commands import train
 from tinycnn.study.novelty import load_novelty
 
@@ -72,3 +75,12 @@ def test_images_too_small_for_a_network(tmp_path, capsys):
     options = ["--phantoms", "4", "--size", "8", "--out", str(tmp_path)]
     assert main(["train", *options, "--network", "small_vgg"]) == 2
     assert "error: images of 8 x 8 pixels are too small for small_vgg: use a larger --size\n" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no locks there")
+def test_two_runs_into_one_folder_refuse(tmp_path, capsys):
+    with alone(tmp_path):
+        assert main(["train", "--phantoms", "2", "--out", str(tmp_path)]) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.startswith(f"error: {tmp_path} is in use by process {os.getpid()} on ")
+    assert said.err.count("\n") == 1 and list(tmp_path.iterdir()) == []

@@ -108,9 +108,8 @@ def run(options: argparse.Namespace, network: Callable[..., Sequential] | None =
     if options.threads:
         set_num_threads(options.threads)
     stopped = f"the same command with --resume goes on from the last checkpoint in {options.out}, if any"
-    return answer(
-        partial(_train, network=network), options, stopped, memory=f"--size {options.size // 2} or --batch-size 8"
-    )
+    memory = f"--size {options.size // 2} or --batch-size 8"
+    return answer(partial(_train, network=network), options, stopped, memory, options.out)
 
 
 def _train(options: argparse.Namespace, network: Callable[..., Sequential]) -> int:
