@@ -28,8 +28,8 @@ from tinycnn import layers, losses
 from tinycnn.ensemble import MemberError
 from tinycnn.study.report.scoring import score_predictions
 
-COUNT = 1000
-PAIRS = 20
+COUNT = 850
+PAIRS = 10
 SLOW = {"report": 10} | {name: 30 for name in tinycnn.__all__ if name.startswith("plot_")}  # tries of a case
 SECONDS, MOST_SECONDS = 8, 100  # for one of them, and for all
 IMAGES, LABELS = spots(6, (8, 8, 1))

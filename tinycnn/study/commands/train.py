@@ -76,14 +76,14 @@ def add_training(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, network: Callable[[int, int], Sequential] = report_cnn) -> int:
     """Load, train what ``network(classes, seed)`` returns, score, save; returns the exit code."""
-    if options.threads:
-        set_num_threads(options.threads)
     stopped = f"the same command with --resume goes on from the last checkpoint in {options.out}, if any"
     memory = f"--size {options.size // 2} or --batch-size 8"
     return answer(partial(_train, network=network), options, stopped, memory, options.out)
 
 
 def _train(options: argparse.Namespace, network: Callable[[int, int], Sequential]) -> int:
+    if options.threads:
+        set_num_threads(options.threads)
     study = begin(options, "the report's network", options.size)
     parts = study.split(options.validation_fraction)
     train, validation, test = parts["train"], parts.get("validation"), parts["test"]
