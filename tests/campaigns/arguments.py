@@ -31,7 +31,7 @@ from tinycnn.study.report.scoring import score_predictions
 COUNT = 850
 PAIRS = 10
 SLOW = {"report": 10} | {name: 30 for name in tinycnn.__all__ if name.startswith("plot_")}  # tries of a case
-SECONDS, MOST_SECONDS = 8, 100  # for one of them, and for all
+SECONDS, MOST_SECONDS = 20, 100  # for one of them, and for all
 IMAGES, LABELS = spots(6, (8, 8, 1))
 PROBABILITIES, LOGITS = np.full((6, 3), 1 / 3), np.zeros((6, 3), np.float32)
 ODD = [object(), len, dict, Path("nowhere"), b"x", 1j, Fraction(1, 2), np.float64("nan"), np.array("x"), {1: 2}, {"a"}]
