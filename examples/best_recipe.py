@@ -216,7 +216,7 @@ def save_films(study, wrong, probabilities):
     names = train.class_names
     chosen = np.concatenate([np.flatnonzero(train.labels == label)[:2] for label in range(len(names))])[:6]
     seen = recipe.prepare_images(train.images[chosen], size)
-    exposed, _ = recipe.prepare(train.subset(chosen), size)
+    exposed, _ = recipe.prepare(train[chosen], size)
     rng, varied = np.random.default_rng(0), recipe.augmentation()
     rows = {"film": train.images[chosen]}
     for i, gamma in enumerate(recipe.EXPOSURES):

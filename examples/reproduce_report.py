@@ -193,7 +193,7 @@ def one_seed(train, test, recipe, out, job):
 
 def one_fold(everything, recipe, model, train, test):
     """A fold's probabilities, seed 0."""
-    return train_and_predict(model, everything.subset(train), everything.subset(test), recipe)["probabilities"]
+    return train_and_predict(model, everything[train], everything[test], recipe)["probabilities"]
 
 
 def report_table(test, runs):
@@ -239,7 +239,7 @@ def save_pictures(study, published, runs):
         plots.plot_history(mean, out / f"curves_{model}.png", title=f"{who}: mean training curves", note=note)
     if (out / "autoencoder.npz").exists():
         autoencoder = Sequential.load(out / "autoencoder.npz")
-        shown = test.subset(np.unique(np.linspace(0, len(test) - 1, 6).astype(int)))
+        shown = test[np.unique(np.linspace(0, len(test) - 1, 6).astype(int))]
         noisy = add_noise(shown.images, study.options.noise, np.random.default_rng(0))
         rows = {"original": shown.images, f"noise {study.options.noise:g}": noisy}
         rows["noisy, denoised"] = denoise(autoencoder, Dataset(noisy, shown.labels, shown.class_names)).images

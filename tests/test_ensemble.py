@@ -76,9 +76,6 @@ def spawned(workers):
     return ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
 
 
-# -- averaging ----------------------------------------------------------------------------------------------------
-
-
 def test_probabilities_are_averaged_and_scored():
     images, labels = spots(7)
     members = [member(seed) for seed in range(3)]
@@ -186,9 +183,6 @@ def test_members_that_do_not_fit_are_refused():
             Ensemble(members)
     with pytest.raises(ValueError, match="label 5"):
         Ensemble([member(0)]).evaluate((spots(2)[0], [0, 5]))
-
-
-# -- training -----------------------------------------------------------------------------------------------------
 
 
 def test_in_this_process_in_threads_and_in_spawned_processes_the_same_bits():

@@ -12,10 +12,10 @@ PACKAGE = ROOT / "tinycnn"
 # The house, from the ground up: rooms, and files that lie flat in tinycnn/.  Each may import what stands on its own
 # floor or below.  So study -> inside, models -> model -> training -> layers -> kernels, and never back.
 FLOORS = [
-    ["arguments", "files", "gradcheck_result", "lazy", "npz", "summary", "suspicion"]
+    ["arguments", "files", "gradcheck_result", "lazy", "notebook", "npz", "summary", "suspicion"]
     + ["reference", "reference_loops", "reference_training", "reference_winograd"],
     ["kernels"],
-    ["data", "initializers", "losses", "memory", "optimizer", "optimizers", "schedules"],
+    ["data", "initializers", "losses", "memory", "optimizer", "optimizers", "regularizers", "schedules"],
     ["layers"],
     ["gradcheck", "gradcheck_moves", "serialization", "stack", "walk"],
     ["training"],
@@ -53,7 +53,7 @@ OF_THE_WHOLE = {
     "of_keras/test_tutorials",
 }
 # Nothing in it but names of other files' and sentences; receptive fields are held against gradients in test_anatomy.
-WITHOUT_CODE = {"callbacks", "keras/models", "keras/optimizers", "inside/field", "study/notices"}
+WITHOUT_CODE = {"callbacks", "keras/models", "keras/optimizers", "keras/regularizers", "study/notices"}
 
 
 def modules():
@@ -123,7 +123,7 @@ def test_scores_know_files_alone():
         if room(module) == "scores":
             known = {room(name[1:]) for name in imports(module) if name.startswith("/")}
             packages = {name for name in imports(module) if name in PACKAGES}
-            assert known <= {"arguments", "files", "scores"} and packages <= {"numpy", "matplotlib"}, module
+            assert known <= {"arguments", "files", "notebook", "scores"} and packages <= {"numpy", "matplotlib"}, module
 
 
 def test_files_that_import_by_name_are_known():

@@ -1,17 +1,25 @@
-"""A network with every kind of layer, and its numbers by `tinycnn.reference` alone, for the tests of tracing."""
+"""Two networks with every kind of layer, and their numbers by `tinycnn.reference` alone, for the tests of tracing."""
+
+import math
 
 import numpy as np
 
 from tinycnn import reference
-from tinycnn.layers.activation import LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
+from tinycnn.layers.activation import ELU, GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softmax, Softplus, Tanh
 from tinycnn.layers.conv import Conv2D, Conv2DTranspose
 from tinycnn.layers.dense import Dense
+from tinycnn.layers.depthwise import DepthwiseConv2D, SeparableConv2D
 from tinycnn.layers.dropout import Dropout
+from tinycnn.layers.global_max import GlobalMaxPool2D
+from tinycnn.layers.layer_norm import LayerNorm
 from tinycnn.layers.norm import BatchNorm
+from tinycnn.layers.parallel import Parallel
 from tinycnn.layers.pool import AveragePool2D, GlobalAveragePool2D, MaxPool2D
+from tinycnn.layers.rescaling import Rescaling
 from tinycnn.layers.reshape import Flatten, Reshape
 from tinycnn.layers.residual import Residual
 from tinycnn.layers.upsample import UpSample2D
+from tinycnn.layers.zero_padding import ZeroPadding2D
 from tinycnn.model import Sequential
 
 SHAPE = (13, 8, 3)
@@ -47,6 +55,38 @@ def every_layer(dtype=np.float64, seed=0):
         ],
         seed=seed,
     )
+    return _with_random_weights(model, dtype, seed)
+
+
+def other_layers(dtype=np.float64, seed=0):
+    """The kinds that `every_layer` has not: paths that fork and meet, and smooth activations."""
+    model = Sequential(
+        [
+            Rescaling(2.0, -0.5),
+            ZeroPadding2D(((1, 0), (2, 1))),
+            DepthwiseConv2D(3, padding="same", depth_multiplier=2, activation="elu"),
+            LayerNorm(),
+            Parallel(
+                [[], [Conv2D(3, 3, padding="same", activation="gelu"), LayerNorm()], AveragePool2D(3, 1, "same")],
+                activation="silu",
+            ),
+            SeparableConv2D(4, (3, 4), activation="softplus"),
+            Parallel([Conv2D(5, 1), [SeparableConv2D(5, 3, padding="same"), ELU(0.5)]], merge="add"),
+            Parallel([[], Conv2D(5, 1, activation="elu"), LayerNorm()], merge="add"),
+            Parallel([[], [MaxPool2D(2), Parallel([GELU(approximate=True), SiLU()]), UpSample2D(2)]]),
+            Softplus(),
+            Parallel([GlobalMaxPool2D(keepdims=True), GlobalAveragePool2D(keepdims=True)]),
+            Flatten(),
+            LayerNorm(),
+            Dense(6, activation=GELU()),
+            Dense(3),
+        ],
+        seed=seed,
+    )
+    return _with_random_weights(model, dtype, seed)
+
+
+def _with_random_weights(model, dtype, seed):
     model.build(SHAPE, dtype)
     rng = np.random.default_rng(seed)
     weights = {key: rng.normal(0.1, 0.4, value.shape) for key, value in model.get_weights().items()}
@@ -109,7 +149,7 @@ def _conv_back(trace, layer, record, grad):
     grad_x, kernel, bias = reference.conv2d_backward(
         record.input, record.params["kernel"], grad, *_conv_arguments(layer)
     )
-    return grad_x, {"kernel": kernel, "bias": bias}
+    return grad_x, {"kernel": kernel} | ({"bias": bias} if layer.use_bias else {})
 
 
 def _transposed(trace, layer, record):
@@ -214,6 +254,54 @@ def _upsample_back(trace, layer, record, grad):
     return grad_x, {}
 
 
+def _layer_norm(layer, x):
+    """Normalised channels of each pixel, and their standard deviation."""
+    centred = x - x.mean(axis=-1, keepdims=True)
+    std = np.sqrt((centred**2).mean(axis=-1, keepdims=True) + layer.epsilon)
+    return centred / std, std
+
+
+def _layer_norm_back(trace, layer, record, grad):
+    """By each pixel's whole matrix of slopes, ``(channels, channels)``."""
+    normalised, std = _layer_norm(layer, record.input)
+    n = normalised.shape[-1]
+    slopes = (np.eye(n) - 1 / n - normalised[..., :, None] * normalised[..., None, :] / n) / std[..., None]
+    axes = tuple(range(grad.ndim - 1))
+    grads = {"gamma": (grad * normalised).sum(axis=axes), "beta": grad.sum(axis=axes)}
+    return np.einsum("...i,...ij->...j", grad * record.params["gamma"], slopes), grads
+
+
+def _padded_back(trace, layer, record, grad):
+    (top, _), (left, _) = layer.padding
+    height, width, _ = layer.input_shape
+    return grad[:, top : top + height, left : left + width], {}
+
+
+def _global_max_back(trace, layer, record, grad):
+    grad_x = np.zeros(record.input.shape)
+    for image, channel in np.ndindex(len(grad), grad.shape[-1]):
+        picture = record.input[image, :, :, channel]
+        place = np.unravel_index(picture.argmax(), picture.shape)
+        grad_x[(image, *place, channel)] = grad[image, ..., channel].item()
+    return grad_x, {}
+
+
+def _parallel(trace, layer, record):
+    given = [trace[branch[-1].name].output if branch else record.input for branch in layer.branches]
+    return np.concatenate(given, axis=-1) if layer.merge == "concat" else sum(given)
+
+
+def _parallel_back(trace, layer, record, grad):
+    """Through branches without layers goes their own part of the gradient."""
+    shapes = layer.path_shapes(layer.input_shape)
+    ends = np.cumsum([shape[-1] for shape in shapes])
+    total = 0
+    for branch, end, shape in zip(layer.branches, ends, shapes, strict=True):
+        own = grad[..., end - shape[-1] : end] if layer.merge == "concat" else grad
+        total = total + (trace[branch[0].name].grad_input if branch else own)
+    return total, {}
+
+
 def _residual(trace, layer, record):
     shortcut = trace[layer.shortcut[-1].name].output if layer.shortcut else record.input
     return shortcut + trace[layer.layers[-1].name].output
@@ -232,8 +320,24 @@ def _bend_back(layer, x, y, grad):
         LeakyReLU: lambda: np.where(x > 0, 1, layer.negative_slope),
         Sigmoid: lambda: y * (1 - y),
         Tanh: lambda: 1 - y * y,
+        ELU: lambda: np.where(x > 0, 1, layer.alpha * np.exp(x)),
+        Softplus: lambda: 1 / (1 + np.exp(-x)),
+        SiLU: lambda: (1 + np.exp(-x) * (1 + x)) / (1 + np.exp(-x)) ** 2,
+        GELU: lambda: _share(layer, x) + x * _share_slope(layer, x.astype(np.float64)),
     }
     return grad * slopes[type(layer)]()
+
+
+def _share(layer, x):
+    """P of a GELU."""
+    x = x.astype(np.float64)
+    if layer.approximate:
+        return 0.5 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)) / 2
+    return 0.5 + np.vectorize(math.erf)(x / np.sqrt(2)) / 2
+
+
+def _share_slope(layer, x, h=1e-5):
+    return (_share(layer, x + h) - _share(layer, x - h)) / (2 * h)
 
 
 def _bent(function):
@@ -248,7 +352,31 @@ KINDS = {
     MaxPool2D: (_max, _max_back),
     AveragePool2D: (_average, _average_back),
     GlobalAveragePool2D: (_global, _global_back),
+    GlobalMaxPool2D: (
+        lambda trace, layer, record: record.input.max(axis=(1, 2), keepdims=layer.keepdims),
+        _global_max_back,
+    ),
+    DepthwiseConv2D: (_conv, _conv_back),
+    SeparableConv2D: (
+        lambda trace, layer, record: trace[layer.pointwise.name].output,
+        lambda trace, layer, record, grad: (trace[layer.depthwise.name].grad_input, {}),
+    ),
+    Parallel: (_parallel, _parallel_back),
     Residual: (_residual, _residual_back),
+    Rescaling: (
+        lambda trace, layer, record: layer.scale * record.input + layer.offset,
+        lambda trace, layer, record, grad: (layer.scale * grad, {}),
+    ),
+    ZeroPadding2D: (
+        lambda trace, layer, record: np.pad(record.input, ((0, 0), *layer.padding, (0, 0))),
+        _padded_back,
+    ),
+    LayerNorm: (
+        lambda trace, layer, record: (
+            _layer_norm(layer, record.input)[0] * record.params["gamma"] + record.params["beta"]
+        ),
+        _layer_norm_back,
+    ),
     UpSample2D: (lambda trace, layer, record: _enlarged(layer, record.input), _upsample_back),
     BatchNorm: (_norm, _norm_back),
     Flatten: (
@@ -263,5 +391,9 @@ KINDS = {
     LeakyReLU: _bent(lambda layer, x: np.where(x > 0, x, layer.negative_slope * x)),
     Sigmoid: _bent(lambda layer, x: 1 / (1 + np.exp(-x))),
     Tanh: _bent(lambda layer, x: np.tanh(x)),
+    ELU: _bent(lambda layer, x: np.where(x > 0, x, layer.alpha * (np.exp(x) - 1))),
+    Softplus: _bent(lambda layer, x: np.log(1 + np.exp(x))),
+    SiLU: _bent(lambda layer, x: x / (1 + np.exp(-x))),
+    GELU: _bent(lambda layer, x: x * _share(layer, x)),
     Softmax: _bent(lambda layer, x: np.exp(x) / np.exp(x).sum(axis=-1, keepdims=True)),
 }

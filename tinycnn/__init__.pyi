@@ -14,6 +14,7 @@ from tinycnn import model as model
 from tinycnn import models as models
 from tinycnn import optimizers as optimizers
 from tinycnn import reference as reference
+from tinycnn import regularizers as regularizers
 from tinycnn import schedules as schedules
 from tinycnn import scores as scores
 from tinycnn import study as study

@@ -23,7 +23,7 @@ from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExec
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from itertools import count, islice
-from multiprocessing import get_context, parent_process
+from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -304,6 +304,7 @@ def _finished(work, jobs, names, executor):
         for name in names:
             yield name, work(name, jobs[name]), None
         return
+    of_others = set(active_children())
     with nullcontext(executor) if isinstance(executor, Executor) else _made(executor) as pool:
         futures: dict[Future, str] = {}
         try:
@@ -322,7 +323,7 @@ def _finished(work, jobs, names, executor):
             for future in futures:
                 future.cancel()
             if pool is not executor:
-                for process in list((getattr(pool, "_processes", None) or {}).values()):
+                for process in set(active_children()) - of_others:
                     process.terminate()  # there are no half-written members, so none is lost
             raise
 

@@ -61,9 +61,9 @@ def gradcheck(
     Of a wrong gradient `tinycnn.suspicion` tells the likely cause where the pattern shows it: the sign, a factor, axes
     exchanged or reversed, numbers one place off, a sum that is not taken, an upstream gradient that is not used.
 
-    During the check, dropout masks are frozen, and parameters or running statistics that are constant
-    (a bias of zeros, a gamma of ones) are disturbed, because a constant hides errors.  Parameters, states
-    and random generators are put back afterwards; ``grads`` then hold the checked gradients.
+    Parameters or running statistics that are constant (a bias of zeros, a gamma of ones) are disturbed, because a
+    constant hides errors.  The layers' random generators are put back before each forward pass, so that dropout draws
+    the same mask.  Afterwards all of these are as they were, and ``grads`` hold the checked gradients.
 
     Wiring is checked too: ``grads`` and ``params`` have equal keys and shapes, backward writes every gradient and never
     accumulates, dtypes stay float64, forward leaves `x` alone and repeats itself, ``model.parameters()`` leaves no
@@ -144,7 +144,7 @@ def gradcheck(
     result = GradcheckResult(f"gradcheck of {type(target).__name__}, {mode} mode, training={training}")
     check = _Check(target, x, labels, layers, training, result.problems)
     tolerance = _Tolerance(mode == "exact", epsilon, rtol, atol, max_skipped)
-    with undisturbed([layer for layer, _ in layers], rng) as check.restore_states:
+    with undisturbed([layer for layer, _ in layers], rng) as check.put_back:
         for name, tensor, gradient in check.prepare(rng):
             moves = elements(tensor, gradient) if mode == "exact" else directions(tensor, gradient, rng)
             result.table.append(_compare(check, name, tensor, gradient, moves, tolerance))
@@ -158,7 +158,7 @@ def gradcheck(
 class _Check:
     """One target: its outputs at the present values, and the analytic gradients with their wiring."""
 
-    restore_states: Callable[[], None]
+    put_back: Callable[[], None]
 
     def __init__(self, target, x, labels, layers, training, problems):
         self.target, self.x, self.labels, self.layers, self.training = target, x, labels, layers, training
@@ -166,7 +166,7 @@ class _Check:
 
     def outputs(self):
         """Forward at the present values, as a fresh array (a model reuses its output buffers)."""
-        self.restore_states()
+        self.put_back()
         if self.labels is not None:
             return np.array(self.target.forward(self.x, self.labels), dtype=np.float64)
         return np.array(self.target.forward(self.x, training=self.training))
@@ -181,13 +181,12 @@ class _Check:
             self.problems.append(f"forward of a float64 input returned {y.dtype}")
         if not np.all(np.isfinite(y)):
             self.problems.append("forward returned NaN or infinite values")
-        for layer, _ in self.layers:
-            if hasattr(layer, "frozen"):
-                layer.frozen = True
         self.upstream = np.ones(()) if self.labels is not None else rng.normal(size=y.shape)
         self.y = self.outputs()
         if not np.array_equal(self.y, self.outputs(), equal_nan=True):
-            self.problems.append("two forward passes on the same input differ: random numbers without a 'frozen' flag")
+            self.problems.append(
+                "two forward passes on the same input differ: random numbers that are not from the layer's 'rng'"
+            )
         first = [] if self.problems else self.gradients()
         second = [] if self.problems else self.gradients()
         if self.problems:

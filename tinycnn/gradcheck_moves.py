@@ -43,10 +43,10 @@ def directions(
 def undisturbed(layers: Sequence[Layer], rng: np.random.Generator) -> Iterator[Callable[[], None]]:
     """Disturb constant tensors inside the block; put everything back after it.
 
-    Yields a function that puts running statistics back to where they were after the disturbance.
+    Yields a function that puts running statistics back to where they were after the disturbance, and generators to
+    where they were before it, so that every forward draws the same numbers.
     """
     params, states = _copies(layer.params for layer in layers), _copies(layer.state for layer in layers)
-    frozen = [(layer, layer.frozen) for layer in layers if hasattr(layer, "frozen")]
     generators = [(layer.rng, layer.rng.bit_generator.state) for layer in layers if layer.rng is not None]
     for arrays, key, value in params:
         if value.size and np.ptp(value) == 0:
@@ -56,19 +56,17 @@ def undisturbed(layers: Sequence[Layer], rng: np.random.Generator) -> Iterator[C
             arrays[key] += 0.2 * np.abs(rng.normal(size=value.shape))
     disturbed = _copies(layer.state for layer in layers)
     try:
-        yield lambda: _put_back(disturbed)
+        yield lambda: _put_back(disturbed, generators)
     finally:
-        _put_back(params + states)
-        for layer, flag in frozen:
-            layer.frozen = flag
-        for generator, state in generators:
-            generator.bit_generator.state = state
+        _put_back(params + states, generators)
 
 
 def _copies(dicts):
     return [(arrays, key, array.copy()) for arrays in dicts for key, array in arrays.items()]
 
 
-def _put_back(copies):
+def _put_back(copies, generators):
     for arrays, key, value in copies:
         arrays[key][...] = value
+    for generator, state in generators:
+        generator.bit_generator.state = state

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from tinycnn.notebook import html_table
+
 
 @dataclass
 class TensorCheck:
@@ -23,7 +25,7 @@ class TensorCheck:
 
 @dataclass
 class GradcheckResult:
-    """What `gradcheck` returns; ``str(result)`` is the table.
+    """What `gradcheck` returns; ``str(result)`` is the table, and a notebook shows it as one.
 
     `ok` says whether all is right, `table` holds a `TensorCheck` for the input and each parameter, `worst` is
     the one with the largest relative error (wrong ones first), and `problems` lists in words what is wrong.
@@ -42,22 +44,32 @@ class GradcheckResult:
         return max(self.table, key=lambda row: (not row.ok, row.max_rel_error), default=None)
 
     def __str__(self) -> str:
-        cells = [("tensor", "shape", "largest grad", "max abs error", "max rel error", "worst index", "skipped", "")]
-        for row in self.table:
-            cells.append(
-                (
-                    row.name,
-                    str(row.shape),
-                    f"{row.largest_gradient:.2e}",
-                    f"{row.max_abs_error:.2e}",
-                    f"{row.max_rel_error:.2e}",
-                    "-" if row.worst_index is None else str(row.worst_index),
-                    f"{row.skipped}/{row.skipped + row.checked}",
-                    "ok" if row.ok else "WRONG",
-                )
-            )
-        widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
+        cells = [HEADING, *self._cells()]
+        widths = [max(len(line[i]) for line in cells) for i in range(len(HEADING))]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in cells]
-        verdict = "gradients agree" if self.ok else "\n".join(self.problems)
+        return "\n".join(line.rstrip() for line in [self.title, *lines, *self._verdict()])
+
+    def _repr_html_(self) -> str:
+        return html_table(HEADING, self._cells(), numbers=range(2, 5), above=self.title, below=self._verdict())
+
+    def _cells(self) -> list[tuple[str, ...]]:
+        return [
+            (
+                row.name,
+                str(row.shape),
+                f"{row.largest_gradient:.2e}",
+                f"{row.max_abs_error:.2e}",
+                f"{row.max_rel_error:.2e}",
+                "-" if row.worst_index is None else str(row.worst_index),
+                f"{row.skipped}/{row.skipped + row.checked}",
+                "ok" if row.ok else "WRONG",
+            )
+            for row in self.table
+        ]
+
+    def _verdict(self) -> list[str]:
         causes = [f"suspicion, {row.name}: {row.suspicion}" for row in self.table if row.suspicion]
-        return "\n".join(line.rstrip() for line in [self.title, *lines, verdict, *causes])
+        return [*(self.problems or ["gradients agree"]), *causes]
+
+
+HEADING = ("tensor", "shape", "largest grad", "max abs error", "max rel error", "worst index", "skipped", "")

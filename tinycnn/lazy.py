@@ -37,7 +37,7 @@ INSTEAD = {
     **dict.fromkeys(["CrossEntropyLoss", "CategoricalCrossentropy", "SparseCategoricalCrossentropy"], "CrossEntropy"),
     **dict.fromkeys(["BCEWithLogitsLoss", "BCELoss", "BinaryCrossentropy"], "BinaryCrossEntropy"),
     "MSELoss": "MeanSquaredError",
-    **dict.fromkeys(["regularizers", "l2", "L2"], "weight_decay= of the optimizer"),
+    **dict.fromkeys(["l1", "l2", "L1", "L2"], "it from tinycnn.regularizers, or weight_decay= of the optimizer"),
     **dict.fromkeys(["datasets", "image_dataset_from_directory", "ImageFolder"], "load_image_folder"),
     **dict.fromkeys(["AUC", "Precision", "Recall", "F1Score"], "tinycnn.scores, of what predict gives"),
     "applications": "tinycnn.models",

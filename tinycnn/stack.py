@@ -1,6 +1,7 @@
 """What a model is made of: layers in a row, their names and weights, and the file that keeps them."""
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -10,9 +11,10 @@ from tinycnn.arguments import count, listed
 from tinycnn.layers.activation import ACTIVATIONS, Softmax
 from tinycnn.layers.base import Layer, Shape
 from tinycnn.layers.naming import name_layers
+from tinycnn.notebook import display, in_notebook
 from tinycnn.npz import read_npz, write_npz
 from tinycnn.serialization import Model, describe_model, load_model, load_weights
-from tinycnn.summary import summary_text
+from tinycnn.summary import summary_html, summary_text
 from tinycnn.walk import copy_weights, trainable, walk
 
 
@@ -138,7 +140,7 @@ class Stack:
         }
 
     def summary(self, print_fn: Callable[[str], Any] = print, line_length: int | None = None) -> None:
-        """Print the layers, their output shapes and parameter counts, as Keras does.
+        """Print the layers, their output shapes and parameter counts, as Keras does; in a notebook, show them.
 
         Parameters
         ----------
@@ -153,11 +155,16 @@ class Stack:
             If the model is not built.
         """
         self._need_build("it can be summed up")
+        if print_fn is print and line_length is None and in_notebook(sys.stdout):
+            return display(self)
         text = summary_text(self, line_length)
         print_fn(text[:-1] if print_fn is print else text)
 
     def __repr__(self) -> str:
         return f"Sequential([{', '.join(map(repr, self.layers))}], seed={self.seed}, name={self.name!r})"
+
+    def _repr_html_(self) -> str:
+        return summary_html(self)
 
     def architecture(self) -> dict[str, Any]:
         """What it takes to make this model again, weights aside, as a JSON-able dict."""

@@ -1,4 +1,4 @@
-"""The table that `Sequential.summary` prints: the letters and widths of Keras 3's."""
+"""The table that `Sequential.summary` prints, in the letters and widths of Keras 3's, or shows in a notebook."""
 
 import shutil
 from typing import TYPE_CHECKING
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tinycnn.arguments import count
+from tinycnn.notebook import html_table
 
 if TYPE_CHECKING:
     from tinycnn.stack import Stack
@@ -58,7 +59,31 @@ def summary_text(model: "Stack", line_length: int | None = None) -> str:
     columns = [ends[0] - 3, ends[1] - ends[0] - 4, ends[2] - ends[1] - 3]
     if min(columns) < 1:
         raise ValueError(f"a summary needs a width of at least 24 characters, got {width}")
-    rows = [
+    rows = _layers(model)
+    lines = [f'Model: "{model.name}"', _rule("┏━┳┓", columns)]
+    lines += _row(HEADING, columns, "┃")
+    lines.append(_rule("┡━╇┩", columns))
+    for i, row in enumerate(rows):
+        if i:
+            lines.append(_rule("├─┼┤", columns))
+        lines += _row(row, columns, "│")
+    lines.append(_rule("└─┴┘", columns))
+    return "\n".join([*lines, *(f" {text}" for text in _totals(model))]) + "\n"
+
+
+def summary_html(model: "Stack") -> str:
+    """The same table for a notebook; without numbers if the model is not built."""
+    if model.built:
+        return html_table(HEADING, _layers(model), numbers=[2], above=f'Model: "{model.name}"', below=_totals(model))
+    rows = [(f"{layer.name} ({keras_class(layer)})", "?", "?") for layer in model.layers]
+    return html_table(HEADING, rows, numbers=[2], above=f'Model: "{model.name}"', below=["not built"])
+
+
+HEADING = ("Layer (type)", "Output Shape", "Param #")
+
+
+def _layers(model: "Stack") -> list[tuple[str, str, str]]:
+    return [
         (
             f"{layer.name} ({keras_class(layer)})",
             f"({', '.join(map(str, (None, *layer.output_shape)))})",
@@ -66,20 +91,14 @@ def summary_text(model: "Stack", line_length: int | None = None) -> str:
         )
         for layer in model.layers
     ]
-    lines = [f'Model: "{model.name}"', _rule("┏━┳┓", columns)]
-    lines += _row(("Layer (type)", "Output Shape", "Param #"), columns, "┃")
-    lines.append(_rule("┡━╇┩", columns))
-    for i, row in enumerate(rows):
-        if i:
-            lines.append(_rule("├─┼┤", columns))
-        lines += _row(row, columns, "│")
-    lines.append(_rule("└─┴┘", columns))
+
+
+def _totals(model: "Stack") -> list[str]:
     trainable = sum(param.size for _, param, _ in model.parameters())
     total = model.count_params
     item = np.dtype(model.dtype).itemsize
-    for what, scalars in (("Total", total), ("Trainable", trainable), ("Non-trainable", total - trainable)):
-        lines.append(f" {what} params: {scalars:,} ({_memory(scalars * item)})")
-    return "\n".join(lines) + "\n"
+    parts = {"Total": total, "Trainable": trainable, "Non-trainable": total - trainable}
+    return [f"{what} params: {scalars:,} ({_memory(scalars * item)})" for what, scalars in parts.items()]
 
 
 def _memory(size: float) -> str:

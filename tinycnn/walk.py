@@ -1,12 +1,13 @@
 """Going through a model's layers and their sublayers: parameters, weights, and where NaN began."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from tinycnn.arguments import of_class
 from tinycnn.layers.base import Layer
+from tinycnn.regularizers import L1L2
 
 
 class NonFinite(NamedTuple):
@@ -37,6 +38,26 @@ def trainable(layer: Layer) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
             yield f"{layer.name}/{key}", param, layer.grads[key]
         for part in layer.sublayers():
             yield from trainable(part)
+
+
+def regularized(layers: Iterable[Layer]) -> Iterator[tuple[L1L2, np.ndarray, np.ndarray]]:
+    """Yield ``(penalty, parameter, gradient)`` of what trains and has a regularizer."""
+    for layer in layers:
+        if layer.trainable:
+            for key, penalty in layer.regularizers.items():
+                yield penalty, layer.params[key], layer.grads[key]
+            yield from regularized(layer.sublayers())
+
+
+def penalty(layers: Iterable[Layer]) -> float:
+    """What the regularizers add to the loss, 0.0 without any."""
+    return sum((penalty(param) for penalty, param, _ in regularized(layers)), 0.0)
+
+
+def add_penalty_gradients(layers: Iterable[Layer]) -> None:
+    """Add the regularizers' gradients to those that a backward pass has filled."""
+    for penalty, param, grad in regularized(layers):
+        penalty.add_gradient(param, grad)
 
 
 def first_nonfinite(layers: Sequence[Layer], x: np.ndarray | None = None) -> NonFinite | None:

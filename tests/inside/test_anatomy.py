@@ -5,21 +5,21 @@ import math
 import numpy as np
 import pytest
 from toys import small_model
-from traced import every_layer
+from traced import every_layer, other_layers
 
 import tinycnn
 from tinycnn import reference
 from tinycnn.inside.anatomy import anatomy
 from tinycnn.kernels.conv import set_winograd
 from tinycnn.kernels.sets import set_kernels
-from tinycnn.layers.activation import ReLU, Softmax
+from tinycnn.layers.activation import ELU, GELU, ReLU, SiLU, Softmax, Softplus
 from tinycnn.layers.conv import Conv2D, Conv2DTranspose
 from tinycnn.layers.dense import Dense
 from tinycnn.layers.depthwise import SeparableConv2D
 from tinycnn.layers.dropout import Dropout
+from tinycnn.layers.layer_norm import LayerNorm
 from tinycnn.layers.norm import BatchNorm
-from tinycnn.layers.parallel import Parallel
-from tinycnn.layers.pool import AveragePool2D, GlobalAveragePool2D, MaxPool2D
+from tinycnn.layers.pool import AveragePool2D, MaxPool2D
 from tinycnn.layers.rescaling import Rescaling
 from tinycnn.layers.reshape import Flatten, Reshape
 from tinycnn.layers.residual import Residual
@@ -27,7 +27,7 @@ from tinycnn.layers.upsample import UpSample2D
 from tinycnn.losses import CrossEntropy
 from tinycnn.memory import Memory
 from tinycnn.model import Sequential
-from tinycnn.models import film_cnn, report_cnn, small_resnet
+from tinycnn.models import report_cnn, small_resnet
 
 
 def rows_of(layers, shape, dtype=np.float32):
@@ -55,8 +55,23 @@ class Counted(float):
     def __sub__(self, other):
         return Counted(float(self) - float(other))
 
+    def __rtruediv__(self, other):
+        return Counted(other) / self
+
+    def __neg__(self):
+        return Counted(-float(self))
+
     def sqrt(self):
         return Counted(math.sqrt(self))
+
+    def exp(self):
+        return Counted(math.exp(self))
+
+    def tanh(self):
+        return Counted(math.tanh(self))
+
+    def erf(self):
+        return Counted(math.erf(self))
 
     __rmul__, __radd__ = __mul__, __add__
 
@@ -125,6 +140,79 @@ def test_products_of_other_layers():
     assert row.forward == 2 * (12 * 4 * 2) + 2 * (12 * 8 * 2)  # two products each for the rows, then for the columns
 
 
+def silu(x):
+    return x * (1 / (1 + (-x).exp()))
+
+
+def silu_backward(x, grad):
+    s = 1 / (1 + (-x).exp())
+    return grad * s * (1 + x * (1 + -s))
+
+
+def gelu(x):
+    return x * ((1 + (x / SQRT2).erf()) / 2)
+
+
+def gelu_backward(x, grad):
+    return grad * ((1 + (x / SQRT2).erf()) / 2 + x * ((-x * x / 2).exp() / math.sqrt(2 * math.pi)))
+
+
+def gelu_by_tanh(x):
+    return x * ((1 + (SLOPE * (x + 0.044715 * x * x * x)).tanh()) / 2)
+
+
+def gelu_by_tanh_backward(x, grad):
+    t = (SLOPE * (x + 0.044715 * x * x * x)).tanh()
+    return grad * ((1 + t) / 2 + x * ((1 + -(t * t)) / 2 * SLOPE * (1 + 3 * 0.044715 * x * x)))
+
+
+SQRT2, SLOPE = math.sqrt(2), math.sqrt(2 / math.pi)
+
+
+@pytest.mark.parametrize(
+    "layer, forward, backward",
+    [
+        (ELU(0.5), lambda x: 0.5 * (x.exp() - 1), lambda x, grad: grad * (0.5 * x.exp())),
+        (Softplus(), lambda x: Counted(math.log(1 + x.exp())), lambda x, grad: grad / (1 + (-x).exp())),
+        (SiLU(), silu, silu_backward),
+        (GELU(), gelu, gelu_backward),
+        (GELU(approximate=True), gelu_by_tanh, gelu_by_tanh_backward),
+        (Rescaling(3.0, 1.0), lambda x: 3.0 * x + 1.0, lambda x, grad: 3.0 * grad),
+    ],
+)
+def test_products_of_functions_of_one_number(layer, forward, backward):
+    rows = rows_of([Conv2D(2, 1, name="before"), layer, Conv2D(2, 1)], (5, 4, 2))
+    x, grad = Counted(-0.7), Counted(1.3)
+    row = rows[layer.name]
+    assert (row.forward, row.backward) == (40 * products(forward, x), 40 * products(backward, x, grad))
+    same = np.ones((1, 5, 4, 2), np.float32)
+    np.testing.assert_allclose(layer.forward(float(x) * same), forward(x), rtol=1e-5)
+    np.testing.assert_allclose(layer.backward(float(grad) * same), backward(x, grad), rtol=1e-5)
+
+
+def test_products_of_a_layer_normalisation():
+    row = rows_of([Conv2D(7, 1, name="before"), LayerNorm()], (5, 4, 2))["layer_normalization"]
+    x, gamma, grad = numbers(20, 7), numbers(7), numbers(20, 7)
+
+    def forward(x, gamma):
+        centred = [row - sum(row) / 7 for row in x]
+        std = [(sum(row * row) / 7 + 1e-3).sqrt() for row in centred]
+        xhat = [row / s for row, s in zip(centred, std, strict=True)]
+        return xhat, std, [row * gamma for row in xhat]
+
+    xhat, std, _ = forward(x, gamma)
+
+    def backward(grad, gamma):
+        for row, s, dy in zip(xhat, std, grad, strict=True):
+            dy * row  # of gamma
+            g = dy * gamma
+            (g - sum(g) / 7 - row * (sum(g * row) / 7)) / s
+
+    assert row.forward == products(forward, x, gamma) - 20 * 2  # the two means of each pixel
+    assert row.backward == products(backward, grad, gamma) - 20 * 2
+    assert (row.forward, row.backward) == (3 * 140, 5 * 140)
+
+
 def test_what_training_spares():
     model = Sequential([Conv2D(2, 3), ReLU(), Conv2D(2, 3), Flatten(), Dense(3), Softmax()])
     model.build((6, 6, 1))
@@ -138,86 +226,16 @@ def test_what_training_spares():
     assert [row.backward // row.forward for path, row in block.items() if "/" in path] == [1, 2, 1]
 
 
-def fields_by_gradients(layers, shape):
-    """Rows and columns of the image that reach any one output, at most, with weights that let all gradients through."""
-    model = Sequential(layers)
-    model.build(shape, np.float64)
-    model.set_weights({key: np.ones_like(value) for key, value in model.get_weights().items()})
-    y = model.forward(np.ones((1, *shape)))
-    most = np.zeros(2, int)
-    full = True
-    for row, column in np.ndindex(y.shape[1:3]):
-        grad = np.zeros_like(y)
-        grad[0, row, column, 0] = 1
-        reached = model.backward(grad)[0].any(axis=-1)
-        if reached.any():
-            extent = [np.ptp(np.flatnonzero(reached.any(axis=axis))) + 1 for axis in (1, 0)]
-            most = np.maximum(most, extent)
-            full &= reached.sum() == extent[0] * extent[1]
-    return tuple(most.tolist()), full
-
-
-@pytest.mark.parametrize(
-    "layers, dense",
-    [
-        (lambda: [Conv2D(2, 3, padding="same"), AveragePool2D(2), Conv2D(2, (3, 5)), ReLU(), BatchNorm()], True),
-        (lambda: [Conv2D(2, 4, strides=(2, 1), padding="same"), Conv2D(2, 3, strides=2), AveragePool2D(3, 2, 1)], True),
-        (lambda: [Conv2D(2, 3, dilation_rate=(2, 3)), Conv2D(2, 2)], False),
-        (lambda: [Conv2D(2, 2, strides=3), Conv2D(2, 3)], False),
-        (lambda: [AveragePool2D(2), Conv2DTranspose(2, 3, strides=2), Conv2D(2, 3)], True),
-        (lambda: [Conv2D(2, 3, strides=2), Conv2DTranspose(2, (2, 5), strides=(3, 2), padding="same")], True),
-        (lambda: [AveragePool2D(3), UpSample2D((2, 3)), Conv2D(2, 3, padding="same")], True),
-        (lambda: [AveragePool2D(2), UpSample2D((3, 2), interpolation="bilinear"), Conv2D(2, 2)], True),
-        (lambda: [AveragePool2D(2), UpSample2D((2, 5), interpolation="bilinear")], True),
-        (lambda: [Conv2D(2, 1), Residual([Conv2D(2, 3, padding="same"), Conv2D(2, 3, padding="same")])], True),
-        (lambda: [Residual([Conv2D(2, 1, strides=2)], shortcut=[Conv2D(2, 4, strides=2, padding="same")])], True),
-        (lambda: [Conv2D(2, 3), Dropout(0.5), GlobalAveragePool2D(keepdims=True), UpSample2D(2)], True),
-        (lambda: [Rescaling(2), Parallel([[], Conv2D(1, 3, padding="same"), AveragePool2D(5, 1, 2)], "add")], True),
-        (lambda: [SeparableConv2D(2, (2, 3), strides=2), Conv2D(2, 2)], True),
-        (lambda: [Conv2DTranspose(2, 2, strides=3), Conv2D(2, 2)], True),  # with outputs that see nothing but zeros
-    ],
-)
-def test_the_receptive_field_is_what_one_output_has_a_gradient_to(layers, dense):
-    built = layers()
-    for depth in range(1, len(built) + 1):
-        shape = (22, 26, 1)
-        found, full = fields_by_gradients(layers()[:depth], shape)
-        last = list(rows_of(layers()[:depth], shape).values())
-        claimed = next(row for row in reversed(last) if "/" not in row.path).receptive_field
-        assert claimed == found, (depth, claimed, found)
-        assert full or not dense  # holes only where a kernel leaves out pixels
-
-
-def test_the_field_goes_on_beyond_the_edges_of_the_image():
-    model = film_cnn()
-    model.build((96, 96, 1))
-    found = {row.path: row for row in anatomy(model).rows}
-    assert found["conv2d_4"].receptive_field == (153, 153) and found["conv2d_4"].jump == (32, 32)
-    assert found["global_average_pooling2d"].receptive_field == found["dense"].receptive_field == (96, 96)
-    assert found["dense"].jump is None
-    rows = rows_of([Flatten(), Dense(2)], (4, 6, 1))
-    assert rows["flatten"].receptive_field is rows["flatten"].jump is None
-    assert rows["dense"].receptive_field == (4, 6)
-    assert rows_of([Dense(2)], (4,))["dense"].receptive_field is None
-
-
-def test_the_jump_is_the_distance_of_two_outputs_fields():
-    rows = rows_of(
-        [Conv2D(1, 3, strides=(2, 3)), MaxPool2D(2), UpSample2D(8), Conv2DTranspose(1, 2, strides=2)], (32, 32, 1)
-    )
-    assert [tuple(map(str, row.jump)) for row in rows.values()] == [
-        ("2", "3"),
-        ("4", "6"),
-        ("1/2", "3/4"),
-        ("1/4", "3/8"),
-    ]
-
-
 def written(layer):
     """Bytes of the buffers that the layer's last forward wrote for its backward, its activation's included."""
     found = {}
     for part in [layer, *([layer.activation] if layer.activation else [])]:
-        kept = {"y": part._y, **{key: part._workspace.get(key) for key in ("codes", "positive")}}
+        kept = {"y": part._y, **{key: part._workspace.get(key) for key in ("codes", "positive", "xhat")}}
+        kept |= {"winners": vars(part).get("_winners"), "std": vars(part).get("_std")}
+        if isinstance(part, SeparableConv2D):
+            del kept["y"]  # the pointwise one's
+        if isinstance(part, MaxPool2D):
+            del kept["winners"]  # a method
         if type(part).__name__ == "Sigmoid":
             del kept["positive"]  # scratch
         for key, array in kept.items():
@@ -232,7 +250,7 @@ def written(layer):
     return sum(found.values())
 
 
-@pytest.mark.parametrize("make", [every_layer, None])
+@pytest.mark.parametrize("make", [every_layer, other_layers, None])
 def test_bytes_kept_are_those_that_a_training_pass_writes(make):
     if make is None:
         model = Sequential(

@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pytest
 from toys import small_model
-from traced import batch, every_layer, expected
+from traced import batch, every_layer, expected, other_layers
 
 import tinycnn
 from tinycnn.inside.trace import trace
@@ -30,8 +30,9 @@ def agree(ours, theirs, dtype, what):
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("training", [False, True])
-def test_every_number_of_every_layer(dtype, training):
-    model, (images, labels) = every_layer(dtype), batch(dtype)
+@pytest.mark.parametrize("network", [every_layer, other_layers])
+def test_every_number_of_every_layer(network, dtype, training):
+    model, (images, labels) = network(dtype), batch(dtype)
     key = copy.deepcopy(model.rng).integers(0, 2**64, dtype=np.uint64)  # that dropout would draw next
     seen = trace(model, images, labels, training=training)
     assert list(seen) == [layer.name for layer in model.all_layers()]
@@ -229,7 +230,7 @@ def test_layers_inside_any_layer_are_recorded():
     np.testing.assert_array_equal(seen["pair/affine"].input, seen["pair"].input)
     np.testing.assert_array_equal(seen["pair/bend"].output, seen["pair"].output)
     assert seen["pair/affine"].grads["kernel"].any()
-    with pytest.raises(ValueError, match="known for AveragePool2D, .* only"):
+    with pytest.raises(ValueError, match="known for Augmentation, AveragePool2D, .* only"):
         seen.terms("affine", (0, 0))
 
 

@@ -26,9 +26,6 @@ def films():
     return chest_phantoms(n_train=8, n_test=2, size=32, mode="L", seed=3)
 
 
-# -- noise --------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
 @pytest.mark.parametrize("level", [0.02, 0.1])
 def test_noise_has_the_level_that_was_asked_for(dtype, level):
@@ -68,9 +65,6 @@ def test_wrong_noise():
         add_noise(images.astype(int), 0.1, np.random.default_rng(0))
 
 
-# -- training -----------------------------------------------------------------------------------------------------
-
-
 def test_every_parameter_moves_after_a_step_and_gradients_are_right():
     model = denoising_autoencoder(channels=2, filters=(3, 4))
     model.build((8, 12, 2), dtype=np.float64)
@@ -82,7 +76,7 @@ def test_every_parameter_moves_after_a_step_and_gradients_are_right():
 
 
 def test_learns_eight_images_by_heart_and_removes_noise(films):
-    train = films.train.subset(range(0, 24, 3))
+    train = films.train[range(0, 24, 3)]
     model = denoising_autoencoder(channels=1, filters=(16, 16))
     fit_autoencoder(model, train, level=0.15, epochs=250, batch_size=8, optimizer=Adam(5e-3), verbose=0)
     noisy = add_noise(train.images, 0.15, np.random.default_rng(9))
@@ -119,9 +113,6 @@ def test_new_noise_every_time():
     noise, rng = NoiseAugment(0.1), np.random.default_rng(0)
     images = np.full((2, 8, 8, 1), 100, np.uint8)
     assert (noise(images, rng) != noise(images, rng)).any()
-
-
-# -- uses ---------------------------------------------------------------------------------------------------------
 
 
 def test_denoise_keeps_everything_but_the_pixels(films):

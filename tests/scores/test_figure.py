@@ -3,7 +3,7 @@
 import pytest
 from matplotlib.figure import Figure
 
-from tinycnn.scores.figure import save_figure
+from tinycnn.scores.figure import Picture, save_figure
 
 
 def figure():
@@ -37,3 +37,9 @@ def test_a_title_that_is_no_utf8_is_drawn_as_far_as_it_can_be(tmp_path):
     drawn = figure()
     save_figure(drawn, tmp_path / "a.png", b"caf\xe9 for 5 $".decode("utf-8", "surrogateescape"))
     assert drawn.get_suptitle() == r"caf? for 5 \$"
+
+
+def test_a_picture_shows_itself_as_it_is_saved(tmp_path):
+    picture = Picture(figsize=(3, 2))
+    picture.subplots().plot([0, 1])
+    assert picture._repr_png_() == save_figure(picture, tmp_path / "a.png").read_bytes()

@@ -47,8 +47,8 @@ def history(epochs, *keys):
 @pytest.mark.parametrize("epochs", [1, 2, 50])
 def test_history_draws_every_epoch(epochs, drawn, tmp_path):
     values = history(epochs, "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
-    path = plots.plot_history(values, tmp_path / "history.png", note=NOTE)
-    check_png(path, tmp_path)
+    plots.plot_history(values, tmp_path / "history.png", note=NOTE)
+    check_png(tmp_path / "history.png", tmp_path)
     loss, accuracy = drawn[0].axes
     for axes, key, scale in ((loss, "loss", 1), (accuracy, "accuracy", 100)):
         lines = {line.get_label(): line for line in axes.lines}
@@ -80,8 +80,8 @@ def test_history_of_nothing_is_an_error_and_leaves_no_file(tmp_path):
 
 
 def test_confusion_matrix_prints_counts_and_row_percent(drawn, tmp_path):
-    path = plots.plot_confusion_matrix([[23, 2, 1], [0, 16, 4], [0, 0, 0]], NAMES, tmp_path / "m.png", note=NOTE)
-    check_png(path, tmp_path)
+    plots.plot_confusion_matrix([[23, 2, 1], [0, 16, 4], [0, 0, 0]], NAMES, tmp_path / "m.png", note=NOTE)
+    check_png(tmp_path / "m.png", tmp_path)
     cells = [text.get_text() for text in drawn[0].axes[0].texts]
     assert cells == ["23", "88 %", "2", "8 %", "1", "4 %", "0", "0 %", "16", "80 %", "4", "20 %"] + ["0", "–"] * 3
     shown = drawn[0].axes[0].images[0].get_array()
@@ -111,7 +111,8 @@ def test_confusion_matrix_must_fit(tmp_path):
 def test_sample_grid_spreads_over_the_images(shape, drawn, tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (90, *shape), dtype=np.uint8)
     labels = np.repeat([0, 1, 2], 30)
-    check_png(plots.plot_sample_grid(images, labels, NAMES, tmp_path / "g.png", n=7, note=NOTE), tmp_path)
+    plots.plot_sample_grid(images, labels, NAMES, tmp_path / "g.png", n=7, note=NOTE)
+    check_png(tmp_path / "g.png", tmp_path)
     titles = [axes.get_title() for axes in drawn[0].axes if axes.images]
     assert len(titles) == 7 and set(titles) == set(NAMES)
     first, *_, last = [axes.images[0] for axes in drawn[0].axes if axes.images]
@@ -153,7 +154,8 @@ def test_image_rows_show_the_same_images_below_each_other(drawn, tmp_path):
     original = np.random.default_rng(0).random((5, 8, 6, 1))
     noisy = (255 * original).astype(np.uint8)
     rows = {"original": original - 0.2, "noisy, σ = 0.1": noisy}
-    check_png(plots.plot_image_rows(rows, tmp_path / "r.png", n=4, title="Denoising", note=NOTE), tmp_path)
+    plots.plot_image_rows(rows, tmp_path / "r.png", n=4, title="Denoising", note=NOTE)
+    check_png(tmp_path / "r.png", tmp_path)
     grid = np.reshape(drawn[0].axes, (2, 4))
     assert [axes.get_ylabel() for axes in grid[:, 0]] == list(rows)
     np.testing.assert_array_equal(grid[1, 3].images[0].get_array(), noisy[3, ..., 0])
@@ -175,7 +177,8 @@ def scored(n=66, seed=0):
 def test_roc_curves_in_percent_with_areas(drawn, tmp_path):
     labels, logits = scored()
     curves = roc_curves(labels, logits, NAMES)
-    check_png(plots.plot_roc(curves, tmp_path / "roc.png", note=NOTE), tmp_path)
+    plots.plot_roc(curves, tmp_path / "roc.png", note=NOTE)
+    check_png(tmp_path / "roc.png", tmp_path)
     *lines, diagonal = drawn[0].axes[0].lines
     for line, (name, curve) in zip(lines, curves.items(), strict=True):
         np.testing.assert_allclose(line.get_xdata(), 100 * curve.false_positive_rate)
@@ -191,7 +194,8 @@ def test_roc_curves_in_percent_with_areas(drawn, tmp_path):
 def test_reliability_points_bars_and_counts(drawn, tmp_path):
     labels, logits = scored()
     curves = {f"T = {t}": reliability_curve(apply_temperature(logits, t), labels) for t in (1, 2)}
-    check_png(plots.plot_reliability(curves, tmp_path / "r.png", note=NOTE), tmp_path)
+    plots.plot_reliability(curves, tmp_path / "r.png", note=NOTE)
+    check_png(tmp_path / "r.png", tmp_path)
     upper, lower = drawn[0].axes
     for container, curve in zip(upper.containers, curves.values(), strict=True):
         full = curve.count > 0
@@ -229,14 +233,36 @@ PLOTS = {
 
 @pytest.mark.parametrize("plot", PLOTS)
 def test_every_plot_is_saved_as_its_name_says_and_a_title_of_none_is_none(plot, tmp_path, drawn):
-    assert plot(*PLOTS[plot], tmp_path / "a.svg", title=None).read_bytes().startswith(b"<?xml")
-    assert not drawn[-1].get_suptitle()
+    figure = plot(*PLOTS[plot], tmp_path / "a.svg", title=None)
+    assert (tmp_path / "a.svg").read_bytes().startswith(b"<?xml")
+    assert figure is drawn[-1] and not figure.get_suptitle()
     with pytest.raises(ValueError, match="no format of pictures"):
         plot(*PLOTS[plot], tmp_path / "a.doc")
 
 
+@pytest.mark.parametrize("plot", [plots.plot_confusion_matrix, plots.plot_roc])
+def test_one_chart_is_drawn_in_axes_of_the_callers(plot, tmp_path):
+    figure = Figure(figsize=(9, 4))
+    left, right = figure.subplots(1, 2)
+    assert plot(*PLOTS[plot], tmp_path / "two.png", ax=left) is figure
+    assert left.get_title() and left.get_xlabel() and not right.has_data() and not figure.get_suptitle()
+    assert list(tmp_path.iterdir()) == [tmp_path / "two.png"]
+    part = figure.subfigures(1, 1)
+    assert plot(*PLOTS[plot], ax=part.subplots()) is figure, "axes of a part of a figure"
+    with pytest.raises(ValueError, match=r"with ax=, give it to your own, by figure\.supxlabel"):
+        plot(*PLOTS[plot], ax=left, note=NOTE)
+
+
+@pytest.mark.parametrize("plot", PLOTS)
+def test_without_a_path_nothing_is_written(plot, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    figure = plot(*PLOTS[plot], note=NOTE)
+    assert NOTE.split()[0] in " ".join(texts(figure)) and not list(tmp_path.iterdir())
+
+
 def test_pictures_replace_their_files_whole(tmp_path, monkeypatch):
-    path = plots.plot_history(history(2, "loss"), str(tmp_path / "sub" / "curve"))
+    path = tmp_path / "sub" / "curve"
+    plots.plot_history(history(2, "loss"), str(path))
     before = path.read_bytes()
     assert before.startswith(b"\x89PNG")
     monkeypatch.setattr(Figure, "savefig", lambda self, *a, **k: (_ for _ in ()).throw(OSError(28, "disk full")))

@@ -1,9 +1,11 @@
 """Progress: one refreshing line on a terminal, few plain ones elsewhere."""
 
 import io
+import sys
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 
 from tinycnn.training.objective import Totals
 from tinycnn.training.progress import Progress
@@ -42,8 +44,13 @@ def test_plain_lines_where_there_is_no_terminal():
     assert run_progress(io.StringIO(), verbose=0) == ""
 
 
-def test_a_terminal_gets_one_refreshing_line():
-    text = run_progress(Terminal())
+@pytest.mark.parametrize("kind", ["terminal", "notebook"])
+def test_a_terminal_or_a_notebook_gets_one_refreshing_line(kind, monkeypatch):
+    stream = Terminal()
+    if kind == "notebook":
+        stream = type("OutStream", (io.StringIO,), {})()
+        monkeypatch.setitem(sys.modules, "ipykernel.iostream", SimpleNamespace(OutStream=type(stream)))
+    text = run_progress(stream)
     assert text.count("\n") == 2 and text.endswith("\n")
     lines = text.split("\n")[0].split("\r")
     assert len(lines) == 3 and "batch 2/3" in lines[1] and lines[2].startswith("epoch 1/2  loss")

@@ -1,13 +1,14 @@
 """Labelled images in memory."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn.arguments import brief
+from tinycnn.arguments import brief, generator, positive_int
+from tinycnn.data.splits import grouped_holdout
 
 
 def image_array(images: ArrayLike, *kinds: str, channels: Sequence[int] = ()) -> np.ndarray:
@@ -59,8 +60,11 @@ class Dataset:
     >>> data = Dataset(images, [0, 1, 1], ("Normal", "Pneumonia"))
     >>> data
     Dataset of 3 images 8x8x1 uint8: 1 Normal, 2 Pneumonia
-    >>> len(data.subset([0, 2])), data.counts()
-    (2, {'Normal': 1, 'Pneumonia': 2})
+    >>> image, label = data[2]
+    >>> image.shape, data.class_names[label], data.counts()
+    ((8, 8, 1), 'Pneumonia', {'Normal': 1, 'Pneumonia': 2})
+    >>> len(data[:2]), len(data[[0, 2]]), len(data[data.labels == 1])
+    (2, 2, 2)
     """
 
     images: np.ndarray
@@ -94,9 +98,31 @@ class Dataset:
         counts = ", ".join(f"{count} {name}" for name, count in self.counts().items())
         return f"Dataset of {len(self)} images {size} uint8: {counts}"
 
-    def subset(self, indices: ArrayLike) -> "Dataset":
-        """The images at `indices` (ints or a boolean mask), in that order, as a new Dataset with copied images."""
-        indices = np.asarray(indices)
+    @overload
+    def __getitem__(self, key: int | np.integer) -> tuple[np.ndarray, int]: ...
+    @overload
+    def __getitem__(self, key: slice | ArrayLike) -> "Dataset": ...
+    def __getitem__(self, key: slice | ArrayLike) -> "tuple[np.ndarray, int] | Dataset":
+        """``(image, label)`` at an int; at a slice, ints or a boolean mask a Dataset of these images, in that order.
+
+        As of arrays: the image, and the images of a slice, are views; those at ints or a mask are copies.
+
+        Raises
+        ------
+        IndexError
+            For an int that is out of range.
+        ValueError
+            For a mask of another length, ints out of range in a list, or anything else.
+        """
+        if isinstance(key, int | np.integer) and not isinstance(key, bool):
+            return self.images[key], int(self.labels[key])
+        key = key if isinstance(key, slice) else self._indices(key)
+        paths = np.asarray(self.paths, object)[key].tolist() if self.paths else ()
+        return Dataset(self.images[key], self.labels[key], self.class_names, paths)
+
+    def _indices(self, key: ArrayLike) -> np.ndarray:
+        """A mask or ints as ints that are in range."""
+        indices = np.asarray(key)
         if indices.dtype == bool:
             if indices.shape != (len(self),):
                 raise ValueError(f"a mask over {len(self)} images must have shape ({len(self)},), got {indices.shape}")
@@ -106,9 +132,67 @@ class Dataset:
             raise ValueError(
                 f"indices must be a mask or ints below {len(self)}, the number of images, got {brief(indices)}"
             )
-        indices = indices.astype(np.int64).reshape(-1)  # an empty list arrives as float64
-        paths = tuple(self.paths[i] for i in indices) if self.paths else ()
-        return Dataset(self.images[indices], self.labels[indices], self.class_names, paths)
+        return indices.astype(np.int64).reshape(-1)  # an empty list arrives as float64
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, int]]:
+        return (self[i] for i in range(len(self)))
+
+    def split(
+        self, share: float = 0.2, seed: int | np.random.Generator = 0, groups: Sequence | np.ndarray | None = None
+    ) -> tuple["Dataset", "Dataset"]:
+        """Two parts, the second with the `share` of each class, to the nearest of 1/2, 1/3, 1/4, ...
+
+        Parameters
+        ----------
+        share : float
+            Above 0, at most 1/2.
+        seed : int or Generator
+            Decides which of the equally good cuts one gets.
+        groups : sequence, (images,), optional
+            Images of one group stay together: near copies, films of one patient; by default each is alone.
+
+        Returns
+        -------
+        (Dataset, Dataset)
+            Such as for training and validation, each in the order of this one.
+
+        Raises
+        ------
+        ValueError
+            As `grouped_kfold`: a class needs images in as many groups as the share has in 1, five for 0.2.
+
+        Examples
+        --------
+        >>> data = Dataset(np.zeros((20, 8, 8, 1), np.uint8), np.arange(20) % 2, ("cat", "dog"))
+        >>> data.split(0.2)
+        (Dataset of 16 images 8x8x1 uint8: 8 cat, 8 dog, Dataset of 4 images 8x8x1 uint8: 2 cat, 2 dog)
+        """
+        groups = np.arange(len(self)) if groups is None else groups
+        first, second = grouped_holdout(groups, self.labels, share, seed)
+        return self[first], self[second]
+
+    def batches(
+        self, size: int = 16, seed: int | np.random.Generator | None = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield all images as ``(images, labels)``, `size` at a time; the last batch may be smaller.
+
+        Parameters
+        ----------
+        size : int
+        seed : int or Generator, optional
+            Of a random order; by default they come in their own.
+
+        Examples
+        --------
+        >>> data = Dataset(np.zeros((5, 8, 8, 1), np.uint8), [0, 1, 0, 1, 1], ("cat", "dog"))
+        >>> [labels.tolist() for images, labels in data.batches(2)]
+        [[0, 1], [0, 1], [1]]
+        """
+        size = positive_int(size, "size")
+        order = np.arange(len(self)) if seed is None else generator(seed).permutation(len(self))
+        for start in range(0, len(self), size):
+            batch = order[start : start + size]
+            yield self.images[batch], self.labels[batch]
 
     def counts(self) -> dict[str, int]:
         """Images of each class: ``{class name: count}``, in the order of `class_names`."""

@@ -89,7 +89,7 @@ def first_of_each_group(groups: ArrayLike) -> np.ndarray:
 
 
 def grouped_kfold(
-    groups: Sequence | np.ndarray, labels: ArrayLike, k: int = 5, seed: int = 0
+    groups: Sequence | np.ndarray, labels: ArrayLike, k: int = 5, seed: int | np.random.Generator = 0
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Cross-validation folds with each class spread evenly and no group divided.
 
@@ -105,7 +105,7 @@ def grouped_kfold(
         Class of each image.
     k : int
         Number of folds.
-    seed : int
+    seed : int or Generator
         Decides which of the equally good folds one gets.
 
     Returns
@@ -215,7 +215,7 @@ def _every_class_in_every_fold(has: np.ndarray, order: np.ndarray, k: int) -> di
 
 
 def grouped_holdout(
-    groups: Sequence | np.ndarray, labels: ArrayLike, fraction: float = 0.2, seed: int = 0
+    groups: Sequence | np.ndarray, labels: ArrayLike, fraction: float = 0.2, seed: int | np.random.Generator = 0
 ) -> tuple[np.ndarray, np.ndarray]:
     """One cut into (training, validation) indices that divides no group: the first of ``1/fraction`` grouped folds.
 

@@ -1,6 +1,5 @@
 """What each layer of a network costs and sees: shapes, weights, multiplications, memory, receptive field, kernels."""
 
-import html
 import math
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -10,19 +9,24 @@ import numpy as np
 
 from tinycnn.arguments import of_class
 from tinycnn.inside.field import View, view_of
-from tinycnn.inside.windows import window_axes
+from tinycnn.inside.windows import WINDOWED, window_axes
 from tinycnn.kernels.sets import get_kernels
-from tinycnn.layers.activation import LeakyReLU, Sigmoid, Softmax, Tanh
+from tinycnn.layers.activation import ELU, GELU, LeakyReLU, Sigmoid, SiLU, Softmax, Softplus, Tanh
 from tinycnn.layers.base import Layer
 from tinycnn.layers.block import Block
 from tinycnn.layers.conv import Conv2D, Conv2DTranspose
 from tinycnn.layers.dense import Dense
+from tinycnn.layers.depthwise import SeparableConv2D
 from tinycnn.layers.dropout import Dropout
+from tinycnn.layers.global_max import GlobalMaxPool2D
+from tinycnn.layers.layer_norm import LayerNorm
 from tinycnn.layers.norm import BatchNorm
 from tinycnn.layers.pool import AveragePool2D, GlobalAveragePool2D, MaxPool2D
+from tinycnn.layers.rescaling import Rescaling
 from tinycnn.layers.reshape import Flatten, Reshape
 from tinycnn.layers.upsample import UpSample2D
 from tinycnn.model import Sequential
+from tinycnn.notebook import html_table
 from tinycnn.summary import keras_class
 from tinycnn.walk import trainable
 
@@ -32,12 +36,19 @@ PER_OUTPUT: dict[type[Layer], tuple[int, int]] = {
     AveragePool2D: (1, 1),
     BatchNorm: (3, 3),
     Dropout: (1, 1),
+    ELU: (1, 2),
+    GELU: (3, 7),
     GlobalAveragePool2D: (1, 1),
+    LayerNorm: (3, 5),
     LeakyReLU: (1, 1),
+    Rescaling: (1, 1),
     Sigmoid: (1, 2),
+    SiLU: (2, 4),
     Softmax: (1, 2),
+    Softplus: (0, 1),
     Tanh: (0, 2),
 }
+APPROXIMATE_GELU = (6, 13)
 
 
 class LayerAnatomy(NamedTuple):
@@ -112,20 +123,8 @@ class Anatomy:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        def row(cells: Sequence[str], tag: str) -> str:
-            aligned = (
-                f'<{tag} style="text-align:{"right" if i in NUMBERS else "left"}">{html.escape(cell)}</{tag}>'
-                for i, cell in enumerate(cells)
-            )
-            return f"<tr>{''.join(aligned)}</tr>"
-
         head, *body, total = self._cells()
-        rows = "".join(row(cells, "td") for cells in body)
-        notes = "<br>".join(map(html.escape, LEGEND))
-        return (
-            f"<table><thead>{row(head, 'th')}</thead><tbody>{rows}</tbody><tfoot>{row(total, 'th')}</tfoot></table>"
-            f"<p><small>{notes}</small></p>"
-        )
+        return html_table(head, body, total, NUMBERS, below=LEGEND)
 
     def _cells(self) -> list[tuple[str, ...]]:
         """Heading, rows and totals as text."""
@@ -251,8 +250,7 @@ def _rows(layer: Layer, view: View, context: _Context) -> Iterator[LayerAnatomy]
     """The layer's row and those of the layers inside it."""
     forward, backward = _multiplications(layer, context)
     after = view.through(layer)
-    windowed = isinstance(layer, (Conv2D, Conv2DTranspose, MaxPool2D, AveragePool2D))
-    axes = window_axes(layer) if windowed else None
+    axes = window_axes(layer) if isinstance(layer, WINDOWED) else None
     yield LayerAnatomy(
         path=str(layer.name),
         kind=keras_class(layer),
@@ -292,12 +290,17 @@ def _multiplications(layer: Layer, context: _Context) -> tuple[int, int]:
         # Two products each for the rows, then for the columns.
         forward = backward = 2 * (math.prod(layer.input_shape) * layer.size[0] + outputs)
     else:
-        per_output = PER_OUTPUT.get(type(layer), (0, 0))
-        forward, backward = (n * outputs for n in per_output)
+        forward, backward = (n * outputs for n in _per_output(layer))
     if layer.activation is not None and layer.activation not in context.heads:
-        own = PER_OUTPUT.get(type(layer.activation), (0, 0))
+        own = _per_output(layer.activation)
         forward, backward = forward + own[0] * outputs, backward + own[1] * outputs
     return forward, backward if context.goes_back else 0
+
+
+def _per_output(layer: Layer) -> tuple[int, int]:
+    if isinstance(layer, GELU) and layer.approximate:
+        return APPROXIMATE_GELU
+    return PER_OUTPUT.get(type(layer), (0, 0))
 
 
 def _kept(layer: Layer, context: _Context) -> int:
@@ -310,6 +313,12 @@ def _kept(layer: Layer, context: _Context) -> int:
     if pooled and layer is pooled[0]:
         return 0  # its output is never written
     size = outputs * (item + isinstance(layer, (MaxPool2D, LeakyReLU)))  # one byte: which cell won, or whether x > 0
+    if isinstance(layer, SeparableConv2D):
+        size = 0  # its output is its last layer's
+    if isinstance(layer, GlobalMaxPool2D):
+        size += outputs * np.dtype(np.intp).itemsize  # which pixel won
+    if isinstance(layer, LayerNorm):
+        size += item * (outputs + outputs // layer.output_shape[-1])  # what is normalised, and each pixel's deviation
     fuses = isinstance(layer, (Conv2D, Conv2DTranspose)) and layer.fuses_relu
     if layer.activation is not None and not fuses and layer.activation not in context.heads:
         size += outputs * (item + isinstance(layer.activation, LeakyReLU))

@@ -7,16 +7,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tinycnn.inside.windows import Axis, window_axes
+from tinycnn.inside.windows import WINDOWED, Axis, window_axes
 from tinycnn.layers.activation import ACTIVATIONS
+from tinycnn.layers.augmentation import Augmentation
 from tinycnn.layers.base import Layer
 from tinycnn.layers.block import Block
-from tinycnn.layers.conv import Conv2D, Conv2DTranspose
+from tinycnn.layers.conv import Conv2DTranspose
 from tinycnn.layers.dense import Dense
 from tinycnn.layers.dropout import Dropout
+from tinycnn.layers.global_max import GlobalMaxPool2D
 from tinycnn.layers.layer_norm import LayerNorm
 from tinycnn.layers.norm import BatchNorm
-from tinycnn.layers.pool import AveragePool2D, GlobalAveragePool2D, MaxPool2D
+from tinycnn.layers.pool import GlobalAveragePool2D
 from tinycnn.layers.rescaling import Rescaling
 from tinycnn.layers.upsample import UpSample2D
 
@@ -63,15 +65,15 @@ class View(NamedTuple):
 
     def through(self, layer: Layer) -> "View":
         """The view of the layer's outputs, this being the view of its inputs."""
-        if isinstance(layer, (Dense, GlobalAveragePool2D)):
+        if isinstance(layer, (Dense, GlobalAveragePool2D, GlobalMaxPool2D)):
             return self.lost()._replace(whole=True)
         if isinstance(layer, Block):
             views = [reduce(View.through, path, self) for path in layer.paths]
             both = tuple(reduce(_union, sources) for sources in zip(*(view.sources for view in views), strict=False))
             return views[0]._replace(sources=both, whole=any(view.whole for view in views))
-        if isinstance(layer, (*ACTIVATIONS, BatchNorm, Dropout, LayerNorm, Rescaling)):
+        if isinstance(layer, (*ACTIVATIONS, Augmentation, BatchNorm, Dropout, LayerNorm, Rescaling)):
             return self
-        if not isinstance(layer, (Conv2D, Conv2DTranspose, MaxPool2D, AveragePool2D, UpSample2D)) or not self.sources:
+        if not isinstance(layer, (*WINDOWED, UpSample2D)) or not self.sources:
             return self.lost()
         steps = _steps(layer)
         sources = tuple(_then(step, source) for (step, _), source in zip(steps, self.sources, strict=True))

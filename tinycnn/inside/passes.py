@@ -18,6 +18,7 @@ from tinycnn.files import atomic_write
 from tinycnn.inside.columns import CHANNELS, Box, Column, columns_of
 from tinycnn.inside.trace import trace
 from tinycnn.model import Sequential
+from tinycnn.scores.figure import Picture
 
 # Dark below zero, light above, grey at zero: blue and yellow are told apart by all common kinds of colour blindness,
 # and the lightness alone, which is what a grey printer leaves, rises from end to end.
@@ -48,7 +49,7 @@ class Sheet:
     """A figure on which places are given in inches from its upper left corner."""
 
     def __init__(self, height: float) -> None:
-        self.figure, self.height = Figure(figsize=(WIDTH, height), dpi=150, facecolor="white"), height
+        self.figure, self.height = Picture(figsize=(WIDTH, height), dpi=150, facecolor="white"), height
 
     def axes(self, x: float, y: float, width: float, height: float) -> Axes:
         """Axes with the upper left corner at x, y."""

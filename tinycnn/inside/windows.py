@@ -11,6 +11,9 @@ import numpy as np
 from tinycnn.layers.base import Layer
 from tinycnn.layers.conv import Conv2D, Conv2DTranspose
 from tinycnn.layers.pool import AveragePool2D, MaxPool2D
+from tinycnn.layers.zero_padding import ZeroPadding2D
+
+WINDOWED = (Conv2D, Conv2DTranspose, MaxPool2D, AveragePool2D, ZeroPadding2D)
 
 
 class Axis(NamedTuple):
@@ -54,7 +57,7 @@ class Axis(NamedTuple):
 
 
 def window_axes(layer: Layer) -> tuple[Axis, Axis]:
-    """Rows and columns of a built convolution or pool; for a transposed convolution, of the one that it reverses."""
+    """Rows and columns of a built convolution, pool or padding; of a transposed convolution, of the one it reverses."""
     if isinstance(layer, Conv2D):
         geometry, outputs = layer.geometry(layer.input_shape), layer.output_shape
     elif isinstance(layer, Conv2DTranspose):
@@ -62,6 +65,9 @@ def window_axes(layer: Layer) -> tuple[Axis, Axis]:
         geometry, outputs = mirrored.geometry(layer.output_shape), layer.input_shape
     elif isinstance(layer, (MaxPool2D, AveragePool2D)):
         same = Conv2D(1, layer.pool_size, layer.strides, layer.padding)
+        geometry, outputs = same.geometry(layer.input_shape), layer.output_shape
+    elif isinstance(layer, ZeroPadding2D):
+        same = Conv2D(1, 1, padding=layer.padding)
         geometry, outputs = same.geometry(layer.input_shape), layer.output_shape
     else:
         raise ValueError(f"{layer.where()} has no window")

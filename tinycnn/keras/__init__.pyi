@@ -4,6 +4,7 @@ from tinycnn.keras import losses as losses
 from tinycnn.keras import metrics as metrics
 from tinycnn.keras import models as models
 from tinycnn.keras import optimizers as optimizers
+from tinycnn.keras import regularizers as regularizers
 from tinycnn.keras import utils as utils
 from tinycnn.keras.functional import Model as Model
 from tinycnn.keras.layers import Input as Input

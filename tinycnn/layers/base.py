@@ -14,6 +14,7 @@ from tinycnn.kernels.aligned import aligned_zeros_like
 from tinycnn.layers.naming import name_layers
 from tinycnn.layers.symbol import Symbol
 from tinycnn.memory import Memory
+from tinycnn.regularizers import L1L2
 
 Shape = tuple[int, ...]
 
@@ -50,6 +51,8 @@ class Layer:
         False freezes the layer: the optimizer skips its parameters.
     activation : Layer or None
         Applied by the layer itself to what it computes; also among its `sublayers`.
+    regularizers : dict of str -> L1L2
+        Penalties on `params` of those keys, for training to add to the loss; see `tinycnn.regularizers`.
     initialize : bool
         False while a saved model is loaded: `create` then leaves weights at 0, for the file to fill, and draws nothing.
     runs : int
@@ -79,6 +82,7 @@ class Layer:
         self.params: dict[str, np.ndarray] = {}
         self.grads: dict[str, np.ndarray] = {}
         self.state: dict[str, np.ndarray] = {}
+        self.regularizers: dict[str, L1L2] = {}
         self.runs = 0
         self._x: Any = None  # array that the last forward saw, and the one that it gave
         self._y: Any = None

@@ -12,6 +12,7 @@ from tinycnn.layers.base import Layer, Shape, pair, positive_int
 from tinycnn.layers.padding import Padding, check_image, check_padding, resolve_padding
 from tinycnn.layers.pool import MaxPool2D
 from tinycnn.layers.weighted import Weighted
+from tinycnn.regularizers import Regularizer
 
 
 class _Convolution(Weighted):
@@ -92,6 +93,8 @@ class Conv2D(_Convolution):
     use_bias : bool
     kernel_initializer, bias_initializer : str
         As in `tinycnn.initializers`.
+    kernel_regularizer : None, L1L2, str or dict
+        A penalty on the kernel, as in `tinycnn.regularizers.get`.
 
     Input shape ``(images, height, width, channels)``; output shape ``(images, rows, columns, filters)``;
     ``kernel (kernel_rows, kernel_columns, channels / groups, filters)``, ``bias (filters,)``.
@@ -127,6 +130,7 @@ class Conv2D(_Convolution):
         use_bias: bool = True,
         kernel_initializer: str = "glorot_uniform",
         bias_initializer: str = "zeros",
+        kernel_regularizer: Regularizer = None,
         name: str | None = None,
     ) -> None:
         super().__init__(
@@ -139,6 +143,7 @@ class Conv2D(_Convolution):
             use_bias=use_bias,
             kernel_initializer=kernel_initializer,
             bias_initializer=bias_initializer,
+            kernel_regularizer=kernel_regularizer,
         )
         self.groups = positive_int(groups, "Conv2D: groups")
         if self.filters % self.groups:
@@ -265,6 +270,7 @@ class Conv2DTranspose(_Convolution):
         use_bias: bool = True,
         kernel_initializer: str = "glorot_uniform",
         bias_initializer: str = "zeros",
+        kernel_regularizer: Regularizer = None,
         name: str | None = None,
     ) -> None:
         super().__init__(
@@ -277,6 +283,7 @@ class Conv2DTranspose(_Convolution):
             use_bias=use_bias,
             kernel_initializer=kernel_initializer,
             bias_initializer=bias_initializer,
+            kernel_regularizer=kernel_regularizer,
         )
 
     def output_shape_of(self, input_shape: Shape) -> Shape:

@@ -9,6 +9,7 @@ from tinycnn.arguments import brief, positive_int
 from tinycnn.kernels.sets import active
 from tinycnn.layers.base import Layer, Shape
 from tinycnn.layers.weighted import Weighted
+from tinycnn.regularizers import Regularizer
 
 
 class Dense(Weighted):
@@ -29,6 +30,8 @@ class Dense(Weighted):
     use_bias : bool
     kernel_initializer, bias_initializer : str
         As in `tinycnn.initializers`.
+    kernel_regularizer : None, L1L2, str or dict
+        A penalty on the kernel, as in `tinycnn.regularizers.get`.
 
     Input shape ``(images, inputs)``; output shape ``(images, units)``; ``kernel (inputs, units)``,
     ``bias (units,)``.
@@ -58,9 +61,10 @@ class Dense(Weighted):
         use_bias: bool = True,
         kernel_initializer: str = "glorot_uniform",
         bias_initializer: str = "zeros",
+        kernel_regularizer: Regularizer = None,
         name: str | None = None,
     ) -> None:
-        super().__init__(activation, use_bias, kernel_initializer, bias_initializer, name)
+        super().__init__(activation, use_bias, kernel_initializer, bias_initializer, kernel_regularizer, name)
         self.units = positive_int(units, "Dense: units")
 
     def config(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from tinycnn.layers.block import Block, along, back
 from tinycnn.layers.conv import Conv2D
 from tinycnn.layers.padding import Padding, check_image
 from tinycnn.layers.registry import describe
+from tinycnn.regularizers import Regularizer
 
 
 class DepthwiseConv2D(Conv2D):
@@ -24,7 +25,8 @@ class DepthwiseConv2D(Conv2D):
 
     Parameters
     ----------
-    kernel_size, strides, padding, dilation_rate, activation, use_bias, kernel_initializer, bias_initializer
+    kernel_size, strides, padding, dilation_rate, activation, use_bias, kernel_initializer, bias_initializer,
+    kernel_regularizer
         As in `Conv2D`.
     depth_multiplier : int
         Output channels of each input channel.
@@ -59,6 +61,7 @@ class DepthwiseConv2D(Conv2D):
         use_bias: bool = True,
         kernel_initializer: str = "glorot_uniform",
         bias_initializer: str = "zeros",
+        kernel_regularizer: Regularizer = None,
         name: str | None = None,
     ) -> None:
         self.depth_multiplier = positive_int(depth_multiplier, "DepthwiseConv2D: depth_multiplier")
@@ -72,6 +75,7 @@ class DepthwiseConv2D(Conv2D):
             use_bias=use_bias,
             kernel_initializer=kernel_initializer,
             bias_initializer=bias_initializer,
+            kernel_regularizer=kernel_regularizer,
             name=name,
         )
 
@@ -101,7 +105,7 @@ class SeparableConv2D(Block):
         Of the depthwise convolution, which has no bias.
     activation, use_bias
         Of the 1x1 convolution.
-    kernel_initializer : str
+    kernel_initializer, kernel_regularizer
         Of both.
 
     Input shape ``(images, height, width, channels)``; output shape ``(images, rows, columns, filters)``.
@@ -133,6 +137,7 @@ class SeparableConv2D(Block):
         activation: str | Layer | None = None,
         use_bias: bool = True,
         kernel_initializer: str = "glorot_uniform",
+        kernel_regularizer: Regularizer = None,
         name: str | None = None,
     ) -> None:
         self.depthwise = DepthwiseConv2D(
@@ -143,8 +148,15 @@ class SeparableConv2D(Block):
             dilation_rate,
             use_bias=False,
             kernel_initializer=kernel_initializer,
+            kernel_regularizer=kernel_regularizer,
         )
-        self.pointwise = Conv2D(filters, 1, use_bias=use_bias, kernel_initializer=kernel_initializer)
+        self.pointwise = Conv2D(
+            filters,
+            1,
+            use_bias=use_bias,
+            kernel_initializer=kernel_initializer,
+            kernel_regularizer=kernel_regularizer,
+        )
         super().__init__([[self.depthwise, self.pointwise]], activation, name)
 
     def config(self) -> dict[str, Any]:
@@ -152,7 +164,7 @@ class SeparableConv2D(Block):
         kept = ("kernel_size", "strides", "padding", "depth_multiplier", "dilation_rate", "kernel_initializer")
         return {
             "filters": self.pointwise.filters,
-            **{key: depthwise[key] for key in kept},
+            **{key: depthwise[key] for key in (*kept, "kernel_regularizer") if key in depthwise},
             "activation": describe(self.activation),
             "use_bias": self.pointwise.use_bias,
         }

@@ -29,11 +29,6 @@ class Dropout(Layer):
     rate : float
         Probability of zeroing an element, ``0 <= rate < 1``.
 
-    Attributes
-    ----------
-    frozen : bool
-        True keeps the last key, so that repeated forwards use one mask; a gradient check needs that.
-
     Raises
     ------
     ValueError
@@ -64,7 +59,6 @@ class Dropout(Layer):
         if not 0 <= rate < 1:
             raise ValueError(f"Dropout: rate is the probability of dropping, 0 <= rate < 1, got {rate!r}")
         self.rate = float(rate)
-        self.frozen = False
         self._key: Any = None  # np.uint64, from the first training forward on
         self._dropped = False
 
@@ -78,8 +72,7 @@ class Dropout(Layer):
         if not self._dropped:
             self._y = x
             return x
-        if self._key is None or not self.frozen:
-            self._key = self.rng.integers(0, 2**64, dtype=np.uint64)
+        self._key = self.rng.integers(0, 2**64, dtype=np.uint64)
         y = self._output()
         active().dropout_mask_apply(x, y, self._key, self.rate)
         return y

@@ -4,10 +4,11 @@ from typing import Any
 
 import numpy as np
 
-from tinycnn import initializers
+from tinycnn import initializers, regularizers
 from tinycnn.layers.activation import get
 from tinycnn.layers.base import Layer
 from tinycnn.layers.registry import describe
+from tinycnn.regularizers import Regularizer
 
 
 class Weighted(Layer):
@@ -23,6 +24,8 @@ class Weighted(Layer):
     use_bias : bool
     kernel_initializer, bias_initializer : str
         As in `tinycnn.initializers`.
+    kernel_regularizer : None, L1L2, str or dict
+        As in `tinycnn.regularizers.get`.
     """
 
     def __init__(
@@ -31,20 +34,27 @@ class Weighted(Layer):
         use_bias: bool = True,
         kernel_initializer: str = "glorot_uniform",
         bias_initializer: str = "zeros",
+        kernel_regularizer: Regularizer = None,
         name: str | None = None,
     ) -> None:
         super().__init__(name)
         self.activation = get(activation)
         self.use_bias = bool(use_bias)
         self.kernel_initializer, self.bias_initializer = kernel_initializer, bias_initializer
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        if self.kernel_regularizer is not None:
+            self.regularizers["kernel"] = self.kernel_regularizer
 
     def config(self) -> dict[str, Any]:
-        return {
+        config = {
             "activation": describe(self.activation),
             "use_bias": self.use_bias,
             "kernel_initializer": self.kernel_initializer,
             "bias_initializer": self.bias_initializer,
         }
+        if self.kernel_regularizer is None:
+            return config
+        return {**config, "kernel_regularizer": self.kernel_regularizer.config()}
 
     def sublayers(self) -> list[Layer]:
         return [] if self.activation is None else [self.activation]

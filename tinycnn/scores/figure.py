@@ -1,12 +1,68 @@
-"""A matplotlib figure on the disk: its title and note, its texts, its format."""
+"""A matplotlib figure: its title and note, its texts, in a notebook, and on the disk in the format of its name."""
 
+import io
 import textwrap
 from pathlib import Path
 
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tinycnn.files import PathLike, atomic_write
+
+DPI = 140
+
+
+class Picture(Figure):
+    """A figure that a notebook shows as it is, without pyplot, which would open windows and keep every figure.
+
+    >>> Picture()._repr_png_()[:4]
+    b'\x89PNG'
+    """
+
+    def _repr_png_(self) -> bytes:
+        file = io.BytesIO()
+        self.savefig(file, format="png", dpi=DPI)
+        return file.getvalue()
+
+
+def one_chart(ax: Axes | None, note: str | None, figsize: tuple[float, float]) -> Axes:
+    """`ax`, or the axes of a new `Picture` of `figsize` inches.
+
+    Raises
+    ------
+    ValueError
+        For a note without a figure of its own to stand below.
+    """
+    if ax is None:
+        return Picture(figsize=figsize, layout="constrained").subplots()
+    if note:
+        raise ValueError("a note stands below a whole figure; with ax=, give it to your own, by figure.supxlabel(note)")
+    return ax
+
+
+def finished(
+    figure: Figure, path: PathLike | None, title: str | None, note: str | None, ax: Axes | None = None
+) -> Figure:
+    """`figure` with its title above, its note small below, and, if there is a `path`, on the disk.
+
+    With `ax`, the caller's axes, the title stands above these.  Errors as of `save_figure`.
+    """
+    if title and ax is not None:
+        ax.set_title(wrapped(title, int(9.3 * figure.get_figwidth() * ax.get_position().width)), fontsize=12)
+        title = None
+    _caption(figure, title, note)
+    if path is not None:
+        save_figure(figure, path)
+    return figure
+
+
+def _caption(figure: Figure, title: str | None, note: str | None) -> None:
+    # Letters per inch of the 12 and 8 point sans-serif below; constrained layout does not wrap by itself.
+    if title:
+        figure.suptitle(wrapped(title, int(9.3 * figure.get_figwidth())), fontsize=12)
+    if note:
+        figure.supxlabel(wrapped(note, int(14 * figure.get_figwidth())), fontsize=8, color="0.3")
 
 
 def save_figure(figure: Figure, path: PathLike, title: str | None = None, note: str | None = None) -> Path:
@@ -30,14 +86,10 @@ def save_figure(figure: Figure, path: PathLike, title: str | None = None, note: 
     known = figure.canvas.get_supported_filetypes()
     if form not in known:
         raise ValueError(f"{path}: '{path.suffix}' is no format of pictures; use one of {', '.join(known)}")
-    # Letters per inch of the 12 and 8 point sans-serif below; constrained layout does not wrap by itself.
-    if title:
-        figure.suptitle(wrapped(title, int(9.3 * figure.get_figwidth())), fontsize=12)
-    if note:
-        figure.supxlabel(wrapped(note, int(14 * figure.get_figwidth())), fontsize=8, color="0.3")
+    _caption(figure, title, note)
     undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form)
     with atomic_write(path) as temporary, rc_context({"svg.hashsalt": "tinycnn"}):
-        figure.savefig(temporary, format=form, dpi=140, metadata=undated)
+        figure.savefig(temporary, format=form, dpi=DPI, metadata=undated)
     return path
 
 

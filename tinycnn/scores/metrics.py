@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tinycnn.arguments import brief, count, listed, number, positive, positive_int
+from tinycnn.notebook import html_table
 
 MOST_CLASSES = 10_000  # a confusion matrix of them takes 800 MB
 AVERAGES = (None, "micro", "macro", "weighted")
@@ -249,7 +250,7 @@ def classification_report(
     output_dict: bool = False,
     zero_division: float = 0,
 ) -> Any:
-    """The table of precision, recall, F1 and support, laid out as scikit-learn's.
+    """The table of precision, recall, F1 and support, laid out as scikit-learn's; in a notebook, one of HTML.
 
     Parameters
     ----------
@@ -308,7 +309,20 @@ def classification_report(
     text = "{:>{width}s}  {:>9} {:>9} {:>9} {:>9}\n\n".format("", *columns, width=width)
     text += "".join(line.format(*row, width=width, digits=digits) for row in rows)
     text += f"\n{'accuracy':>{width}s}  {'':>9} {'':>9} {share_correct:>9.{digits}f} {len(y_true):>9}\n"
-    return text + "".join(line.format(*row, width=width, digits=digits) for row in averages)
+    table = ReportTable(text + "".join(line.format(*row, width=width, digits=digits) for row in averages))
+    cells = [[name, *(f"{value:.{digits}f}" for value in values), n] for name, *values, n in rows + averages]
+    cells.insert(len(rows), ["accuracy", "", "", f"{share_correct:.{digits}f}", len(y_true)])
+    table.html = html_table(["", *columns], cells, numbers=range(1, 5))
+    return table
+
+
+class ReportTable(str):
+    """The text that `classification_report` gives; a notebook shows it as a table."""
+
+    html = ""
+
+    def _repr_html_(self) -> str:
+        return self.html
 
 
 def _divide(numerator, denominator, zero_division):

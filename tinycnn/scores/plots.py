@@ -1,20 +1,21 @@
 """Pictures of results: curves, confusion matrix, images, ROC, reliability.
 
-Every function writes one file, whole or not at all, and returns its path.  Nothing here touches matplotlib.pyplot,
-so no window opens, no figure stays in memory, and a program's own pyplot figures are left alone.  Curves differ by
-line style and marker as well as by colour (M. Okabe and K. Ito's colour-blind-safe set, 2008), so they survive a
-grey printer.
+Every function returns its figure, which a notebook shows, and writes it if it is given a path, whole or not at all.
+Nothing here touches matplotlib.pyplot, so no window opens, no figure stays in memory, and a program's own pyplot
+figures are left alone.  Curves differ by line style and marker as well as by colour (M. Okabe and K. Ito's
+colour-blind-safe set, 2008), so they survive a grey printer.
 
-Common to all: `path` is the file to write, whose ending says the format (png, svg, pdf, jpg, whatever matplotlib knows;
-ValueError for others) and is PNG if there is none; `title` (str or None) stands above the picture; `note` (str or None)
-is printed small below it, and is the place to say what the data are and are not.
+Common to all: `path` (optional) is the file to write, whose ending says the format (png, svg, pdf, jpg, whatever
+matplotlib knows; ValueError for others) and is PNG if there is none; `title` (str or None) stands above the picture;
+`note` (str or None) is printed small below it, and is the place to say what the data are and are not.  Those that draw
+one chart take `ax`, the matplotlib axes of a figure of your own to draw it in; a note is then your figure's to have.
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import ArrayLike
@@ -22,7 +23,7 @@ from numpy.typing import ArrayLike
 from tinycnn.arguments import listed, of_class, positive_int
 from tinycnn.files import PathLike
 from tinycnn.scores.calibration import ReliabilityCurve
-from tinycnn.scores.figure import plain_text, save_figure, wrapped
+from tinycnn.scores.figure import Picture, finished, one_chart, plain_text, wrapped
 from tinycnn.scores.intervals import wilson_interval
 from tinycnn.scores.metrics import label_vector
 from tinycnn.scores.roc import RocCurve
@@ -35,11 +36,11 @@ WRONG = COLOURS[1]
 
 def plot_history(
     history: Mapping[str, Sequence[float]],
-    path: PathLike,
+    path: PathLike | None = None,
     *,
     title: str | None = "Training history",
     note: str | None = None,
-) -> Path:
+) -> Figure:
     """Loss and accuracy over the epochs, for training and, where there is one, validation.
 
     Parameters
@@ -57,9 +58,8 @@ def plot_history(
 
     Examples
     --------
-    >>> import tempfile
-    >>> plot_history({"loss": [1.1, 0.7, 0.5], "val_loss": [1.0, 0.8, 0.8]}, tempfile.mkdtemp() + "/history.png").name
-    'history.png'
+    >>> plot_history({"loss": [1.1, 0.7, 0.5], "val_loss": [1.0, 0.8, 0.8]}).get_suptitle()
+    'Training history'
     """
     of_class(history, Mapping, "history")
     series = {key: np.asarray(history[key], float) for key in history if len(listed(history[key], f"history: {key}"))}
@@ -68,7 +68,7 @@ def plot_history(
     panels = [("loss", "Loss (mean per image)")]
     if "accuracy" in series or "val_accuracy" in series:
         panels.append(("accuracy", "Accuracy (% of images)"))
-    figure = Figure(figsize=(5.2 * len(panels), 4.2), layout="constrained")
+    figure = Picture(figsize=(5.2 * len(panels), 4.2), layout="constrained")
     for axes, (key, label) in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels, strict=True):
         scale = 100 if key == "accuracy" else 1
         for i, (name, who) in enumerate(((key, "training"), ("val_" + key, "validation"))):
@@ -87,17 +87,18 @@ def plot_history(
         axes.set(xlabel="Epoch", ylabel=label)
         axes.grid(alpha=0.3)
         axes.legend(loc="best", handlelength=3.5)
-    return save_figure(figure, path, title, note)
+    return finished(figure, path, title, note)
 
 
 def plot_confusion_matrix(
     matrix: ArrayLike,
     class_names: Sequence[str],
-    path: PathLike,
+    path: PathLike | None = None,
     *,
+    ax: Axes | None = None,
     title: str | None = "Confusion matrix",
     note: str | None = None,
-) -> Path:
+) -> Figure:
     """Counts and, below each, the share of its row: of the images of this class, how many were called what.
 
     Parameters
@@ -105,7 +106,7 @@ def plot_confusion_matrix(
     matrix : array of int, shape (classes, classes)
         Rows are true classes, columns predicted ones, as `tinycnn.scores.metrics.confusion_matrix` gives it.
     class_names : sequence of str
-    path, title, note
+    path, ax, title, note
         As in the module docstring; the number of correct images follows the title.
 
     Raises
@@ -115,9 +116,8 @@ def plot_confusion_matrix(
 
     Examples
     --------
-    >>> import tempfile
-    >>> plot_confusion_matrix([[26, 0], [2, 18]], ["Covid", "Normal"], tempfile.mkdtemp() + "/confusion.png").name
-    'confusion.png'
+    >>> plot_confusion_matrix([[26, 0], [2, 18]], ["Covid", "Normal"]).get_suptitle()
+    'Confusion matrix: 44 of 46 correct (95.7 %)'
     """
     matrix = np.asarray(matrix)
     classes = len(class_names)
@@ -126,8 +126,7 @@ def plot_confusion_matrix(
     totals = matrix.sum(axis=1, keepdims=True)
     percent = 100 * matrix / np.maximum(totals, 1)  # (classes, classes)
     side = 1.05 * classes
-    figure = Figure(figsize=(side + 3.2, side + 1.8), layout="constrained")
-    axes = figure.subplots()
+    axes = one_chart(ax, note, (side + 3.2, side + 1.8))
     # Blues gets steadily darker, so the order of the shares survives a grey printer.
     image = axes.imshow(percent, cmap="Blues", vmin=0, vmax=100)
     for (row, column), count in np.ndenumerate(matrix):
@@ -143,25 +142,25 @@ def plot_confusion_matrix(
     axes.grid(which="minor", color="white", linewidth=2)
     axes.tick_params(which="both", length=0)
     axes.set(xlabel="Predicted class", ylabel="True class (n images)")
-    bar = figure.colorbar(image, ax=axes, shrink=0.8, format=PercentFormatter(decimals=0, symbol=" %"))
+    bar = axes.figure.figure.colorbar(image, ax=axes, shrink=0.8, format=PercentFormatter(decimals=0, symbol=" %"))
     bar.set_label("Share of the true class")
     right, images = int(np.trace(matrix)), int(matrix.sum())
     score = f": {right} of {images} correct" + (f" ({100 * right / images:.1f} %)" if images else "")
-    return save_figure(figure, path, title and f"{title}{score}", note)
+    return finished(axes.figure.figure, path, title and f"{title}{score}", note, ax)
 
 
 def plot_sample_grid(
     images: ArrayLike,
     labels: ArrayLike,
     class_names: Sequence[str],
-    path: PathLike,
+    path: PathLike | None = None,
     *,
     n: int = 16,
     predictions: ArrayLike | None = None,
     probabilities: ArrayLike | None = None,
     title: str | None = "Sample images",
     note: str | None = None,
-) -> Path:
+) -> Figure:
     """Images under their class names and, if given, under what the network called them.
 
     A wrong prediction is marked by a cross and a thick frame.
@@ -187,10 +186,9 @@ def plot_sample_grid(
 
     Examples
     --------
-    >>> import tempfile
     >>> images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 1), dtype=np.uint8)
-    >>> plot_sample_grid(images, [0, 1, 1], ["Covid", "Normal"], tempfile.mkdtemp() + "/grid.png").name
-    'grid.png'
+    >>> len(plot_sample_grid(images, [0, 1, 1], ["Covid", "Normal"]).axes)
+    4
     """
     pictures, truth = _pictures(images, "images"), label_vector(labels, "labels", len(class_names))
     n, shares = positive_int(n, "n"), None if probabilities is None else np.asarray(probabilities)
@@ -206,7 +204,7 @@ def plot_sample_grid(
     columns = int(np.ceil(np.sqrt(len(shown))))
     rows = -(-len(shown) // columns)
     lines = 1 if called is None else 2
-    figure = Figure(figsize=(max(4.0, 2.0 * columns), (2.0 + 0.14 * lines) * rows + 0.7), layout="constrained")
+    figure = Picture(figsize=(max(4.0, 2.0 * columns), (2.0 + 0.14 * lines) * rows + 0.7), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat[len(shown) :]:
         axes.axis("off")
@@ -220,12 +218,17 @@ def plot_sample_grid(
         axes.set_title(plain_text(text), fontsize=8, fontweight="bold" if wrong else "normal", pad=4)
         axes.spines[:].set(visible=wrong, color=WRONG, linewidth=3)
     legend = "" if called is None else "; first line: true class, second: prediction"
-    return save_figure(figure, path, title and f"{title}{legend}", note)
+    return finished(figure, path, title and f"{title}{legend}", note)
 
 
 def plot_image_rows(
-    rows: Mapping[str, ArrayLike], path: PathLike, *, n: int = 6, title: str | None = None, note: str | None = None
-) -> Path:
+    rows: Mapping[str, ArrayLike],
+    path: PathLike | None = None,
+    *,
+    n: int = 6,
+    title: str | None = None,
+    note: str | None = None,
+) -> Figure:
     """The same images at several stages, one stage per row: original, noisy, denoised.
 
     Parameters
@@ -244,10 +247,9 @@ def plot_image_rows(
 
     Examples
     --------
-    >>> import tempfile
     >>> original = np.random.default_rng(0).random((2, 8, 8, 1))
-    >>> plot_image_rows({"original": original, "noisy": original + 0.1}, tempfile.mkdtemp() + "/rows.png").name
-    'rows.png'
+    >>> len(plot_image_rows({"original": original, "noisy": original + 0.1}).axes)
+    4
     """
     of_class(rows, Mapping, "rows")
     n = positive_int(n, "n")
@@ -256,30 +258,31 @@ def plot_image_rows(
     if len(set(counts.values())) != 1:
         raise ValueError(f"rows must hold equally many images, and n be at least 1: got {counts}, n = {n}")
     columns = min(n, next(iter(counts.values())))
-    figure = Figure(figsize=(1.8 * columns + 0.8, 1.85 * len(rows) + 0.5), layout="constrained")
+    figure = Picture(figsize=(1.8 * columns + 0.8, 1.85 * len(rows) + 0.5), layout="constrained")
     grid = figure.subplots(len(rows), columns, squeeze=False)
     for line, (name, images) in zip(grid, stages.items(), strict=True):
         for axes, image in zip(line, images[:columns], strict=True):
             _show(axes, image)
             axes.spines[:].set_visible(False)
         line[0].set_ylabel(wrapped(name, 18), fontsize=10)
-    return save_figure(figure, path, title, note)
+    return finished(figure, path, title, note)
 
 
 def plot_roc(
     curves: Mapping[str, RocCurve],
-    path: PathLike,
+    path: PathLike | None = None,
     *,
+    ax: Axes | None = None,
     title: str | None = "ROC curves, each class against the rest",
     note: str | None = None,
-) -> Path:
+) -> Figure:
     """ROC curves with their areas.
 
     Parameters
     ----------
     curves : mapping of str to RocCurve
         As `tinycnn.scores.roc.roc_curves` gives them.
-    path, title, note
+    path, ax, title, note
         As in the module docstring.
 
     Raises
@@ -289,16 +292,14 @@ def plot_roc(
 
     Examples
     --------
-    >>> import tempfile
     >>> from tinycnn.scores.roc import roc_curve
-    >>> plot_roc({"Covid": roc_curve([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])}, tempfile.mkdtemp() + "/roc.png").name
-    'roc.png'
+    >>> plot_roc({"Covid": roc_curve([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])}).get_suptitle()
+    'ROC curves, each class against the rest'
     """
     of_class(curves, Mapping, "curves")
     if not curves:
         raise ValueError("there is no ROC curve to draw")
-    figure = Figure(figsize=(5.6, 5.8), layout="constrained")
-    axes = figure.subplots()
+    axes = one_chart(ax, note, (5.6, 5.8))
     for i, (name, curve) in enumerate(curves.items()):
         of_class(curve, RocCurve, f"the curve {name!r}")
         # Thinner and thinner, so that a curve drawn over another does not hide it.
@@ -309,16 +310,16 @@ def plot_roc(
     axes.set(xlabel="1 − specificity (% of the other classes' images)", ylabel="Sensitivity (% of the class's images)")
     axes.set_aspect("equal")
     axes.legend(loc="lower right", handlelength=3.5)
-    return save_figure(figure, path, title, note)
+    return finished(axes.figure.figure, path, title, note, ax)
 
 
 def plot_reliability(
     curves: ReliabilityCurve | Mapping[str, ReliabilityCurve],
-    path: PathLike,
+    path: PathLike | None = None,
     *,
     title: str | None = "Reliability of the probabilities",
     note: str | None = None,
-) -> Path:
+) -> Figure:
     """Accuracy against confidence with Wilson 95 % bars, and below it the number of images in each bin.
 
     Parameters
@@ -335,11 +336,10 @@ def plot_reliability(
 
     Examples
     --------
-    >>> import tempfile
     >>> from tinycnn.scores.calibration import reliability_curve
     >>> curve = reliability_curve([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7]], [0, 1, 1])
-    >>> plot_reliability(curve, tempfile.mkdtemp() + "/reliability.png").name
-    'reliability.png'
+    >>> plot_reliability(curve).get_suptitle()
+    'Reliability of the probabilities'
     """
     curves = curves if isinstance(curves, Mapping) else {"network": curves}
     for curve in curves.values():
@@ -347,7 +347,7 @@ def plot_reliability(
     sizes = {name: len(curve.count) for name, curve in curves.items()}
     if len(set(sizes.values())) != 1:
         raise ValueError(f"curves with equal bins are needed, at least one; got bins {sizes}")
-    figure = Figure(figsize=(5.6, 6.6), layout="constrained")
+    figure = Picture(figsize=(5.6, 6.6), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3.2, 1))
     _diagonal(upper, "confidence = accuracy")
     for i, (name, curve) in enumerate(curves.items()):
@@ -370,7 +370,7 @@ def plot_reliability(
     upper.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), handlelength=3.5, fontsize=9, frameon=False)
     lower.set(xlabel="Confidence (probability of the predicted class, %)", ylabel="Images")
     lower.yaxis.set_major_locator(MaxNLocator(4, integer=True))
-    return save_figure(figure, path, title, note)
+    return finished(figure, path, title, note)
 
 
 def _diagonal(axes, label):

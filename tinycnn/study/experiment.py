@@ -14,7 +14,6 @@ import numpy as np
 
 from tinycnn import __version__, files
 from tinycnn.data.dataset import Dataset, Splits
-from tinycnn.data.splits import grouped_holdout
 from tinycnn.model import Sequential
 from tinycnn.npz import field, read_npz
 from tinycnn.study.command_line import executor_of, load_audited, teller
@@ -97,13 +96,13 @@ class Experiment:
         Raises
         ------
         ValueError
-            As `grouped_holdout`.
+            As `Dataset.split`.
         """
         train, test = self.data.train, self.test
         if not validation_fraction:
             return {"train": train, "test": test}
-        chosen, held_out = grouped_holdout(self.train_groups, train.labels, validation_fraction)
-        return {"train": train.subset(chosen), "validation": train.subset(held_out), "test": test}
+        chosen, held_out = train.split(validation_fraction, groups=self.train_groups)
+        return {"train": chosen, "validation": held_out, "test": test}
 
     def members(self, heading: str, total: int, about: Callable[[Any], str] = lambda result: "") -> dict[str, Any]:
         """Options of `tinycnn.ensemble.train_members` for `total` members, after the heading; `about` as of `teller`.

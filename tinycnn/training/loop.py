@@ -26,6 +26,7 @@ from tinycnn.training.objective import ClassWeight, Objective, Totals, weighted
 from tinycnn.training.prediction import mean_loss
 from tinycnn.training.progress import Progress
 from tinycnn.training.stream import Batch, Stream, is_stream
+from tinycnn.walk import add_penalty_gradients, penalty
 
 if TYPE_CHECKING:
     from tinycnn.model import Sequential
@@ -98,8 +99,10 @@ class Training:
         """One step of gradient descent, on the training images at `rows`, or a batch of a stream."""
         x, y, weights = self.gather(rows)
         outputs = self.model.run(x, training=True, logits=self.objective.logits)
-        loss, right = self.need_finite(x, *self.objective.forward(outputs, y, weights))
+        loss, right = self.objective.forward(outputs, y, weights)
+        loss = self.need_finite(x, loss + penalty(self.model.layers))
         self.model.backward(self.objective.backward(), input_grad=False)
+        add_penalty_gradients(self.model.layers)
         self.optimizer.step(self.model.parameters())
         self.totals.add(len(x), loss, right)
 
@@ -159,11 +162,11 @@ class Training:
             self.not_finite(f"validation loss is {means['loss']} after epoch {self.epoch + 1}")
         return {f"val_{key}": value for key, value in means.items()}
 
-    def need_finite(self, x: np.ndarray, loss: float, right: float | None) -> tuple[float, float | None]:
-        """The loss and the number of right answers of a batch `x`, if the loss is a number."""
+    def need_finite(self, x: np.ndarray, loss: float) -> float:
+        """The loss of a batch `x`, if it is a number."""
         if not math.isfinite(loss):
             self.not_finite(f"loss is {loss} in epoch {self.epoch + 1}, batch {self.batch + 1}", x)
-        return loss, right
+        return loss
 
     def not_finite(self, what: str, x: np.ndarray | None = None) -> None:
         """Raise FloatingPointError, naming the layer in which it began."""
@@ -218,7 +221,7 @@ def fit(
 
     For each batch: gather, scale bytes by 1/255, ``forward``, ``loss``, ``backward``, ``optimizer.step``:
     ``params <- params - step(d mean loss / d params)`` (Robbins and Monro, *A stochastic approximation method*,
-    1951).
+    1951).  Layers' regularizers add their penalties to the loss, of training and of validation, and their gradients.
 
     Parameters
     ----------

@@ -13,13 +13,14 @@ from tinycnn.data.dataset import Dataset
 from tinycnn.losses import Loss
 from tinycnn.training.batches import Data, check_images, split_pair
 from tinycnn.training.objective import Objective, Totals
+from tinycnn.walk import penalty
 
 if TYPE_CHECKING:
     from tinycnn.model import Sequential
 
 
 def evaluate(model: "Sequential", data: Data, batch_size: int = 16, loss: Loss | str | None = None) -> dict[str, float]:
-    """Mean loss and accuracy of `model` on `data`, in inference mode.
+    """Mean loss, with the penalties of regularizers as in Keras, and accuracy of `model` on `data`, in inference mode.
 
     Parameters
     ----------
@@ -64,7 +65,8 @@ def mean_loss(
     for start in range(0, len(images), batch_size):
         x, y = images[start : start + batch_size], targets[start : start + batch_size]
         totals.add(len(x), *objective.forward(model.forward(x, logits=objective.logits, keep=False), y))
-    return totals.means()
+    means = totals.means()
+    return means | {"loss": means["loss"] + penalty(model.layers)}
 
 
 def predict(model: "Sequential", data: Data | ArrayLike, batch_size: int = 16) -> np.ndarray:

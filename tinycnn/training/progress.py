@@ -1,10 +1,11 @@
-"""How far training is: one line that refreshes on a terminal, plain lines elsewhere."""
+"""How far training is: one line that refreshes on a terminal or in a notebook, plain lines elsewhere."""
 
 import sys
 import time
 from collections.abc import Callable
 from typing import TextIO
 
+from tinycnn.notebook import in_notebook
 from tinycnn.training.callbacks import Callback
 
 
@@ -16,8 +17,8 @@ class Progress(Callback):
     verbose : int
         0 prints nothing, 1 also within an epoch, 2 only at its end.
     stream : file, optional
-        Standard output by default.  A terminal gets one refreshing line per epoch, anything else a plain
-        line per epoch, and within long epochs one every `every` seconds.
+        Standard output by default.  A terminal or a notebook gets one refreshing line per epoch, anything else a
+        plain line per epoch, and within long epochs one every `every` seconds.
     every : float
         Seconds between plain lines.
     clock : callable
@@ -33,8 +34,8 @@ class Progress(Callback):
     ) -> None:
         self.verbose = verbose
         self.stream = sys.stdout if stream is None else stream
-        self.terminal = verbose == 1 and self.stream.isatty()
-        self.every = 0.1 if self.terminal else every
+        self.redraws = verbose == 1 and (self.stream.isatty() or in_notebook(self.stream))
+        self.every = 0.1 if self.redraws else every
         self.clock = clock
         self._shown = clock()
         self._start: tuple[float, int] | None = None  # (time, images done) after the first batch, which may compile
@@ -51,7 +52,7 @@ class Progress(Callback):
             speed, left = self._pace(now, done)
             batches = -(-run.images // run.batch_size)
             text = f"{self._epoch(run.epoch)}  batch {batch + 1}/{batches}  {_metrics(logs)}{speed}{left}"
-            self._print(text, stays=not self.terminal)
+            self._print(text, stays=not self.redraws)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         self._shown = self.clock()
@@ -79,7 +80,7 @@ class Progress(Callback):
         return f"  {speed:.1f} images/s", f"  {duration(left)} left" if left > 0 else ""
 
     def _print(self, text: str, stays: bool = True) -> None:
-        if self.terminal:
+        if self.redraws:
             text = "\r" + text.ljust(self._width) if self._width else text
             self._width = 0 if stays else len(text.strip("\r").rstrip())
         print(text, end="\n" if stays else "", file=self.stream, flush=True)

@@ -1,7 +1,7 @@
 """What the page is given: layers in the order of computing, and no array that it can work out itself."""
 
 import numpy as np
-from traced import SHAPE, every_layer
+from traced import SHAPE, every_layer, other_layers
 
 from tinycnn.inside.page.data import computed, page_data
 from tinycnn.inside.trace import trace
@@ -10,15 +10,21 @@ from tinycnn.model import Sequential
 
 
 def test_each_layer_comes_after_what_it_takes():
-    there = {"image"}
     found = list(computed(every_layer().layers, "image"))
-    for layer, sources in found:
-        assert set(sources) <= there
-        there.add(layer.name)
-    sources = {layer.name: given for layer, given in found}
+    for layers in (found, list(computed(other_layers().layers, "image"))):
+        there = {"image"}
+        for layer, takes, sources in layers:
+            assert {takes, *sources} <= there
+            there.add(layer.name)
+    sources = {layer.name: given for layer, _, given in found}
     assert sources["residual"] == ["conv2d_transpose_1", "residual/batch_normalization"]
     assert sources["residual_1"] == ["residual_1/conv2d_1", "residual_1/conv2d"]
     assert sources["residual_1/conv2d"] == sources["residual_1/conv2d_1"] == ["residual"]
+    found = {layer.name: (takes, sources) for layer, takes, sources in computed(other_layers().layers, "image")}
+    branches = ["layer_normalization", "parallel/layer_normalization", "parallel/average_pooling2d"]
+    assert found["parallel"] == ("layer_normalization", branches)
+    assert found["parallel/layer_normalization"][0] == "parallel/conv2d"
+    assert found["parallel/average_pooling2d"][0] == "layer_normalization"
 
 
 def test_what_follows_without_rounding_is_not_packed():

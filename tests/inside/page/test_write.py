@@ -4,26 +4,14 @@ import re
 
 import numpy as np
 import pytest
-from browser import PROGRAM, Browser
-from traced import SHAPE, every_layer
 
 from tinycnn.inside.page.write import write_inside_page
 from tinycnn.inside.trace import trace
-from tinycnn.layers import Conv2D, Dense, Dropout, Flatten, Layer, MaxPool2D, Residual, Softmax
+from tinycnn.layers import Conv2D, Dense, Dropout, Flatten, Layer, MaxPool2D, Parallel, Residual, Softmax
 from tinycnn.model import Sequential
-from tinycnn.models import report_cnn
 
 NAMES = ("Covid", "Normal", "<b>Viral</b></script><script>alert(1)</script>")
 LABEL = 1
-
-
-@pytest.fixture(scope="session")
-def browser():
-    if PROGRAM is None:
-        pytest.skip("there is no Chromium here")
-    browser = Browser()
-    yield browser
-    browser.close()
 
 
 def network():
@@ -156,6 +144,23 @@ def test_keys_step_the_window(tab):
     assert close(shown(tab, "#sum"), expected["z"][1, 0, 1])
 
 
+def test_channels_answer_to_the_keyboard(tab):
+    tab.run("look({layer: 'conv2d', back: false, at: (3 * 8 + 5) * 4 + 1, view: 'before'})")
+    stops = "[...document.querySelectorAll('#channels button')].map(button => button.tabIndex)"
+    assert tab.run(stops) == [-1, 0, -1, -1], "one stop among all channels"
+    tab.run("document.querySelectorAll('#channels button')[1].focus()")
+    for key, channel in (("ArrowRight", 2), ("ArrowRight", 3), ("ArrowRight", 3), ("ArrowLeft", 2), ("ArrowDown", 2)):
+        tab.press(key)
+        assert tab.run("location.hash") == f"#layer=conv2d&at=3,5,{channel}"
+        assert tab.run("document.activeElement.getAttribute('aria-label')") == f"before ReLU, channel {channel}"
+    assert close(shown(tab, "#sum"), by_numpy()["z"][3, 5, 2])
+    tab.run("document.querySelectorAll('#channels button')[0].focus()")
+    tab.press("Enter")
+    assert tab.run("location.hash") == "#layer=conv2d&at=3,5,0", "the same place in the channel"
+    tab.click("#channels button", 0.9 / 8, 0.95, index=3)
+    assert tab.run("location.hash") == "#layer=conv2d&at=9,0,3", "and the place under the mouse"
+
+
 def test_an_input_is_clicked_and_shows_who_hands_it_gradient(tab):
     expected = by_numpy()
     tab.click("#network .card", index=0)
@@ -250,68 +255,6 @@ def test_a_pixel_is_followed_to_the_loss_and_back(tab):
     assert tab.run("location.hash") == f"#layer=conv2d&at={steps[1][1].replace(' ', '')}"
 
 
-def test_every_array_is_the_engines_and_every_sum_is_the_traces(browser, tmp_path):
-    model, label = every_layer(), 2
-    image = np.random.default_rng(5).normal(size=SHAPE)
-    seen = trace(model, image[None], [label])
-    browser.open(write_inside_page(tmp_path / "page.html", model, image, label), "#layer=residual&at=0,0,0")
-    keys = {"input": "input", "before": "pre_activation", "output": "output"}
-    keys |= {"grad_output": "grad_output", "grad_before": "grad_pre_activation", "grad_input": "grad_input"}
-    paths = browser.run("data.layers.map(layer => layer.path)")
-    assert set(paths) == {path for path, layer in seen.layers.items() if "/" not in path or "residual" in path} - {
-        path for path in seen if path.split("/")[-1] in ("tanh", "sigmoid", "re_lu", "leaky_re_lu") and "/" in path
-    }
-    for path in paths:
-        record = seen[path]
-        got = browser.run(
-            f"Object.fromEntries({list(keys)}.map(k => [k, (a => a && [...a])(arrayOf(layers.get('{path}'), k))]))"
-        )
-        for key, name in keys.items():
-            array = getattr(record, name)
-            assert (got[key] is None) == (array is None), (path, key)
-            if array is not None:
-                np.testing.assert_array_equal(got[key], array.ravel(), err_msg=f"{path} {key}")
-        for function, shape in (("terms", record.pre_activation.shape), ("back", record.input.shape)):
-            if function == "back" and record.grad_pre_activation is None:
-                continue
-            flat = np.random.default_rng(0).integers(0, np.prod(shape), 25).tolist()
-            sums = browser.run(
-                f"{flat}.map(i => {function}Of(layers.get('{path}'), i)).map(f => [f.total, f.bias, f.positions])"
-            )
-            for index, (total, bias, positions) in zip(flat, sums, strict=True):
-                at = np.unravel_index(index, shape)
-                known = getattr(seen, function)(path, tuple(map(int, at)))
-                assert abs(total - known.total) < 1e-11, (path, function, at)
-                assert function == "back" or abs(bias - known.bias) < 1e-11
-                if path.startswith("residual") and "/" not in path:
-                    continue  # two sums, not places
-                places = known.inputs if function == "terms" else known.outputs
-                inner = record.input.shape if function == "terms" else record.pre_activation.shape
-                within = ((places >= 0) & (places < inner)).all(axis=-1)
-                places = np.ravel_multi_index(tuple(places[within].T), inner)
-                assert sorted(position for position in positions if position >= 0) == sorted(places.tolist())
-    assert browser.run("document.querySelector('#sum').innerText")
-    for path in paths:
-        for direction in ("at", "into"):
-            browser.run(f"look(wanted('layer=' + encodeURIComponent('{path}') + '&{direction}=0'))")
-            assert browser.run("document.querySelector('#number h2').innerText")
-    for path in ("conv2d_1", "conv2d_transpose", "conv2d_transpose_1"):
-        grads = seen[path].grads["kernel"]
-        for place in (0, grads.size // 2, grads.size - 1):
-            total = browser.run(f"weightGradient(layers.get('{path}'), {place}).total")
-            assert abs(total - grads.flat[place]) < 1e-11, path
-        kernel, place = model.get_weights(), int(grads.size // 3)
-        kernel[f"{path}/kernel"].flat[place] += 0.25
-        other = every_layer()
-        other.set_weights(kernel)
-        z = trace(other, image[None])[path].pre_activation[0]
-        got = browser.run(
-            f"(({{z, channel}}) => [channel, [...z]])(changedChannel(layers.get('{path}'), {place}, 0.25))"
-        )
-        np.testing.assert_allclose(got[1], z[..., got[0]].ravel(), atol=1e-12)
-    assert browser.complaints == []
-
-
 def test_scores_without_a_softmax_and_layers_of_somebody_elses(browser, tmp_path):
     class Doubled(Layer):
         def forward(self, x, training=False):
@@ -362,6 +305,41 @@ def test_a_block_shows_what_it_adds_up(browser, tmp_path):
     assert browser.complaints == []
 
 
+def test_where_paths_fork_and_meet_the_gradient_that_is_clicked_is_found(browser, tmp_path):
+    inner = Parallel([[], Conv2D(2, 3, padding="same")])
+    layers = [Conv2D(3, 3, padding="same"), Parallel([[], [Conv2D(2, 1), inner]]), Flatten(), Dense(2)]
+    model = Sequential(layers, seed=1)
+    model.build((4, 5, 1))
+    image = np.random.default_rng(0).random((4, 5, 1), np.float32)
+    seen = trace(model, image[None], [1])
+    browser.open(write_inside_page(tmp_path / "page.html", model, image, 1))
+    inside, deep = "parallel/conv2d", "parallel/parallel"
+    for path, place, found in (
+        ("conv2d", "1,2,2", ("parallel", "into", "1,2,2")),
+        (inside, "1,2,1", (deep, "into", "1,2,1")),
+        (f"{deep}/conv2d", "1,2,0", (deep, "at", "1,2,2")),
+        (deep, "1,2,3", ("parallel", "at", "1,2,6")),
+    ):
+        browser.run(f"look(wanted('layer=' + encodeURIComponent('{path}') + '&at={place}'))")
+        browser.click(".equation button.link")
+        layer, kind, at = found
+        assert browser.run("location.hash") == f"#layer={layer.replace('/', '%2F')}&{kind}={at}"
+        if kind == "into":
+            gradient = seen[path].grad_output[0][tuple(map(int, place.split(",")))]
+            assert close(shown(browser, "#sum"), gradient), path
+    browser.run("look(wanted('layer=parallel&into=1,2,2'))")
+    parts = (seen["parallel"].grad_output[0, 1, 2, 2], seen[inside].grad_input[0, 1, 2, 2])
+    names = "[...document.querySelectorAll('#number tbody th')].map(name => name.innerText)"
+    products = [parts[("past" not in name)] for name in browser.run(names)]
+    np.testing.assert_allclose(read(browser, "#number tbody td:nth-of-type(3)"), products, rtol=1e-3, atol=1e-7)
+    for i, name in enumerate(browser.run(names)):
+        browser.run("look(wanted('layer=parallel&into=1,2,2'))")
+        browser.click("#number tbody th button", index=i)
+        expected = "#layer=parallel&at=1,2,2" if "past" in name else "#layer=parallel%2Fconv2d&into=1,2,2"
+        assert browser.run("location.hash") == expected
+    assert browser.complaints == []
+
+
 def test_colours_are_told_apart_in_grey_and_are_those_of_the_numbers(tab):
     lightness = tab.run("TABLES.signed.map(([r, g, b]) => 0.3 * r + 0.59 * g + 0.11 * b)")
     assert len(lightness) % 2 and np.all(np.diff(lightness) > -0.5) and lightness[-1] - lightness[0] > 180
@@ -384,29 +362,6 @@ def test_a_number_that_nobody_uses_goes_no_further(tab):
     tab.run(f"look({{layer: 'conv2d', back: false, at: {dead}}})")
     losers = expected["grad_y"].ravel()[dead] == 0
     assert ("no further" in tab.run("document.querySelector('#path').innerText")) == losers
-
-
-def test_large_dense_layers_are_there_by_their_largest_terms(browser, tmp_path):
-    model = report_cnn()
-    model.build((64, 64, 3))
-    image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-    seen = trace(model, image[None], [0])
-    path = write_inside_page(tmp_path / "page.html", model, image, 0)
-    assert path.stat().st_size < 3_000_000
-    browser.open(path, "#layer=dense&at=5")
-    assert browser.run("layers.get('dense').form.kernel") is None
-    for function, index in (("terms", 5), ("back", 700)):
-        known = getattr(seen, function)("dense", (0, index))
-        found = browser.run(
-            f"(f => [f.total, [...f.products], f.rest.count, f.rest.total])({function}Of(layers.get('dense'), {index}))"
-        )
-        total, products, count, rest = found
-        order = np.argsort(-np.abs(known.products))
-        np.testing.assert_allclose(products, known.products[order[: len(products)]], rtol=1e-6)
-        assert count == known.products.size - len(products)
-        assert abs(rest - known.products[order[len(products) :]].sum()) < 1e-6 and abs(total - known.total) < 1e-6
-    assert "8,180 others" in browser.run("document.querySelector('#number').innerText")
-    assert browser.complaints == []
 
 
 def test_without_a_label_there_is_no_way_back(browser, tmp_path):

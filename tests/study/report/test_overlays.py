@@ -2,19 +2,21 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tinycnn.study.report.overlays import colour_bar, overlay, plot_overlays
 
 
-def pixels(path):
-    Image = pytest.importorskip("PIL.Image")
+def pixels(*arguments, path, **options):
+    """Of the picture that `plot_overlays` writes to `path`."""
+    plot_overlays(*arguments, path, **options)
     return np.asarray(Image.open(path).convert("RGB")).astype(int)
 
 
 def test_heat_stands_on_the_right_of_each_image(tmp_path):
     images = np.full((3, 10, 14, 1), 128, np.uint8)
-    path = plot_overlays(images, np.ones((3, 10, 14)), ["a", "b $x$", "c" * 80], tmp_path / "o.png", note="Synthetic.")
-    picture = pixels(path)
+    titles = ["a", "b $x$", "c" * 80]
+    picture = pixels(images, np.ones((3, 10, 14)), titles, path=tmp_path / "o.png", note="Synthetic.")
     grey = (np.abs(picture - 128) < 3).all(axis=2).sum()
     coloured = (picture[..., 0] - picture[..., 2] > 40).sum()
     assert grey > 10_000 and abs(grey - coloured) < 0.1 * grey
@@ -23,7 +25,7 @@ def test_heat_stands_on_the_right_of_each_image(tmp_path):
 
 def test_the_picture_has_the_scale_of_its_colours(tmp_path):
     images = np.zeros((1, 10, 14, 1), np.uint8)
-    picture = pixels(plot_overlays(images, np.zeros((1, 10, 14)), ["a"], tmp_path / "o.png"))
+    picture = pixels(images, np.zeros((1, 10, 14)), ["a"], path=tmp_path / "o.png")
     hottest = overlay(np.full((1, 1, 1, 1), 128, np.uint8), np.ones((1, 1, 1)))[0, 0, 0]
     assert np.array_equal(colour_bar()[0, -1], hottest)
     assert (np.abs(picture - hottest) < 12).all(axis=2).sum() > 20, "no map has any heat, so the scale alone shows it"
@@ -31,8 +33,8 @@ def test_the_picture_has_the_scale_of_its_colours(tmp_path):
 
 def test_colour_images_and_one_column(tmp_path):
     images = np.random.default_rng(0).random((2, 9, 9, 3))
-    tall = pixels(plot_overlays(images, np.zeros((2, 9, 9)), ["", ""], tmp_path / "o.png", columns=1, title=None))
-    wide = pixels(plot_overlays(images, np.zeros((2, 9, 9)), ["", ""], tmp_path / "o.png", columns=2, title=None))
+    tall = pixels(images, np.zeros((2, 9, 9)), ["", ""], path=tmp_path / "o.png", columns=1, title=None)
+    wide = pixels(images, np.zeros((2, 9, 9)), ["", ""], path=tmp_path / "o.png", columns=2, title=None)
     assert tall.shape[0] / tall.shape[1] > wide.shape[0] / wide.shape[1]
 
 

@@ -75,14 +75,16 @@ const RULES = {
   },
 };
 
-/** Which input a max-pool's output is: the first of the largest under its window. */
+/** Which input a max-pool's output is: the first of the largest under its window, which may be the whole picture. */
 function winner(layer, index) {
-  const { rows, columns } = layer.form;
   const [height, width, channels] = layer.input_shape;
+  const all = (window) => ({ window, stride: 1, dilation: 1, before: 0 });
+  const { rows, columns } = layer.form.type === "whole" ? { rows: all(height), columns: all(width) } : layer.form;
   const channel = index % channels; // and not by `unravel`: a picture has half a million of these
   const cell = (index - channel) / channels;
-  const column = cell % layer.shape[1];
-  const row = (cell - column) / layer.shape[1];
+  const across = layer.shape.length === 3 ? layer.shape[1] : 1;
+  const column = cell % across;
+  const row = (cell - column) / across;
   const x = arrayOf(layer, "input");
   let best = -1;
   for (let i = 0; i < rows.window; i++) {

@@ -25,7 +25,9 @@ function drawChange() {
   const name =
     layer.form.type === "dense"
       ? `from input ${at[0]} to unit ${at[1]}`
-      : `row ${at[0]}, column ${at[1]}, from channel ${at[2]} to filter ${at[3]}`;
+      : layer.form.transposed
+        ? `row ${at[0]}, column ${at[1]}, from channel ${at[3]} to filter ${at[2]}`
+        : `row ${at[0]}, column ${at[1]}, from channel ${channelOf(layer, at)} to filter ${at[3]}`;
   fill(
     section,
     heading(`One weight: ${name}`),

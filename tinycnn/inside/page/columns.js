@@ -11,7 +11,7 @@ function drawColumns() {
   const size = { windows: height * width, terms: found.positions.length, filters: filters / layer.form.groups };
   const group =
     layer.form.groups > 1
-      ? ` Each of the ${layer.form.groups} groups of channels has a product of its own; this is that of filter ${filter}.`
+      ? ` Each of the ${layer.form.groups} groups of channels has a product of its own; in its group, filter ${filter} is column ${filter % size.filters}.`
       : "";
   fill(
     section,
@@ -19,7 +19,7 @@ function drawColumns() {
     h(
       "p",
       {},
-      `Write the ${count(size.terms, "number")} under each window into a row: that is a matrix with ${count(size.windows, "row")}, one for each output pixel. Each filter, written out the same way, is a column. This output is row ${row * width + column} times column ${filter}.${group}`,
+      `Write the ${count(size.terms, "number")} under each window into a row: that is a matrix with ${count(size.windows, "row")}, one for each output pixel. Each filter, written out the same way, is a column. This output is row ${row * width + column} times column ${filter % size.filters}.${group}`,
     ),
     matrices(size, row * width + column, filter % size.filters),
     h(
@@ -30,7 +30,7 @@ function drawColumns() {
         found.values,
         scaleOf(layer.arrays.input, isImage(layer, "input")),
       ),
-      strip(`column ${filter}: the weights`, found.weights, scaleOf(layer.form.kernel)),
+      strip(`column ${filter % size.filters}: the weights`, found.weights, scaleOf(layer.form.kernel)),
       strip("their products", found.products, scaleFor(found.products)),
       running(found),
     ),

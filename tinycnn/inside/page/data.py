@@ -9,12 +9,13 @@ from tinycnn.inside.anatomy import LayerAnatomy, anatomy
 from tinycnn.inside.columns import telling_channels
 from tinycnn.inside.page.arrays import Arrays
 from tinycnn.inside.page.forms import WHOLE, form_of
+from tinycnn.inside.reaches import paths_of
 from tinycnn.inside.trace import Record, Trace
 from tinycnn.inside.windows import window_axes
-from tinycnn.layers.activation import LeakyReLU, ReLU
+from tinycnn.layers.activation import ReLU
 from tinycnn.layers.base import Layer
+from tinycnn.layers.block import Block
 from tinycnn.layers.pool import MaxPool2D
-from tinycnn.layers.residual import Residual
 from tinycnn.model import Sequential
 from tinycnn.summary import keras_class
 
@@ -40,18 +41,18 @@ def page_data(
     -------
     data : dict
         ``model, classes, label, loss, softmax, whole``, ``layers`` (each with its ``path``, ``kind``, shapes,
-        ``sources``: the layers whose output it takes, ``facts``, numbers of ``arrays``, ``form`` of its sums) and
-        ``arrays``.
+        ``takes``: the layer whose output is its input, ``sources``: those whose output it is made of, ``facts``,
+        numbers of ``arrays``, ``form`` of its sums) and ``arrays``.
     packed : list of str
     """
     rows = {row.path: row for row in anatomy(model).rows}
     arrays = Arrays()
     found = [
-        _layer(layer, sources, seen[str(layer.name)], rows[str(layer.name)], arrays)
-        for layer, sources in computed(model.layers, IMAGE)
+        {"takes": takes, "sources": sources} | _layer(layer, seen[str(layer.name)], rows[str(layer.name)], arrays)
+        for layer, takes, sources in computed(model.layers, IMAGE)
     ]
     # Backwards: a gradient that the page is to work out from the one behind it must find that one there.
-    for layer, entry in reversed(list(zip((layer for layer, _ in computed(model.layers, IMAGE)), found, strict=True))):
+    for layer, entry in reversed(list(zip((layer for layer, *_ in computed(model.layers, IMAGE)), found, strict=True))):
         entry["arrays"] |= _gradients(layer, entry, seen[str(layer.name)], arrays)
     data = {
         "model": model.name,
@@ -66,22 +67,24 @@ def page_data(
     return data, arrays.packed
 
 
-def computed(layers: Sequence[Layer], source: str) -> Iterator[tuple[Layer, list[str]]]:
-    """Each layer with the names of those whose output it takes; a residual block after what is inside it.
+def computed(layers: Sequence[Layer], source: str) -> Iterator[tuple[Layer, str, list[str]]]:
+    """Each layer, whose output its input is, and whose outputs it is made of; a block after what is inside it.
+
+    These two differ in a block, which is made of what its paths gave.
 
     Activations that a layer applies itself are left out.
     """
     for layer in layers:
         sources = [source]
-        if isinstance(layer, Residual):
-            yield from computed(layer.shortcut, source)
-            yield from computed(layer.layers, source)
-            sources = [str(layer.shortcut[-1].name) if layer.shortcut else source, str(layer.layers[-1].name)]
-        yield layer, sources
+        if isinstance(layer, Block):
+            for path in paths_of(layer):
+                yield from computed(path, source)
+            sources = [str(path[-1].name) if path else source for path in paths_of(layer)]
+        yield layer, source, sources
         source = str(layer.name)
 
 
-def _layer(layer: Layer, sources: list[str], record: Record, row: LayerAnatomy, arrays: Arrays) -> dict[str, Any]:
+def _layer(layer: Layer, record: Record, row: LayerAnatomy, arrays: Arrays) -> dict[str, Any]:
     given, before, after = record.input[0], record.pre_activation[0], record.output[0]
     numbers = {"input": arrays.add(given)}
     pools: dict[str, Any] = {}
@@ -97,9 +100,8 @@ def _layer(layer: Layer, sources: list[str], record: Record, row: LayerAnatomy, 
         "kind": row.kind,
         "shape": row.output_shape,
         "input_shape": layer.input_shape,
-        "sources": sources,
         "activation": None if layer.activation is None else keras_class(layer.activation),
-        "slope": layer.activation.negative_slope if isinstance(layer.activation, LeakyReLU) else 0.0,
+        "options": {} if layer.activation is None else layer.activation.config(),
         "telling": [int(i) for i in telling_channels(after)] if after.ndim == 3 else [0],
         "facts": _facts(row),
         "arrays": numbers,

@@ -51,6 +51,12 @@ function exact(x) {
   return h("data", { value: String(x), className: "exact" }, text(x, 9));
 }
 
+/** A name that may be broken after "_" and "/", and before a capital letter. */
+function breakable(name) {
+  const parts = name.split(/(?<=[_/])|(?<=[a-z])(?=[A-Z])/);
+  return parts.flatMap((part, i) => (i ? [document.createElement("wbr"), part] : [part]));
+}
+
 function count(n, word, words = `${word}s`) {
   return `${n.toLocaleString("en")} ${n === 1 ? word : words}`;
 }

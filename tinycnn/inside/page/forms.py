@@ -6,18 +6,27 @@ from typing import Any
 import numpy as np
 
 from tinycnn.inside.page.arrays import Arrays
+from tinycnn.inside.reaches import first_channels, paths_of
 from tinycnn.inside.trace import Record
 from tinycnn.inside.windows import upsampling_weights, window_axes
-from tinycnn.layers.activation import ACTIVATIONS, LeakyReLU, Softmax
+from tinycnn.layers.activation import ACTIVATIONS, Softmax
+from tinycnn.layers.augmentation import Augmentation
 from tinycnn.layers.base import Layer
+from tinycnn.layers.block import Block
 from tinycnn.layers.conv import Conv2D, Conv2DTranspose
 from tinycnn.layers.dense import Dense
+from tinycnn.layers.depthwise import SeparableConv2D
 from tinycnn.layers.dropout import Dropout
+from tinycnn.layers.global_max import GlobalMaxPool2D
+from tinycnn.layers.layer_norm import LayerNorm
 from tinycnn.layers.norm import BatchNorm
+from tinycnn.layers.parallel import Parallel
 from tinycnn.layers.pool import AveragePool2D, GlobalAveragePool2D, MaxPool2D
+from tinycnn.layers.rescaling import Rescaling
 from tinycnn.layers.reshape import Flatten, Reshape
 from tinycnn.layers.residual import Residual
 from tinycnn.layers.upsample import UpSample2D
+from tinycnn.layers.zero_padding import ZeroPadding2D
 from tinycnn.summary import keras_class
 
 # A dense layer with more weights is not put into the page whole, but with its largest terms.
@@ -61,6 +70,14 @@ def _pool(layer: MaxPool2D | AveragePool2D, record: Record, arrays: Arrays) -> F
     return {"type": "pool", "max": isinstance(layer, MaxPool2D), **_axes(layer)}
 
 
+def _whole_pool(layer: GlobalMaxPool2D | GlobalAveragePool2D, record: Record, arrays: Arrays) -> Form:
+    return {"type": "whole", "max": isinstance(layer, GlobalMaxPool2D)}
+
+
+def _padded(layer: ZeroPadding2D, record: Record, arrays: Arrays) -> Form:
+    return {"type": "padded", **_axes(layer)}
+
+
 def _dense(layer: Dense, record: Record, arrays: Arrays) -> Form:
     kernel = record.params["kernel"]
     form: Form = {"type": "dense", "kernel_shape": kernel.shape}
@@ -87,9 +104,11 @@ def _largest(products: np.ndarray, weights: np.ndarray, count: int, arrays: Arra
     return {"count": count, "places": arrays.add(places), "weights": arrays.add(chosen)}
 
 
-def _norm(layer: BatchNorm, record: Record, arrays: Arrays) -> Form:
+def _norm(layer: BatchNorm | LayerNorm, record: Record, arrays: Arrays) -> Form:
+    """A layer normalisation's statistics are those of each pixel's channels, which the page has."""
     statistics = {key: arrays.add(value) for key, value in layer.state.items()}
-    return {"type": "norm", "epsilon": layer.epsilon, **statistics, **_weights(record, arrays)}
+    pixel = isinstance(layer, LayerNorm)
+    return {"type": "norm", "pixel": pixel, "epsilon": layer.epsilon, **statistics, **_weights(record, arrays)}
 
 
 def _enlarged(layer: UpSample2D, record: Record, arrays: Arrays) -> Form:
@@ -103,14 +122,19 @@ def _enlarged(layer: UpSample2D, record: Record, arrays: Arrays) -> Form:
 
 
 def _element(layer: Layer, record: Record, arrays: Arrays) -> Form:
-    slope = layer.negative_slope if isinstance(layer, LeakyReLU) else 0.0
-    return {"type": "element", "function": keras_class(layer), "slope": slope}
+    return {"type": "element", "function": keras_class(layer), "options": layer.config()}
 
 
-def _sum(layer: Residual, record: Record, arrays: Arrays) -> Form:
-    """With the layers that hand gradient back to the block's input; none for a shortcut without layers."""
-    first = [str(path[0].name) if path else None for path in (layer.shortcut, layer.layers)]
-    return {"type": "sum", "first": first}
+def _block(layer: Block, record: Record, arrays: Arrays) -> Form:
+    """For each path its first layer (none for a path without layers) and its channels in what is put together."""
+    paths = paths_of(layer)
+    return {
+        "type": "block",
+        "beside": isinstance(layer, Parallel) and layer.merge == "concat",
+        "first": [str(path[0].name) if path else None for path in paths],
+        "starts": first_channels(layer),
+        "widths": [(path[-1].output_shape if path else layer.input_shape)[-1] for path in paths],
+    }
 
 
 def _only(name: str) -> "Maker":
@@ -124,13 +148,18 @@ FORMS: dict[type[Layer], Maker] = {
     Dense: _dense,
     MaxPool2D: _pool,
     AveragePool2D: _pool,
-    GlobalAveragePool2D: _only("mean"),
+    GlobalAveragePool2D: _whole_pool,
+    GlobalMaxPool2D: _whole_pool,
+    ZeroPadding2D: _padded,
     UpSample2D: _enlarged,
     BatchNorm: _norm,
+    LayerNorm: _norm,
+    Rescaling: _element,
     **{kind: _element for kind in ACTIVATIONS if kind is not Softmax},
     Softmax: _only("softmax"),
+    Augmentation: _only("same"),
     Dropout: _only("same"),
     Flatten: _only("same"),
     Reshape: _only("same"),
-    Residual: _sum,
+    **{kind: _block for kind in (Residual, Parallel, SeparableConv2D)},
 }

@@ -93,7 +93,7 @@ function views(layer) {
 }
 
 function isImage(layer, key) {
-  return key === "input" && layer.sources[0] === "image";
+  return key === "input" && layer.takes === "image";
 }
 
 function drawChannels(layer) {
@@ -104,12 +104,22 @@ function drawChannels(layer) {
   grid.className = picture.width > 96 ? "broad" : "";
   grid.replaceChildren(
     ...Array.from({ length: picture.channels }, (_, channel) => {
-      const canvas = h("canvas", { role: "img", "aria-label": `${nameOfView(layer)}, channel ${channel}` });
+      const canvas = h("canvas");
       paint(canvas, array(number), picture, channel, scale);
       return h(
         "figure",
-        { "data-channel": channel, onclick: (event) => pick(event, picture, channel) },
-        h("div", { className: "map" }, canvas),
+        { "data-channel": channel },
+        h(
+          "button",
+          {
+            type: "button",
+            className: "map",
+            "aria-label": `${nameOfView(layer)}, channel ${channel}`,
+            onclick: (event) => pick(event, picture, channel),
+            onkeydown: (event) => stepChannel(event, picture, channel),
+          },
+          canvas,
+        ),
         h("figcaption", {}, picture.channels > 1 ? channel : ""),
       );
     }),
@@ -120,10 +130,24 @@ function nameOfView(layer) {
   return viewsOf(layer, state.back).find(([key]) => key === state.view)[1];
 }
 
-/** Look at the number under the pointer. */
+/** Look at the number under the pointer; chosen by a key, at this channel's in the same place. */
 function pick(event, picture, channel) {
-  const at = underPointer(event, event.currentTarget.querySelector("canvas") ?? event.currentTarget, picture, channel);
+  const here = state.at - (state.at % picture.channels) + channel;
+  const at = event.detail ? underPointer(event, event.currentTarget.firstChild, picture, channel) : here;
   if (at !== null) look({ at });
+}
+
+/** Arrow keys: to the channel beside, above or below. */
+function stepChannel(event, picture, channel) {
+  const buttons = [...document.querySelectorAll("#channels button")];
+  const across = buttons.filter((button) => button.offsetTop === buttons[0].offsetTop).length;
+  const moves = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -across, ArrowDown: across };
+  const next = channel + moves[event.key];
+  if (!(event.key in moves) || event.altKey || event.ctrlKey || event.metaKey) return;
+  event.preventDefault();
+  if (next < 0 || next >= picture.channels) return;
+  look({ at: state.at - (state.at % picture.channels) + next });
+  buttons[next].focus();
 }
 
 function underPointer(event, canvas, { height, width, channels, size }, channel) {
@@ -140,6 +164,8 @@ function markChannels(layer) {
   for (const figure of document.querySelectorAll("#channels figure")) {
     const own = Number(figure.dataset.channel) === chosen;
     figure.classList.toggle("chosen", own);
+    figure.firstChild.tabIndex = own ? 0 : -1; // one stop for the tab key; the arrow keys go on
+    figure.firstChild.setAttribute("aria-pressed", String(own));
     figure.querySelector(".box")?.remove();
     if (own) figure.firstChild.append(frame(cellOf(state.at, picture), picture));
   }
@@ -185,9 +211,10 @@ function drawSides(layer) {
   const right = outputSide(layer);
   const [own, far] = state.back ? [left, right] : [right, left];
   own.at = state.at;
-  // The input of a block whose shortcut has layers lies in another picture than its output; units lie nowhere.
-  const apart = layer.form.type === "dense" || (state.back && layer.form.first?.[0]);
-  far.positions = found && !apart ? found.positions : [];
+  // What comes back through a block's layers lies in other pictures than its output; units lie nowhere.
+  const there = (at, i) => !(state.back && layer.form.first?.[i]);
+  far.positions = found && layer.form.type !== "dense" ? [...found.positions].filter(there) : [];
+  if (layer.form.type === "whole" && layer.form.max && !state.back) far.positions = [winner(layer, state.at)];
   const inside = far.positions.filter((at) => at >= 0);
   far.at = far.positions.find((at, i) => at >= 0 && i % found.depth === state.other) ?? inside[0] ?? 0;
   fill(document.getElementById("left"), side(left, left === own));
@@ -198,13 +225,13 @@ function inputSide(layer, found) {
   const back = "grad_input" in layer.arrays;
   const go = (at) => (back ? look({ back, at }) : null);
   if (state.back) return { shape: layer.input_shape, number: layer.arrays.grad_input, name: "gradient to input", go };
-  if (layer.form.type === "sum") {
-    // Of the two numbers that are added up here, the larger one's picture.
-    const operand = largestOf(found.products);
+  if (layer.form.type === "block") {
+    // Of the numbers that are put together here, the largest one's picture.
+    const operand = found.operands[largestOf(found.products)];
     const source = layers.get(layer.sources[operand]);
     const number = source ? source.arrays.output : layer.arrays.input;
     return {
-      shape: layer.shape,
+      shape: source ? source.shape : layer.input_shape,
       number,
       name: layer.sources[operand],
       go: (at) => look(backwards(layer, at, operand)),

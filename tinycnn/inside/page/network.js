@@ -52,8 +52,8 @@ function card(path, kind, shape, cost, thumb, onclick) {
     "button",
     { type: "button", className: "card", "data-layer": path, onclick },
     h("span", { className: "thumb" }, canvas ?? probabilityBars()),
-    h("strong", {}, path),
-    h("span", {}, kind === path ? null : kind),
+    h("strong", {}, breakable(path)),
+    h("span", {}, kind === path ? null : breakable(kind)),
     h("span", {}, shape),
     h("span", { className: "faint" }, cost),
   );
@@ -78,7 +78,7 @@ function ending() {
   const whole = powers.reduce((a, b) => a + b, 0);
   const shares = data.softmax ? arrayOf(last, "output") : powers.map((power) => power / whole);
   const gradients = arrayOf(last, apart ? "grad_input" : "grad_before");
-  return { scores, powers, whole, shares, gradients, giver: apart ? last.sources[0] : last.path };
+  return { scores, powers, whole, shares, gradients, giver: apart ? last.takes : last.path };
 }
 
 function answer() {

@@ -3,17 +3,24 @@
 
 /** What to look at to see where input `position` of a layer comes from; of an image's pixel, where it goes. */
 function backwards(layer, position, operand = 0) {
-  const source = layers.get(layer.sources[operand] ?? layer.sources[0]);
+  const source = layers.get(layer.sources[operand]);
   if (source) return { layer: source.path, back: false, at: position };
   return { layer: layer.path, back: "grad_input" in layer.arrays, at: position };
 }
 
 /** What to look at to see where the gradient to output `position` of a layer comes from. */
 function onwards(layer, position) {
-  const next = takers(layer.path).find((taker) => taker.form.type !== "sum") ?? takers(layer.path)[0];
+  // Where paths fork, the gradient is what comes back to the outermost block, which stands behind those in it.
+  const next = data.layers.findLast((other) => other.takes === layer.path) ?? takers(layer.path)[0];
   if (!next) return { layer: "loss" };
-  if (next.form.type === "sum") return { layer: next.path, back: false, at: position };
-  return { layer: next.path, back: "grad_input" in next.arrays, at: position };
+  if (next.takes === layer.path) return { layer: next.path, back: "grad_input" in next.arrays, at: position };
+  return { layer: next.path, back: false, at: placeInBlock(next, next.sources.indexOf(layer.path), position) };
+}
+
+/** What to look at to see where term `i` of the gradient to a block's input comes from. */
+function intoPath(layer, position, i) {
+  const first = layer.form.first[i];
+  return { layer: first ?? layer.path, back: first !== null, at: position };
 }
 
 /** The layers that take a layer's output. */
@@ -38,7 +45,7 @@ function stepsBefore(path, index) {
     if (!found || !found.positions.length) break;
     const best = largestOf(found.products.map((product, i) => (found.positions[i] < 0 ? 0 : product)));
     if (found.positions[best] < 0) break;
-    path = layer.form.type === "sum" ? layer.sources[best] : layer.sources[0];
+    path = layer.sources[found.operands?.[best] ?? 0];
     index = found.positions[best];
     steps.unshift({ path, index, into: layer, weight: found.weights[best], product: found.products[best] });
   }
@@ -51,8 +58,7 @@ function stepsAfter(path, index) {
   for (;;) {
     let best = null;
     for (const taker of path === "image" ? [data.layers[0], ...takers("image").slice(1)] : takers(path)) {
-      const through =
-        taker.form.type === "sum" ? single(arrayOf(taker, "grad_before"), index, 1) : backOf(taker, index);
+      const through = taker.form.type === "block" ? backToPath(taker, path, index) : backOf(taker, index);
       if (!through || !through.positions.length) continue;
       const i = largestOf(through.products);
       if (!best || Math.abs(through.products[i]) > Math.abs(best.product)) {
@@ -70,11 +76,16 @@ function stepsAfter(path, index) {
   }
 }
 
+/** The gradient that a block hands to number `index` of what its path gave. */
+function backToPath(block, path, index) {
+  return single(arrayOf(block, "grad_before"), placeInBlock(block, block.sources.indexOf(path), index), 1);
+}
+
 function drawPath() {
   const section = document.getElementById("path");
   if (state.layer === "loss") return fill(section);
   const layer = layers.get(state.layer);
-  const here = state.back ? { path: layer.sources[0], index: state.at } : { path: layer.path, index: state.at };
+  const here = { path: state.back ? layer.takes : layer.path, index: state.at };
   const before = stepsBefore(here.path, here.index);
   const after = data.loss === null ? [] : stepsAfter(here.path, here.index);
   const chain = [...before, { ...here, chosen: true }, ...after];
@@ -131,7 +142,7 @@ function row({ path, index, chosen }, weight) {
   return h(
     "tr",
     { className: chosen ? "chosen" : "" },
-    h("th", { scope: "row" }, h("button", { type: "button", className: "link", onclick: () => look(go) }, path)),
+    h("th", { scope: "row" }, h("button", { type: "button", className: "link", onclick: () => look(go) }, breakable(path))),
     h("td", {}, unravel(index, layer ? layer.shape : first.input_shape).join(", ")),
     h("td", {}, text(value, 5)),
     h("td", {}, weight === undefined ? "" : text(weight)),

@@ -110,10 +110,10 @@ function placeName(index, shape) {
 
 /** Where an input of a layer lies, followed back through layers that only pass numbers on. */
 function originName(layer, index) {
-  let [path, shape] = [layer.sources[0], layer.input_shape];
+  let [path, shape] = [layer.takes, layer.input_shape];
   while (shape.length < 3 && layers.get(path)?.form.type === "same") {
     shape = layers.get(path).input_shape;
-    path = layers.get(path).sources[0];
+    path = layers.get(path).takes;
   }
   return `${path}: ${placeName(index, shape)}`;
 }

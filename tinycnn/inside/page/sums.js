@@ -138,26 +138,32 @@ function among(layer, candidates, weight) {
   return sum(positions, valuesAt(arrayOf(layer, "grad_before"), positions), Float64Array.from(weights));
 }
 
-/** Scale and shift of a batch normalisation's channel, by its moving statistics. */
+/** Scale and shift of a normalised number, by its channel's moving statistics or by those of its pixel's channels. */
 function normOf(layer, index) {
   const channel = index % layer.shape.at(-1);
   const at = (key) => array(layer.form[key])[channel];
-  const found = { mean: at("moving_mean"), variance: at("moving_variance"), gamma: at("gamma"), beta: at("beta") };
-  const scale = found.gamma / Math.sqrt(found.variance + layer.form.epsilon);
-  return { ...found, scale, bias: found.beta - found.mean * scale };
+  const [mean, variance] = layer.form.pixel
+    ? moments(Float64Array.from(pixelOf(layer, index), (i) => input(layer)[i]))
+    : [at("moving_mean"), at("moving_variance")];
+  const std = Math.sqrt(variance + layer.form.epsilon);
+  const [gamma, beta] = [at("gamma"), at("beta")];
+  return { mean, variance, gamma, beta, std, scale: gamma / std, bias: beta - (mean * gamma) / std };
+}
+
+/** Places of all channels of the pixel that a place lies in. */
+function pixelOf(layer, index) {
+  const channels = layer.shape.at(-1);
+  return Array.from({ length: channels }, (_, channel) => index - (index % channels) + channel);
+}
+
+function moments(values) {
+  const mean = values.reduce((a, b) => a + b, 0) / values.length;
+  return [mean, values.reduce((total, x) => total + (x - mean) ** 2, 0) / values.length];
 }
 
 /** How much an elementwise function's output changes per unit of its input. */
 function slopeOf(layer, index) {
-  const x = arrayOf(layer, "input")[index];
-  const y = arrayOf(layer, "output")[index];
-  const { function: name, slope } = layer.form;
-  return {
-    ReLU: () => Number(y > 0),
-    LeakyReLU: () => (x > 0 ? 1 : slope),
-    Sigmoid: () => y * (1 - y),
-    Tanh: () => 1 - y * y,
-  }[name]();
+  return FUNCTIONS[layer.form.function].slope(input(layer)[index], layer.form.options);
 }
 
 /** A list of one term. */
@@ -229,16 +235,33 @@ const FORMS = {
       );
     },
   },
-  mean: {
+  whole: {
     terms(layer, index) {
       const [height, width, channels] = layer.input_shape;
       const positions = Array.from({ length: height * width }, (_, i) => i * channels + (index % channels));
-      const weights = new Float64Array(positions.length).fill(1 / positions.length);
-      return sum(positions, valuesAt(input(layer), positions), weights, { rows: height, columns: width });
+      const won = layer.form.max ? winner(layer, index) : -1;
+      const share = (at) => (layer.form.max ? Number(at === won) : 1 / positions.length);
+      const shape = { rows: height, columns: width };
+      return sum(positions, valuesAt(input(layer), positions), Float64Array.from(positions, share), shape);
     },
     back(layer, index) {
       const [height, width, channels] = layer.input_shape;
-      return single(gradient(layer), index % channels, 1 / (height * width));
+      const share = (at) => (layer.form.max ? Number(winner(layer, at) === index) : 1 / (height * width));
+      return among(layer, [index % channels], share);
+    },
+  },
+  padded: {
+    terms(layer, index) {
+      const [row, column, channel] = unravel(index, layer.shape);
+      const at = [row - layer.form.rows.before, column - layer.form.columns.before, channel];
+      const inside = at.every((i, axis) => i >= 0 && i < layer.input_shape[axis]);
+      const positions = [inside ? ravel(at, layer.input_shape) : -1];
+      return sum(positions, valuesAt(input(layer), positions), Float64Array.of(1));
+    },
+    back(layer, index) {
+      const [row, column, channel] = unravel(index, layer.input_shape);
+      const at = [row + layer.form.rows.before, column + layer.form.columns.before, channel];
+      return single(gradient(layer), ravel(at, layer.shape), 1);
     },
   },
   enlarged: {
@@ -272,7 +295,18 @@ const FORMS = {
       const { scale, bias } = normOf(layer, index);
       return single(input(layer), index, scale, bias);
     },
-    back: (layer, index) => single(gradient(layer), index, normOf(layer, index).scale),
+    back(layer, index) {
+      const { mean, std, scale } = normOf(layer, index);
+      if (!layer.form.pixel) return single(gradient(layer), index, scale);
+      // Mean and variance depend on all channels of the pixel, so each of them has a part of this input.
+      const positions = pixelOf(layer, index);
+      const normalised = (at) => (input(layer)[at] - mean) / std;
+      const gamma = array(layer.form.gamma);
+      return among(layer, positions, (at) => {
+        const own = Number(at === index) - (1 + normalised(at) * normalised(index)) / positions.length;
+        return (gamma[at % positions.length] / std) * own;
+      });
+    },
   },
   element: {
     terms(layer, index) {
@@ -298,17 +332,25 @@ const FORMS = {
     terms: (layer, index) => single(input(layer), index, 1),
     back: (layer, index) => single(gradient(layer), index, 1),
   },
-  sum: {
+  block: {
+    /** With `operands`: which of the sources each term is of. */
     terms(layer, index) {
-      const values = layer.sources.map((path) => valueFrom(path, index, layer));
-      return sum([index, index], Float64Array.from(values), Float64Array.of(1, 1), { names: layer.sources });
+      const { starts, widths } = layer.form;
+      const channel = index % layer.shape.at(-1);
+      const operands = [...starts.keys()].filter((k) => channel >= starts[k] && channel < starts[k] + widths[k]);
+      const positions = operands.map((k) => ((index - channel) / layer.shape.at(-1)) * widths[k] + channel - starts[k]);
+      const values = operands.map((k, i) => valueFrom(layer.sources[k], positions[i], layer));
+      const names = operands.map((k) => layer.sources[k]);
+      return sum(positions, Float64Array.from(values), new Float64Array(operands.length).fill(1), { operands, names });
     },
+    /** Positions of paths without layers are in the block's output, others in their first layer's input. */
     back(layer, index) {
-      const grads = layer.form.first.map(
-        (path) => (path ? arrayOf(layers.get(path), "grad_input") : gradient(layer))[index],
-      );
-      const names = layer.form.first.map((path) => path ?? "shortcut");
-      return sum([index, index], Float64Array.from(grads), Float64Array.of(1, 1), { names });
+      const { first } = layer.form;
+      const positions = first.map((path, k) => (path ? index : placeInBlock(layer, k, index)));
+      const given = first.map((path) => (path ? arrayOf(layers.get(path), "grad_input") : gradient(layer)));
+      const grads = given.map((array, k) => array[positions[k]]);
+      const names = first.map((path) => path ?? `${layer.path}, past its layers`);
+      return sum(positions, Float64Array.from(grads), new Float64Array(first.length).fill(1), { names });
     },
   },
   unknown: { terms: () => null, back: () => null },
@@ -321,6 +363,13 @@ function slopesOfSoftmax(layer, index, values) {
   const y = arrayOf(layer, "output");
   const weights = Float64Array.from(positions, (at) => y[at] * (Number(at === index) - y[index]));
   return sum(positions, valuesAt(values, positions), weights);
+}
+
+/** Where number `index` of a block's path `k` lies in the block's output. */
+function placeInBlock(layer, k, index) {
+  const { starts, widths } = layer.form;
+  const channel = index % widths[k];
+  return ((index - channel) / widths[k]) * layer.shape.at(-1) + starts[k] + channel;
 }
 
 /** A number of a layer that feeds `layer`; before the first stands the image. */

@@ -35,7 +35,7 @@ function drawNumber() {
 
 function asGrid(layer, { rows, columns, rest }) {
   return (
-    ["convolution", "pool", "enlarged", "mean"].includes(layer.form.type) &&
+    ["convolution", "pool", "enlarged", "whole"].includes(layer.form.type) &&
     rows * columns > 0 &&
     rows * columns <= WINDOW &&
     !rest.count
@@ -49,18 +49,18 @@ function explain(layer, found) {
     return `Each input is laid down times a whole kernel; ${count(terms, "of these products", "of these products")} fall on this place. They are added up${found.bias ? ", with the bias" : ""}.`;
   if (type === "convolution")
     return `The window covers ${found.rows} × ${found.columns} cells in ${count(found.depth, "channel")}: ${count(terms, "input")}, each times its own weight of filter ${state.at % layer.shape[2]}, added up, plus the bias. In the padding, inputs are 0.`;
-  if (type === "pool" && layer.form.max) {
+  if (layer.form.max) {
     const at = unravel(winner(layer, state.at), layer.input_shape);
-    return `Of the ${count(found.positions.filter((p) => p >= 0).length, "number")} in the window the largest goes on: the one at row ${at[0]}, column ${at[1]}. The others count for nothing, and get no gradient.`;
+    return `Of the ${count(found.positions.filter((p) => p >= 0).length, "number")} in the ${type === "whole" ? "channel" : "window"} the largest goes on: the one at row ${at[0]}, column ${at[1]}. The others count for nothing, and get no gradient.`;
   }
-  if (type === "pool" || type === "mean")
+  if (type === "pool" || type === "whole")
     return `The mean of ${count(found.positions.filter((p) => p >= 0).length, "number")} of channel ${state.at % layer.shape.at(-1)}.`;
   if (type === "dense")
     return `All ${count(terms, "input")}, each times its own weight of unit ${state.at}, added up, plus the bias.`;
   if (type === "norm") {
     const { mean, variance, gamma, beta, scale } = normOf(layer, state.at);
     return [
-      "(x − mean) / √(variance + ε) · γ + β, with the channel’s moving mean ",
+      `(x − mean) / √(variance + ε) · γ + β, with the ${layer.form.pixel ? `pixel’s mean over its ${count(layer.shape.at(-1), "channel")},` : "channel’s moving mean"} `,
       exact(mean),
       " and variance ",
       exact(variance),
@@ -74,31 +74,38 @@ function explain(layer, found) {
   if (type === "softmax")
     return "exp(z) over the sum of all classes’ exp(z). Drawn here as its tangent: by how much it grows with each score.";
   if (type === "element")
-    return `${layer.form.function} of the input; drawn here as the straight line that it is around this number.`;
+    return `${layer.form.function} of the input x: ${FUNCTIONS[layer.form.function].words}. Drawn here as the straight line that it is around this number.`;
   if (type === "enlarged") return "Pixels of the smaller picture, by how near they lie.";
-  if (type === "sum") return "The shortcut’s number plus the branch’s.";
-  return layer.kind === "Dropout"
-    ? "Dropout drops nothing outside of training: the number itself."
+  if (type === "padded")
+    return found.positions[0] < 0 ? "In the padding: 0." : "The same number, further in by the padding.";
+  if (type === "block" && layer.form.beside)
+    return `The paths’ channels lie beside each other; this one is channel ${found.positions[0] % layer.form.widths[found.operands[0]]} of ${found.names[0]}.`;
+  if (type === "block")
+    return found.positions.length > 1
+      ? `What the block’s ${found.positions.length} paths gave, added up.`
+      : "What the block’s last layer gave.";
+  return layer.kind === "Dropout" || layer.kind === "Augmentation"
+    ? `${layer.kind} does nothing outside of training: the number itself.`
     : "The same number in another place.";
 }
 
 function explainBack(layer, found) {
   const terms = found.positions.length + found.rest.count;
-  if (layer.form.type === "sum")
-    return "The same gradient goes into the branch and into the shortcut; what comes back from both is added up.";
+  if (layer.form.type === "block")
+    return `${layer.form.beside ? "Each path gets the gradient to its own channels" : "Each path gets the same gradient"}; what comes back through ${layer.form.first.length > 1 ? "them is added up" : "it is this"}.`;
   const start =
     terms === 0
       ? "No output used this input, so its gradient is 0."
       : `This input has a part in ${count(terms, "output")}. Each hands back its own gradient times the weight between the two`;
   if (!terms) return start;
-  if (layer.form.type === "pool" && layer.form.max) return `${start}: 1 where it won.`;
+  if (layer.form.max) return `${start}: 1 where it won.`;
   return `${start}; added up, that is how fast the loss grows with this input.${layer.activation ? ` The gradients are those before ${layer.activation}${layer.activation === "ReLU" ? ": 0 where it gave 0" : ""}.` : ""}`;
 }
 
 function equation(layer, found) {
   const key = state.back ? "grad_input" : "before";
   const engine = arrayOf(layer, key)[state.at];
-  const largest = layer.form.type === "pool" && layer.form.max && !state.back;
+  const largest = layer.form.max && !state.back;
   const total = h("strong", { id: "sum" }, exact(found.total));
   const biased = found.bias !== 0 || (layer.form.bias !== undefined && !state.back);
   const lines = [
@@ -138,7 +145,8 @@ function equation(layer, found) {
           : `; ${text(difference, 2)} apart, by rounding.`,
     ),
   );
-  const grad = state.back ? null : (arrayOf(layer, "grad_output") ?? arrayOf(layer, "grad_before"));
+  const [after, before] = ["grad_output", "grad_before"].map((key) => !state.back && arrayOf(layer, key));
+  const grad = after || before;
   if (grad)
     lines.push(
       h(
@@ -146,6 +154,7 @@ function equation(layer, found) {
         { className: "faint" },
         "The loss’s gradient to it: ",
         exact(grad[state.at]),
+        after && layer.activation ? [`; before ${layer.activation}: `, exact(before[state.at])] : null,
         ". ",
         h(
           "button",
@@ -242,7 +251,7 @@ function grids(layer, found) {
     );
   const first = places.map((i) => {
     const at = found.positions[i];
-    const won = layer.form.type === "pool" && layer.form.max && found.weights[i] === 1;
+    const won = layer.form.max && found.weights[i] === 1;
     if (at < 0) return h("td", { className: "padding", title: "padding" }, layer.form.type === "pool" ? "–" : "0");
     return cell(
       found.values[i],
@@ -287,23 +296,34 @@ function grids(layer, found) {
 
 /** The largest terms, largest first, and what the others add up to. */
 function list(layer, found) {
-  const order = [...found.products.keys()].sort((a, b) => Math.abs(found.products[b]) - Math.abs(found.products[a]));
+  // After a maximum stand the next largest, which lost.
+  const order = [...found.products.keys()].sort(
+    (a, b) => Math.abs(found.products[b]) - Math.abs(found.products[a]) || found.values[b] - found.values[a],
+  );
   const shown = order.slice(0, LISTED);
   const most = Math.abs(found.products[order[0]]);
   const others = order.slice(LISTED).reduce((total, i) => total + found.products[i], 0) + found.rest.total;
   const hidden = order.length - shown.length + found.rest.count;
-  const go = (i) => look(state.back ? onwards(layer, found.positions[i], i) : backwards(layer, found.positions[i], i));
+  const go = (i) => {
+    const at = found.positions[i];
+    if (!state.back) return look(backwards(layer, at, found.operands?.[i]));
+    return look(layer.form.type === "block" ? intoPath(layer, at, i) : onwards(layer, at));
+  };
   const name = (i) =>
     found.names?.[i] ??
-    (state.back
-      ? `${layer.path}: ${placeName(found.positions[i], layer.shape)}`
-      : originName(layer, found.positions[i]));
-  const canChange = layer.form.type === "dense" && found.places;
+    (state.back ? placeName(found.positions[i], layer.shape) : originName(layer, found.positions[i]));
+  const canChange = found.places !== undefined;
   const rows = shown.map((i) =>
     h(
       "tr",
       {},
-      h("th", { scope: "row" }, h("button", { type: "button", className: "link", onclick: () => go(i) }, name(i))),
+      h(
+        "th",
+        { scope: "row" },
+        found.positions[i] < 0
+          ? "padding"
+          : h("button", { type: "button", className: "link", onclick: () => go(i) }, breakable(name(i))),
+      ),
       h("td", {}, text(found.values[i], 5)),
       h(
         "td",

@@ -1,12 +1,17 @@
 "use strict";
 // One weight of a convolution: over which positions its gradient is summed, and what the layer gives if it changes.
 
+/** The channel on the wide side that a weight is for: kernels of groups count from their group's first. */
+function channelOf({ form: { kernel_shape: shape, groups } }, [, , d, filter]) {
+  return Math.floor(filter / (shape[3] / groups)) * shape[2] + d;
+}
+
 /** Visit the window positions: the wide and the narrow cell that a weight joins there, and the position itself. */
 function pairsOf(layer, place, visit) {
-  const { rows, columns, groups, kernel_shape: shape } = layer.form;
+  const { rows, columns, kernel_shape: shape } = layer.form;
   const [i, j, d, filter] = unravel(place, shape);
   const [[height, width, channels], [down, across, filters]] = sides(layer);
-  const channel = Math.floor(filter / (shape[3] / groups)) * shape[2] + d;
+  const channel = channelOf(layer, [i, j, d, filter]);
   for (let row = 0; row < down; row++) {
     const r = row * rows.stride + i * rows.dilation - rows.before;
     for (let column = 0; column < across; column++) {
@@ -53,12 +58,6 @@ function changedChannel(layer, place, change) {
 
 /** A number after the layer's activation; null for one that is not known here. */
 function activated(layer, z) {
-  const known = {
-    ReLU: () => Math.max(z, 0),
-    LeakyReLU: () => (z > 0 ? z : layer.slope * z),
-    Sigmoid: () => 1 / (1 + Math.exp(-z)),
-    Tanh: () => Math.tanh(z),
-  };
   if (!layer.activation) return z;
-  return layer.activation in known ? known[layer.activation]() : null;
+  return FUNCTIONS[layer.activation]?.value(z, layer.options) ?? null;
 }

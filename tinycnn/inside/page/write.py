@@ -22,6 +22,7 @@ from tinycnn.model import Sequential
 STYLES = ("style", "numbers")
 SCRIPTS = (
     "arrays",
+    "functions",
     "sums",
     "weights",
     "draw",

@@ -1,8 +1,7 @@
-"""Heat maps over their images, saved as one PNG."""
+"""Heat maps over their images, in one picture."""
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from matplotlib.cm import ScalarMappable
@@ -11,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from tinycnn.arguments import numbers, positive_int
-from tinycnn.scores.figure import save_figure, wrapped
+from tinycnn.scores.figure import Picture, finished, wrapped
 
 # Black, violet, red, orange, pale yellow: steadily lighter, so that the order survives a grey printer.
 _HEAT = np.array([[0, 0, 4], [87, 16, 110], [188, 55, 84], [249, 142, 9], [252, 255, 164]], np.float64)
@@ -66,12 +65,12 @@ def plot_overlays(
     images: ArrayLike,
     maps: ArrayLike,
     titles: Sequence[str],
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | None = None,
     *,
     columns: int = 4,
     title: str | None = "Where the network looked (Grad-CAM)",
     note: str | None = None,
-) -> Path:
+) -> Figure:
     """Each image beside itself under its heat map, with the scale of the colours.
 
     Parameters
@@ -82,8 +81,8 @@ def plot_overlays(
         From 0 to 1, as `tinycnn.inside.grad_cam` gives them.
     titles : sequence of str
         One per image.
-    path : path-like
-        The PNG to write, whole or not at all.
+    path : path-like, optional
+        The file to write, whole or not at all, in the format of its ending.
     columns : int
         Pairs side by side.
     title, note : str, optional
@@ -91,7 +90,7 @@ def plot_overlays(
 
     Returns
     -------
-    pathlib.Path
+    matplotlib.figure.Figure
 
     Raises
     ------
@@ -100,10 +99,9 @@ def plot_overlays(
 
     Examples
     --------
-    >>> import tempfile
     >>> images = np.zeros((2, 8, 8, 1), np.uint8)
-    >>> plot_overlays(images, np.ones((2, 8, 8)), ["a", "b"], tempfile.mkdtemp() + "/overlays.png").name
-    'overlays.png'
+    >>> plot_overlays(images, np.ones((2, 8, 8)), ["a", "b"]).get_suptitle()
+    'Where the network looked (Grad-CAM)'
     """
     images, maps, columns = numbers(images, "images"), numbers(maps, "maps"), positive_int(columns, "columns", most=100)
     if len(images) == 0 or not len(images) == len(maps) == len(titles):
@@ -117,7 +115,7 @@ def plot_overlays(
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
     height = 3.4 * pairs.shape[1] / pairs.shape[2] + 0.32  # inches: a pair and two lines of title
-    figure = Figure(figsize=(3.4 * columns, height * rows + (1.3 if title else 0.9)), layout="constrained")
+    figure = Picture(figsize=(3.4 * columns, height * rows + (1.3 if title else 0.9)), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat:
         axes.axis("off")
@@ -128,4 +126,4 @@ def plot_overlays(
     bar = figure.colorbar(scale, ax=list(grid.flat), location="bottom", fraction=0.1, shrink=0.5, aspect=25, pad=0.01)
     bar.set_label("heat: 1 is the most in this image, each has its own scale", fontsize=8)
     bar.ax.tick_params(labelsize=8)
-    return save_figure(figure, path, title, note)
+    return finished(figure, path, title, note)

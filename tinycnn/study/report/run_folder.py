@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from tinycnn.arguments import of_class
 from tinycnn.data.dataset import Dataset, Splits
@@ -14,6 +15,7 @@ from tinycnn.inside import grad_cam, inside_by_class, randomization_check
 from tinycnn.layers.conv import Conv2D
 from tinycnn.model import Sequential
 from tinycnn.scores.calibration import fit_temperature, reliability_curve
+from tinycnn.scores.figure import save_figure
 from tinycnn.scores.plots import plot_confusion_matrix, plot_history, plot_reliability, plot_roc, plot_sample_grid
 from tinycnn.scores.roc import roc_curves
 from tinycnn.study.films.audit import audit
@@ -257,29 +259,26 @@ def write_run_report(
     ]
     # A class without images, or with all of them, has no ROC curve.
     curves = roc_curves(labels, probabilities, names) if 0 not in np.bincount(labels, minlength=len(names)) else {}
-    charts = [
-        plot_confusion_matrix(matrix, names, out / "confusion.png", note=note),
-        plot_reliability(reliability_curve(probabilities, labels), out / "reliability.png", note=note),
-    ]
+    pictures: dict[str, Figure] = {}
     if report["history"].get("loss"):
-        charts.insert(0, plot_history(report["history"], out / "curves.png", note=note))
+        pictures["curves"] = plot_history(report["history"], note=note)
+    pictures["confusion"] = plot_confusion_matrix(matrix, names, note=note)
+    pictures["reliability"] = plot_reliability(reliability_curve(probabilities, labels), note=note)
     if curves:
-        charts.append(plot_roc(curves, out / "roc.png", note=note))
-    files = [*charts]
-    files.append(
-        plot_sample_grid(test.images, labels, names, out / "samples.png", probabilities=probabilities, note=note)
-    )
+        pictures["roc"] = plot_roc(curves, note=note)
+    pictures["samples"] = plot_sample_grid(test.images, labels, names, probabilities=probabilities, note=note)
     if maps is not None:
         sample = np.concatenate([right, wrong[:_WRONG]])
         texts = [captions[i] for i in sample]
-        files.append(plot_overlays(test.images[sample], maps[sample], texts, out / "overlays.png", note=note))
+        pictures["overlays"] = plot_overlays(test.images[sample], maps[sample], texts, note=note)
+    files = [save_figure(figure, out / f"{name}.png") for name, figure in pictures.items()]
     files.append(out / "report.json")
     write_json(files[-1], report)
     files.append(write_model_card(out / "MODEL_CARD.md", report))
     if html:
         shown = worth_showing(wrong, len(test))
-        pictures = {i: _side_by_side(test.images[i], None if maps is None else maps[i]) for i in shown}
-        files.append(write_html_report(out / "report.html", report, pictures))
+        pairs = {i: _side_by_side(test.images[i], None if maps is None else maps[i]) for i in shown}
+        files.append(write_html_report(out / "report.html", report, pairs))
     return files
 
 
