@@ -261,6 +261,7 @@ def test_data_may_be_named_by_the_environment(tmp_path):
         (["--data", "x", "--phantoms", "3"], "give one of them"),
         (["--epochs", "0"], "must be at least 1"),
         (["--epochs", "ten"], "invalid"),
+        (["--threads", "100000"], "a positive int up to 1024"),
         (["--validation-fraction", "0.7"], "from 0 to 0.5"),
         (["--nonsense"], "unrecognized"),
     ],

@@ -21,7 +21,7 @@ TOLERANCES = {"float64": 1e-10, "float32": 2e-5}
 
 def prepare(folder):
     kernels = {name: make() for name, make in SETS.items()}
-    for case in range(40):  # in this process, so that not every copy of it compiles anew
+    for case in range(150):  # in this process, so that not every copy of it compiles anew
         run(kernels, np.random.default_rng([1, case]), guarded=False)
     return kernels
 

@@ -1,6 +1,7 @@
 import _thread
 import importlib
 import inspect
+import multiprocessing
 import os
 import pkgutil
 import subprocess
@@ -363,7 +364,7 @@ assert pid == child and status == 0
 print("done")
 """
 
-SPAWN = """
+PROCESS = """
 import multiprocessing
 
 def send(connection):
@@ -371,7 +372,7 @@ def send(connection):
 
 if __name__ == "__main__":
     assert total() == 60000
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("METHOD")
     receiver, sender = context.Pipe()
     process = context.Process(target=send, args=(sender,))
     process.start()
@@ -396,8 +397,9 @@ def test_a_forked_child_computes(tmp_path, text):
     assert result.stdout == "done\n", result.stderr
 
 
-def test_a_spawned_process_computes(tmp_path):
-    result = run_script(tmp_path, SPAWN)
+@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
+def test_a_process_of_any_kind_computes(tmp_path, method):
+    result = run_script(tmp_path, PROCESS.replace("METHOD", method))
     assert result.stdout == "done\n", result.stderr
 
 

@@ -2,6 +2,8 @@
 
 import argparse
 import errno
+import os
+import sys
 
 import numpy as np
 import pytest
@@ -82,6 +84,35 @@ def test_a_folder_for_a_model_is_told_what_file_to_name(command, tmp_path, capsy
     (tmp_path / "model.npz").write_bytes(b"")
     assert main([name, str(tmp_path), *rest]) == 2
     assert f"such as {tmp_path / 'model.npz'}\n" in capsys.readouterr().err
+
+
+STEERS = "a\x1b[31mred\x9b2J caf\udce9 \x07naïve\r"
+
+
+def prints(options):
+    print(STEERS)
+    raise ValueError(f"{STEERS} is no image")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such terminals there")
+def test_no_name_steers_the_terminal(monkeypatch):
+    reading, writing = os.openpty()
+    with open(writing, "w", encoding="utf-8") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        monkeypatch.setattr(sys, "stderr", stream)
+        assert answer(prints, None, "", "") == 2
+        assert sys.stdout is stream and not stream.closed
+        assert os.read(reading, 10_000).decode() == (
+            "a?[31mred?2J caf? ?naïve\r\r\nerror: a?[31mred?2J caf? ?naïve\r is no image\r\n"
+        )
+    os.close(reading)
+
+
+def test_a_name_that_is_no_utf8_is_printed_as_its_bytes_where_it_is_no_terminal(monkeypatch, tmp_path):
+    with open(tmp_path / "out.txt", "w", encoding="utf-8", errors="strict", newline="") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert answer(print, STEERS, "", "") is None
+    assert (tmp_path / "out.txt").read_bytes() == STEERS.encode("utf-8", "surrogateescape") + b"\n"
 
 
 def test_what_is_not_foreseen_is_not_hidden():

@@ -99,9 +99,9 @@ def wrapped(text: object, width: int) -> str:
 
 
 def plain_text(text: str) -> str:
-    r"""A dollar sign in a class name is no formula, and what a name holds that is no UTF-8 cannot be drawn.
+    r"""A dollar sign in a class name is no formula, and what a name holds that is no letter cannot be drawn.
 
     >>> plain_text("US$ caf\udce9")
     'US\\$ caf?'
     """
-    return text.replace("$", r"\$").encode("utf-8", "replace").decode()
+    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text).replace("$", r"\$")

@@ -2,11 +2,12 @@
 
 import argparse
 import importlib
+import io
 import os
 import sys
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -288,17 +289,46 @@ def answer(run: Callable[[Any], int], options: Any, stopped: str, memory: str, f
     folder : path-like, optional
         Where results go, which no other run may write to meanwhile.
     """
+    with _streams():
+        try:
+            with nullcontext() if folder is None else alone(folder):
+                return run(options)
+        except KeyboardInterrupt:
+            print(f"\nstopped; {stopped}")
+            return 130
+        except MemoryError:
+            print(f"error: not enough memory; try {memory}", file=sys.stderr)
+        except (OSError, ValueError, FloatingPointError, MemberError) as error:
+            print(f"error: {in_words(error)}", file=sys.stderr)
+        return 2
+
+
+class _Terminal(io.TextIOWrapper):
+    """A terminal that shows letters alone: what else names of files and classes hold could steer it."""
+
+    def write(self, text: str) -> int:
+        return super().write("".join(c if c.isprintable() or c in "\n\r\t" else "?" for c in text))
+
+
+@contextmanager
+def _streams() -> Iterator[None]:
+    """For the time of a ``with`` block any name can be printed: to a terminal its letters, elsewhere its bytes."""
+    before = sys.stdout, sys.stderr
+    made: list[_Terminal] = []
+    for name, stream in zip(("stdout", "stderr"), before, strict=True):
+        if isinstance(stream, io.TextIOWrapper) and stream.isatty():
+            stream.flush()
+            made.append(_Terminal(stream.buffer, stream.encoding, stream.errors, line_buffering=True))
+            setattr(sys, name, made[-1])
+        elif isinstance(stream, io.TextIOWrapper) and stream is sys.stdout:
+            stream.reconfigure(errors="surrogateescape")
     try:
-        with nullcontext() if folder is None else alone(folder):
-            return run(options)
-    except KeyboardInterrupt:
-        print(f"\nstopped; {stopped}")
-        return 130
-    except MemoryError:
-        print(f"error: not enough memory; try {memory}", file=sys.stderr)
-    except (OSError, ValueError, FloatingPointError, MemberError) as error:
-        print(f"error: {in_words(error)}", file=sys.stderr)
-    return 2
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
+        for terminal in made:
+            terminal.flush()
+            terminal.detach()  # else it would close the stream's buffer
 
 
 def in_words(error: Exception) -> str:

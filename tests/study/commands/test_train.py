@@ -16,6 +16,8 @@ from tinycnn.study.novelty import load_novelty
 
 def test_trains_on_a_folder_and_the_next_commands_take_it_from_there(tmp_path, capsys):
     folder, out = films(tmp_path / "pets", ("cat", "dog"), broken=True), tmp_path / "run"
+    for part in ("train", "test"):  # a name that is no UTF-8, and would steer a terminal
+        os.rename(folder / part / "dog" / "0.png", os.fsencode(folder / part / "dog") + b"/caf\xe9\x1b[2J.png")
     options = ["--size", "32", "--epochs", "1", "--no-html", "--no-keep-checkpoint", "--out", str(out)]
     assert main(["train", str(folder), *options]) == 2
     assert "--skip-bad-files" in capsys.readouterr().err

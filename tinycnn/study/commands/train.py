@@ -107,14 +107,14 @@ def run(options: argparse.Namespace, network: Callable[..., Sequential] | None =
         By default the one that ``options.network`` names.
     """
     network = network or NETWORKS[options.network]
-    if options.threads:
-        set_num_threads(options.threads)
     stopped = f"the same command with --resume goes on from the last checkpoint in {options.out}, if any"
     memory = f"--size {options.size // 2} or --batch-size 8"
     return answer(partial(_train, network=network), options, stopped, memory, options.out)
 
 
 def _train(options: argparse.Namespace, network: Callable[..., Sequential]) -> int:
+    if options.threads:
+        set_num_threads(options.threads)
     study = begin(options, "a network is trained", options.size)
     parts = study.split(options.validation_fraction)
     train, validation, test = parts["train"], parts.get("validation"), parts["test"]
