@@ -153,8 +153,9 @@ def test_report_json_holds_all_numbers(finished):
 
 def test_page_and_card(finished):
     page = (finished[0] / "report.html").read_text()
+    assert 'href="inside.html"' in page and 'href="inside_wrong.html"' in page
     assert "Synthetic images." in page and "never for diagnosis" in page
-    assert not re.search(r"""(src|href)=["'](?!data:|#)|https?://|<script[^>]""", page)
+    assert not re.search(r"""(src|href)=["'](?!data:|#|inside(_wrong)?\.html")|https?://|<script[^>]""", page)
     card = (finished[0] / "MODEL_CARD.md").read_text()
     assert "synthetic images" in card and "temperature" in card
 

@@ -10,12 +10,13 @@ from traced import every_layer, other_layers
 import tinycnn
 from tinycnn import reference
 from tinycnn.inside.anatomy import anatomy
+from tinycnn.kernels import channelwise, conv
 from tinycnn.kernels.conv import set_winograd
 from tinycnn.kernels.sets import set_kernels
 from tinycnn.layers.activation import ELU, GELU, ReLU, SiLU, Softmax, Softplus
 from tinycnn.layers.conv import Conv2D, Conv2DTranspose
 from tinycnn.layers.dense import Dense
-from tinycnn.layers.depthwise import SeparableConv2D
+from tinycnn.layers.depthwise import DepthwiseConv2D, SeparableConv2D
 from tinycnn.layers.dropout import Dropout
 from tinycnn.layers.layer_norm import LayerNorm
 from tinycnn.layers.norm import BatchNorm
@@ -309,6 +310,32 @@ def test_kernels_and_fusions_are_those_that_run():
     assert [row.fused for row in rows.values()] == ["", "ReLU, max_pooling2d", "runs in conv2d_1"]
     assert rows_of([Conv2DTranspose(2, 3, activation="relu")], (4, 4, 1))["conv2d_transpose"].fused == "ReLU"
     assert rows_of([Dense(3, activation="softmax")], (4,))["dense"].fused == "softmax in the loss"
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+def test_the_kernel_that_is_named_is_the_one_called(pooled, monkeypatch):
+    called = []
+    for name, at in (("depthwise", channelwise), ("few_filters", channelwise), ("correlate", conv)):
+        kernel = getattr(at, name)
+        monkeypatch.setattr(at, name, lambda *given, kernel=kernel, name=name: (called.append(name), kernel(*given)))
+    names = {"depthwise": "depthwise", "few filters": "few_filters", "direct": "correlate"}
+    found = set()
+    for layer, channels in (
+        (DepthwiseConv2D(3, depth_multiplier=2), 5),
+        (DepthwiseConv2D(3, depth_multiplier=64), 2),
+        (Conv2D(1, 5, padding="same"), 32),
+        (Conv2D(2, 1), 16),
+        (Conv2D(24, 3, groups=2), 4),
+        (Conv2D(5, 3), 1),
+    ):
+        model = Sequential([layer, *[MaxPool2D(2)] * pooled])
+        model.build((8, 8, channels))
+        claim = anatomy(model).rows[0].kernel
+        called.clear()
+        model.forward(np.zeros((1, 8, 8, channels), np.float32), training=True)
+        assert called == [names[claim]], (layer.config(), claim)
+        found.add(claim)
+    assert found >= {"depthwise", "direct"} and (pooled or "few filters" in found)
 
 
 def test_parameters_and_shapes_are_the_models():

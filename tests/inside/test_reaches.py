@@ -1,6 +1,7 @@
 """Each kind of layer by hand: which numbers a number is made of, with which weights, and where it goes."""
 
 import numpy as np
+import pytest
 from traced import batch, every_layer, other_layers
 
 from tinycnn.inside.reaches import first_channels, paths_of
@@ -172,3 +173,9 @@ def test_augmentation_does_nothing_outside_of_training():
     seen = trace(model, np.ones((1, 2, 3, 1), np.float32), [0])
     assert seen.terms("augmentation", (0, 1, 0, 0)).inputs.tolist() == [[0, 1, 0, 0]]
     assert seen.back("augmentation", (0, 1, 0, 0)).weights.tolist() == [1]
+    seen = trace(model, np.ones((1, 2, 3, 1), np.float32), [0], training=True)
+    assert seen["augmentation"].grad_input is None and seen["augmentation"].grad_output.any()
+    with pytest.raises(ValueError, match="'augmentation' .* makes other images in training"):
+        seen.terms("augmentation", (0, 1, 0, 0))
+    with pytest.raises(ValueError, match="none passes through augmentation"):
+        seen.back("augmentation", (0, 1, 0, 0))

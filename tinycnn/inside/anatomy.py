@@ -76,7 +76,8 @@ class LayerAnatomy(NamedTuple):
     padding : ((int, int), (int, int)) or None
         Cells added above and below, left and right; cropped from the output, by a transposed convolution.
     kernel : str
-        What computes a convolution: ``"Winograd 4x4"``, ``"Winograd 2x2"`` or ``"direct"``.
+        What computes a convolution: ``"Winograd 4x4"``, ``"Winograd 2x2"``, ``"depthwise"`` (every channel by
+        itself), ``"few filters"`` (sums over vectors of channels) or ``"direct"``; or the name of another set.
     fused : str
         What runs in one go with the layer, or in which layer it runs.
     """
@@ -262,7 +263,7 @@ def _rows(layer: Layer, view: View, context: _Context) -> Iterator[LayerAnatomy]
         receptive_field=after.field(),
         jump=after.jump,
         padding=axes and tuple((axis.before, axis.after) for axis in axes),  # type: ignore[arg-type]
-        kernel=_kernel(layer),
+        kernel=_kernel(layer, layer in context.partners),
         fused=_fused(layer, context),
     )
     if isinstance(layer, Block):
@@ -325,17 +326,23 @@ def _kept(layer: Layer, context: _Context) -> int:
     return size
 
 
-def _kernel(layer: Layer) -> str:
+def _kernel(layer: Layer, pools: bool) -> str:
     if get_kernels() != "fast":  # these have one way for every layer
         return get_kernels() if isinstance(layer, (Conv2D, Conv2DTranspose)) else ""
-    from tinycnn.kernels.conv import winograd_tile  # brings numba along, which "reference" does without
+    # These bring numba along, which "reference" does without.
+    from tinycnn.kernels.channelwise import suits_dot
+    from tinycnn.kernels.conv import LANES, winograd_tile
 
     if isinstance(layer, Conv2DTranspose):
         return "direct"
     if not isinstance(layer, Conv2D):
         return ""
-    tile = winograd_tile(layer.params["kernel"].shape, layer.geometry(layer.input_shape), layer.output_shape[:2])
-    return f"Winograd {tile}x{tile}" if tile else "direct"
+    kernel, channels = layer.params["kernel"], layer.input_shape[-1]
+    if tile := winograd_tile(kernel.shape, layer.geometry(layer.input_shape), layer.output_shape[:2]):
+        return f"Winograd {tile}x{tile}"
+    if layer.groups == channels > 1 and layer.filters // channels < LANES:
+        return "depthwise"
+    return "few filters" if layer.groups == 1 and not pools and suits_dot(channels, layer.filters) else "direct"
 
 
 def _fused(layer: Layer, context: _Context) -> str:

@@ -265,13 +265,22 @@ def _slope(trace: "Trace", layer: Layer, index: Index) -> float:
 def _elementwise_terms(trace: "Trace", layer: Layer, index: Index) -> Reach:
     """A line through 0, or where the function bends everywhere its tangent."""
     slope, record = _slope(trace, layer, index), trace[str(layer.name)]
-    straight = isinstance(layer, (ReLU, LeakyReLU, Dropout, Augmentation))
+    straight = isinstance(layer, (ReLU, LeakyReLU, Dropout))
     bias = 0.0 if straight else float(record.output[index]) - slope * float(record.input[index])
     return Reach(np.array([index]), np.array([slope]), bias)
 
 
 def _elementwise_back(trace: "Trace", layer: Layer, index: Index) -> Reach:
     return Reach(np.array([index]), np.array([_slope(trace, layer, index)]))
+
+
+def _untouched(trace: "Trace", layer: Augmentation, index: Index) -> Reach:
+    if trace.training:
+        raise ValueError(
+            f"{layer.where()} makes other images in training, and its numbers are no sums of a few: trace without "
+            "training=True to take one apart"
+        )
+    return Reach(np.array([index]), np.ones(1))
 
 
 def _softmax_back(trace: "Trace", layer: Softmax, index: Index) -> Reach:
@@ -347,7 +356,8 @@ KINDS: dict[type[Layer], tuple[Direction, Direction]] = {
     LayerNorm: (_norm_terms, _norm_back),
     ZeroPadding2D: (_padded_terms, _padded_back),
     GlobalMaxPool2D: (_global_max_terms, _global_max_back),
-    **{kind: (_elementwise_terms, _elementwise_back) for kind in (*ACTIVATIONS, Augmentation, Dropout, Rescaling)},
+    **{kind: (_elementwise_terms, _elementwise_back) for kind in (*ACTIVATIONS, Dropout, Rescaling)},
+    Augmentation: (_untouched, _untouched),
     Softmax: (_softmax_terms, _softmax_back),
     Flatten: (_view_terms, _view_back),
     Reshape: (_view_terms, _view_back),

@@ -12,6 +12,7 @@ from tinycnn import losses
 from tinycnn.arguments import of_class
 from tinycnn.inside.terms import Back, Terms, back_of, terms_of
 from tinycnn.inside.twin import twin_of
+from tinycnn.layers.augmentation import Augmentation
 from tinycnn.layers.base import Layer
 from tinycnn.layers.block import Block
 from tinycnn.layers.steps import plan
@@ -31,8 +32,9 @@ class Record:
     pre_activation : ndarray
         What the layer computed before its activation; equal to `output` where it has none.
     grad_output, grad_pre_activation, grad_input : ndarray or None
-        Gradients of the loss to these three; None without labels, and at the end of the network where the loss takes
-        softmax and logarithm together: there, no gradient to the probabilities exists.
+        Gradients of the loss to these three; None without labels, before an augmentation in training, and at the end
+        of the network where the loss takes softmax and logarithm together: there, no gradient to the probabilities
+        exists.
     params, grads : dict of str -> ndarray
         Weights, and the loss's gradient to them; `grads` is empty without labels.
     """
@@ -169,6 +171,8 @@ class Trace:
         record = self._ran(path)
         if self.loss is None:
             raise ValueError("this pass had no labels, so there is no gradient: call trace(model, images, labels)")
+        if record.grad_input is None:
+            raise ValueError(f"no gradient to the input of '{path}': in training none passes through augmentation")
         if record.grad_pre_activation is None:
             raise ValueError(
                 f"'{path}' has no gradient to its output: the loss takes softmax and logarithm together and starts "
@@ -286,6 +290,8 @@ def trace(
             head = []
         for step in reversed([*body, *head]):
             grad = step.backward(grad)
+            if grad is None:
+                break
         for path, layer in found.layers.items():
             found[path].grads = layer.grads
     last = found[str(twin.layers[-1].name)]
@@ -325,8 +331,8 @@ def _watch(layer: Layer, record: Record) -> None:
 
     def backward_linear(grad: np.ndarray, input_grad: bool = True) -> np.ndarray:
         record.grad_pre_activation = grad.copy()
-        grad_x = hand_back(grad)
-        record.grad_input = grad_x.copy()
+        grad_x = hand_back(grad, not isinstance(layer, Augmentation))  # which has none to hand on in training
+        record.grad_input = None if grad_x is None else grad_x.copy()
         return grad_x
 
     def forward(x: np.ndarray, training: bool = False) -> np.ndarray:

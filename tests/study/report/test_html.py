@@ -154,6 +154,14 @@ def test_only_results_are_needed(tmp_path):
     assert not (tmp_path / "r.html").exists()
 
 
+def test_leads_to_the_pages_of_one_pass_that_there_are(tmp_path):
+    report, *_ = small_run()
+    assert "inside.html" not in written(tmp_path, report)[0]
+    text, page = written(tmp_path, report | {"inside": ["inside_wrong.html"]})
+    assert '<a href="inside_wrong.html">called wrong, but of which the network was surest</a>' in text
+    assert "inside.html" not in text and "Every number of one pass" in page.text
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (7, 5), (6, 9, 1), (5, 8, 3)])
 def test_jpeg_shows_the_pixels(shape):
     rows, columns = np.indices(shape[:2])

@@ -171,9 +171,9 @@ def _train(options: argparse.Namespace, network: Callable[..., Sequential]) -> i
     about |= {"model": model.name, "history": history, "results": scored, "audit": study.audit.to_dict(), **unlike}
     described, maps = describe_run(about, model, parts, probabilities)
     described["timing"] = _timing(study, len(train), history)
-    files = write_run_report(options.out, described, test, probabilities, maps, html=not options.no_html)
-    if not options.no_html:
-        files += write_inside_pages(options.out, model, test, probabilities)
+    inside = [] if options.no_html else write_inside_pages(options.out, model, test, probabilities)
+    described["inside"] = [path.name for path in inside]
+    files = write_run_report(options.out, described, test, probabilities, maps, html=not options.no_html) + inside
     files += [novelty_file(options.out / "model.npz")] if novelty else []
     print(f"Saved in {options.out}: model.npz, history.csv, {', '.join(path.name for path in files)}")
     if options.keep_checkpoint:

@@ -13,6 +13,7 @@ from PIL import Image
 from tinycnn.arguments import of_class
 from tinycnn.study.report import tables
 from tinycnn.study.report.charts import history_charts, prediction_charts
+from tinycnn.study.report.inside_pages import RIGHT, WRONG
 from tinycnn.study.report.overlays import colour_bar
 from tinycnn.study.report.page import escaped, write_page
 from tinycnn.study.report.scoring import of_chest_films, short_names
@@ -34,7 +35,8 @@ def write_html_report(
     report : dict
         What ``report.json`` holds.  ``results`` (of `scoring.score_predictions`, by name of the set of images)
         is needed; ``notice, synthetic, data, settings, class_weights, model, history, predictions, versions, machine,
-        threads, timing, audit, attention`` each add their part.
+        threads, timing, audit, attention`` each add their part; so does ``inside``, names of pages of
+        `write_inside_pages` that lie beside this one.
     pictures : mapping of int to ndarray of uint8, (height, width, 1 or 3), optional
         For rows of ``predictions``, by their number: the image, with ``attention`` beside itself under its heat map.
 
@@ -80,6 +82,13 @@ def write_html_report(
         unlike = set((report.get("novelty") or {}).get("marked", ()))
         marked = [row | {"unlike": i in unlike} for i, row in enumerate(predictions)]
         parts["Predictions"] = _gallery(marked, class_names, pictures or {}, one)
+    if report.get("inside"):
+        which = "called {}, but of which the network was {}"
+        said = {RIGHT: which.format("right", "least sure"), WRONG: which.format("wrong", "surest")}
+        links = [f'<li>of one <a href="{escaped(page)}">{said[page]}</a></li>' for page in report["inside"]]
+        parts["Every number of one pass"] = [
+            f"<p>A click on a number says what it is made of:</p><ul>{''.join(links)}</ul>"
+        ]
     title = f"{'Chest X-ray' if of_chest_films(report) else 'Image'} classification with tinycnn"
     return write_page(path, title, notices, parts | known)
 

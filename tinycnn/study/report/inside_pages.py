@@ -10,6 +10,8 @@ from tinycnn.inside.page import write_inside_page
 from tinycnn.model import Sequential
 from tinycnn.study.report.scoring import mistakes
 
+RIGHT, WRONG = "inside.html", "inside_wrong.html"
+
 
 def write_inside_pages(
     out: str | os.PathLike[str], model: Sequential, test: Dataset, probabilities: np.ndarray
@@ -39,6 +41,6 @@ def write_inside_pages(
         write_inside_page(
             Path(out) / name, model, test.images[chosen[0]], int(test.labels[chosen[0]]), test.class_names
         )
-        for name, chosen in (("inside.html", doubtful), ("inside_wrong.html", wrong))
+        for name, chosen in ((RIGHT, doubtful), (WRONG, wrong))
         if len(chosen)
     ]
