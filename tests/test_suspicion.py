@@ -117,13 +117,14 @@ def test_an_upstream_gradient_that_is_handed_on():
 @pytest.mark.parametrize("cut", [0, 1])
 def test_windows_turned_around(cut):
     """A row of 6 pixels under a kernel of 3; with padding, the windows at the edge show a part of it."""
-    kernel, upstream = np.array([1.0, 2.0, 5.0]), np.random.default_rng(5).normal(size=4 + 2 * cut)
+    rng = np.random.default_rng(5)
+    kernel, upstream = rng.normal(size=(3, 3)), rng.normal(size=4 + 2 * cut)  # (places, channels)
     terms, turned = np.zeros((2, 2, 6, 3, 4 + 2 * cut))
     for o, factor in enumerate(upstream):
         seen = np.arange(3) + o - cut
         inside = (seen >= 0) & (seen < 6)
         for made, weights in ((terms, kernel), (turned, kernel[::-1])):
-            made[..., o][:, seen[inside]] = factor * weights[inside][:, None]
+            made[..., o][:, seen[inside]] = factor * weights[inside]
     text = suspicion(turned.sum(axis=-1), terms.sum(axis=-1), terms[..., None], upstream[:, None])
     assert text == "the kernel is turned around: it equals each output's share flipped within its window"
 

@@ -1,7 +1,7 @@
 """What may have gone wrong, told from a wrong array and the right one: a suspicion with its evidence, or nothing."""
 
 from collections.abc import Iterator, Mapping
-from itertools import combinations, permutations
+from itertools import chain, combinations, permutations
 
 import numpy as np
 
@@ -60,13 +60,14 @@ def suspicion(
         near = min(near, error / 100)
         if found := _factor(wrong, right, counts or {}, near):
             return found
-    candidates = [*_moved(wrong.shape, right)] if right.size > 1 else []
-    if wrong.shape == right.shape:
-        candidates += _by_index(wrong, right, near)
-    if upstream is not None:
-        candidates.append(("it is the upstream gradient itself: the layer's own slope is missing", upstream))
-    if terms is not None:
-        candidates += _shares(terms, right, upstream)
+    candidates = chain(
+        _moved(wrong.shape, right) if right.size > 1 else (),
+        _by_index(wrong, right, near) if wrong.shape == right.shape else (),
+        []
+        if upstream is None
+        else [("it is the upstream gradient itself: the layer's own slope is missing", upstream)],
+        () if terms is None else _shares(terms, right, upstream),
+    )
     return next((text for text, made in candidates if _same(wrong, made, near)), None)
 
 
@@ -133,11 +134,8 @@ def _by_index(wrong: Array, right: Array, near: float) -> Iterator[tuple[str, Ar
         count = known.sum(axis=rest)  # of known numbers at each index
         at = np.flatnonzero(apart.any(axis=rest))
         if len(count) > 2 and len(at) == 1 and 2 * apart.sum() > max(count[at[0]], 2):
-            made = np.where(
-                np.isin(np.arange(len(count)), at).reshape([-1 if d == axis else 1 for d in range(right.ndim)]),
-                wrong,
-                right,
-            )
+            made = right.copy()
+            np.moveaxis(made, axis, 0)[at] = np.moveaxis(wrong, axis, 0)[at]
             what = "0 there" if not a.take(at, axis).any() else "right elsewhere"
             yield f"wrong at index {at[0]} of axis {axis} alone, of {len(count)}: it is {what}", made
         if ((b != 0).sum(axis=rest) > 1).all():
