@@ -31,12 +31,16 @@ class PReLU(Layer):
         raise NotImplementedError
 
     def forward(self, x: ArrayLike, training: bool = False) -> np.ndarray:
-        """Keep x for backward and return y.  ``x = self._enter(x)`` comes first: it checks and converts x."""
+        """Return y.
+
+        ``x = self._enter(x)`` comes first: it checks and converts x.  Keep what backward needs: ``self.x = x``.
+        """
         raise NotImplementedError
 
     def backward(self, grad_y: ArrayLike, input_grad: bool = True) -> np.ndarray:
-        """Write ``self.grads["alpha"]`` (do not add to it) and return grad_x.
+        """Write ``self.grads["alpha"]``, ``(c,)``, anew each time (do not add to it), and return grad_x.
 
-        ``grad_y = self._enter_backward(grad_y)`` comes first.
+        ``grad_y = self._enter_backward(grad_y)`` comes first.  `input_grad` may be ignored: False says that nobody
+        needs grad_x.
         """
         raise NotImplementedError

@@ -5,7 +5,8 @@
 # the output?
 #
 # * **Channels.** A colour image has three numbers at each pixel, and a layer's output has as many as the layer has
-#   *filters*. A kernel reaches through all channels of its input, and each filter has its own.
+#   *filters*. A kernel reaches through all channels of its input, and each filter has its own. To all its outputs each
+#   filter adds one number, its *bias*. Weights and biases together are the layer's *parameters*: what training moves.
 # * **Padding.** Zeros around the image, so that windows may hang over its edge.
 # * **Stride.** The step from one window to the next.
 # * **Dilation.** The step from one weight to the next within a window, which spreads the kernel out.
@@ -81,6 +82,8 @@ eight, seven = (halving.output_shape_of((size, size, 3))[0] for size in (8, 7))
 print(f"'same' with stride 2: 8 pixels give {eight}, and 7 pixels {seven}")
 
 # %% [markdown]
+# In a *dense* layer every output has a weight for every input.
+#
 #     > 216 weights + 8 biases = 224
 #     > a dense layer from 7x7x3 to 7x7x8 numbers would have 58016 parameters
 #     > 'same' with stride 2: 8 pixels give 4, and 7 pixels 4

@@ -44,7 +44,7 @@ for row, value in zip(columns.astype(int), y, strict=True):
 #     > window 3 1 2 1 4 0 0 2 3 -> 0
 #
 # Most pixels stand in several rows. That is the price: for a large image the matrix holds nearly nine times as many
-# numbers. In the second layer of the network of lesson 17, one image has 128x128 pixels with 32 channels:
+# numbers. The second layer of lesson 17's network has 64 filters, and its image 128x128 pixels with 32 channels:
 
 # %%
 image = 128 * 128 * 32 * 4 / 1e6  # four bytes a number
@@ -57,8 +57,9 @@ print(f"multiplications, as loops or as a product: {128 * 128 * 3 * 3 * 32 * 64 
 #     > multiplications, as loops or as a product: 302 million
 #
 # No multiplication is saved. But the product runs many times faster than loops, as lesson 16 measures, because each
-# number that is loaded into a register is used for several sums. Now ours beside the engine: `tinycnn.reference.im2col`
-# for batches, and `Conv2D` with the set of kernels that is called "im2col":
+# number that is loaded into a register (one of the processor's own few places) is used for several sums. Now ours
+# beside the engine: `tinycnn.reference.im2col` for batches, and `Conv2D` with the set of kernels that is called
+# "im2col":
 
 # %%
 rng = np.random.default_rng(0)
@@ -82,9 +83,9 @@ for name in ("reference", "im2col", "fast"):
 #     > kernels 'im2col': equal to ours
 #     > kernels 'fast': equal to ours
 #
-# The backward pass comes almost for free: the gradient of a matrix product is two more matrix products, and what
-# remains is to put rows back into an image. A pixel that was copied into several rows gets the *sum* of what comes
-# back from them. That step is called `col2im`:
+# Training needs the way back, too: how a change of each pixel changes the outputs (lesson 4). For a matrix product that
+# is two more matrix products, and what remains is to put rows back into an image. A pixel that was copied into several
+# rows gets the *sum* of what comes back from them. That step is called `col2im`. We send a 1 back from every number:
 
 # %%
 back = reference.col2im(np.ones_like(columns), (1, 4, 4, 1), (3, 3))[0, :, :, 0]

@@ -58,8 +58,9 @@ print("by finite differences:", *(f"{v:.0f}" for v in numerical_gradient(lambda 
 # *Finite differences* know nothing of calculus. They move each x[j] a little up and down and look at what the loss
 # L = sum of g*y does. They agree.
 #
-# **As a matrix.** The three lines above are y = T x, where T repeats the kernel along its diagonal. The gradient with
-# respect to x is then T transposed times g, for any linear layer whatever:
+# **As a matrix.** The three lines above are y = T x, where T repeats the kernel along its diagonal. y[i] moves by T[i,
+# j] when x[j] moves by 1, so dL/dx[j] = sum over i of g[i] T[i, j]: T transposed times g, for any linear layer
+# whatever:
 
 # %%
 T = np.array([np.concatenate([np.zeros(i), k, np.zeros(2 - i)]) for i in range(3)])  # (3, 5)
@@ -89,7 +90,7 @@ def backward_2d(x, kernel, g):
 rng = np.random.default_rng(0)
 image, upstream = rng.standard_normal((7, 6, 2)), rng.standard_normal((5, 4, 3))
 layer = tinycnn.Conv2D(3, 3)
-y = layer.forward(image[None].astype(np.float64))
+y = layer.forward(image[None])
 ours = backward_2d(image, layer.params["kernel"], upstream)
 theirs = layer.backward(upstream[None])[0], layer.grads["kernel"], layer.grads["bias"]
 for name, a, b in zip(("x", "kernel", "bias"), ours, theirs, strict=True):
@@ -101,19 +102,19 @@ for name, a, b in zip(("x", "kernel", "bias"), ours, theirs, strict=True):
 #     > dL/dkernel: shape (3, 3, 2, 3), equal to the engine's
 #     > dL/dbias: shape (3,), equal to the engine's
 #
-# **As the adjoint.** For a linear map f, the transpose has a meaning without any matrix: it is the one map f* with
-# `sum(f(x) * g) == sum(x * f*(g))` for all x and g. That makes a test which needs neither a loss nor calculus, and one
-# line tells whether a forward and a backward belong together:
+# **As the adjoint.** For a linear map f, the transpose has a meaning without any matrix: it is the one map `back` with
+# `sum(f(x) * g) == sum(x * back(g))` for all x and g, called the *adjoint* of f. That makes a test which needs neither
+# a loss nor calculus, and one line tells whether a forward and a backward belong together:
 
 # %%
 layer.params["bias"][...] = 0  # with a bias, f would not be linear
 left = np.sum(layer.forward(image[None])[0] * upstream)
 right = np.sum(image * backward_2d(image, layer.params["kernel"], upstream)[0])
 turned = np.sum(image * backward_2d(image, layer.params["kernel"][::-1, ::-1], upstream)[0])
-print(f"sum(f(x) * g) = {left:.6f}   sum(x * f*(g)) = {right:.6f}   with a kernel turned around: {turned:.6f}")
+print(f"sum(f(x) * g) = {left:.6f}   sum(x * back(g)) = {right:.6f}   with a kernel turned around: {turned:.6f}")
 
 # %% [markdown]
-#     > sum(f(x) * g) = -0.059046   sum(x * f*(g)) = -0.059046   with a kernel turned around: -7.875818
+#     > sum(f(x) * g) = -0.059046   sum(x * back(g)) = -0.059046   with a kernel turned around: -7.875818
 #
 # The last number is what the most common mistake gives.
 
@@ -134,5 +135,6 @@ pictures.save(figure, "04_backward", "A convolution is a matrix with few numbers
 #
 # ## Try
 #
-# 1. Give `forward` and `backward` a stride of 2. Only the index i + r changes, in both. Test with the adjoint.
+# 1. Give `forward` and `backward` a stride of 2: i + r becomes 2*i + r in both, and there are fewer outputs. Test with
+#    the adjoint.
 # 2. Replace `+=` by `=` in `backward`. Which of the numbers come out wrong, and why not all?

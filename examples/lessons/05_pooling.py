@@ -92,7 +92,8 @@ print(f"slope upwards {up:.0f}, slope downwards {down:.0f}, central difference {
 # %% [markdown]
 #     > slope upwards 1, slope downwards 0, central difference 0.5
 #
-# The backward pass says 1, which is as good as 0 but is not the central difference: `tinycnn.gradcheck` knows of kinks
+# The central difference, the mean of both, is what finite differences give. The backward pass says 1 to the first and
+# 0 to the second, as above: as good as any choice, but not that mean. `tinycnn.gradcheck` knows of kinks
 # and leaves them out (lesson 11). With real films ties happen: black margins are full of equal zeros. The *average*
 # pool has neither winners nor kinks, each pixel of a window gets the same share:
 

@@ -31,8 +31,10 @@ print("grad", *grad[0])
 #     > grad 0.0 0.0 7.0 8.0
 #
 # **The data.** Three arms of a spiral, 100 points each, to be told apart from two coordinates. No straight line does.
-# (`Dense` multiplies its input by a matrix and adds a bias. How `fit` trains is the subject of lessons 7 and 8: here it
-# moves all weights downhill 100 times, by the *learning rate* times the gradient.)
+# (`Dense` multiplies its input by a matrix and adds a bias; each of its outputs is a *unit*, *hidden* if it is not the
+# network's last, and the bend behind it is its *activation*. How `fit` trains, and the last layer's softmax, are
+# lessons 7 and 8: here it moves all weights downhill 100 times, by the *learning rate* times the gradient. One pass
+# over the data is an *epoch*, and *accuracy* is the share of points called right.)
 
 # %%
 rng = np.random.default_rng(1)
@@ -90,7 +92,7 @@ seen = tinycnn.trace(model, points, arms)["dense"]
 assert np.allclose(seen.pre_activation, hidden)
 is_dead = seen.pre_activation.max(axis=0) <= 0  # (64,)
 gradient = np.abs(seen.grads["kernel"]).max(axis=0)  # (64,) the largest of each unit
-print(f"largest gradient of a dead unit {gradient[is_dead].max():.1f}")
+print("largest gradient of a dead unit", gradient[is_dead].max())
 print("some living unit has a larger one:", bool(gradient[~is_dead].max() > 1e-3))
 
 # %% [markdown]

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # 8. Adam beside gradient descent, in a valley
 #
-# **Question.** All optimizers walk downhill along the gradient g. Why is Adam (Kingma and Ba 2015) so much quicker than
-# plain gradient descent when some directions are steep and others flat?
+# **Question.** All optimizers walk downhill, against the gradient g. Why is Adam (Kingma and Ba 2015) so much quicker
+# than plain gradient descent when some directions are steep and others flat?
 #
 #     gradient descent     p = p - rate * g
 #     with momentum        v = mu * v - rate * g,   p = p + v
@@ -53,14 +53,15 @@ by_hand = adam_by_hand(0.2, 80)
 
 # %% [markdown]
 # The gradient across the valley is far larger than the one along it. Adam's first step is as long in both directions
-# all the same, and its length is the learning rate: m / sqrt(s) of the first gradient is +1 or -1.
+# all the same, and its length is the learning rate: the divisors make m into g and s into g*g, and g / |g| is 1 or -1.
 #
 #     > step 1: g = ( -4.00,  70.00)  p = (-3.800, 0.150)
 #     > step 2: g = ( -3.80,  30.00)  p = (-3.600, -0.032)
 #     > step 3: g = ( -3.60,  -6.36)  p = (-3.401, -0.161)
 #
-# Now the engine's optimizers. Plain descent may not take a rate above 2/200 = 0.01 here: beyond, every step across the
-# valley overshoots by more than it came from. That limit is set by the steepest direction, and the flat one must wait:
+# Now the engine's optimizers. Plain descent makes b into (1 - 200 rate) b, and that factor is beyond -1 if the rate is
+# above 2/200 = 0.01: every step across the valley overshoots by more than it came from. That limit is set by the
+# steepest direction, and the flat one must wait:
 
 # %%
 paths = {

@@ -13,7 +13,8 @@
 #     the mean moves        dmu/dx[k] = 1/N                  and with it every xhat[i], by -1/(N s)
 #     the deviation moves   ds/dx[k] = xhat[k]/N             and with it every xhat[i], by -xhat[i] xhat[k]/(N s)
 #
-# so all outputs move, and the chain rule adds them up:
+# (s^2 is eps and the mean of (x - mu)^2, so 2 s ds = 2 (x[k] - mu)/N dx[k]; what dmu adds there is a sum of x - mu, 0.)
+# All outputs move, and the chain rule adds up g[i] times each:
 #
 #     dL/dx[k] = 1/s * ( g[k]  -  mean(g)  -  xhat[k] * mean(g * xhat) )
 #
@@ -77,8 +78,8 @@ for c in range(3):
 #     > channel 1: mean  10.33 -> 0.00, deviation 4.26 -> 1.00
 #     > channel 2: mean  -2.90 -> 0.00, deviation 0.17 -> 0.98
 #
-# **What the two means mean.** Add a number to all x, and y stays as it was. Multiply all x, and y stays as it was. So
-# the gradient may have no part in these two directions, and subtracting the means takes exactly these parts off:
+# **What the two means mean.** Add a number to all x, and y stays as it was. Multiply all x, and, but for eps, it stays.
+# So the gradient may have no part in these two directions, and subtracting the means takes exactly these parts off:
 
 # %%
 h = backward(x, g, eps=0)
@@ -91,9 +92,9 @@ print(f"without the means they would be {gx.sum():.3f} and {(gx * xhat).sum():.3
 #     > sum of the gradient 0.000000, sum of gradient * xhat 0.000000
 #     > without the means they would be -2.133 and -0.585
 #
-# **At inference** there may be one image alone, whose own mean would be all there is. The layer then uses running means
-# of mu and var that it has kept in training, and these *are* constants, so the backward pass loses its two means. How
-# soon are the running means right?
+# **At inference** (prediction) there may be one image alone, whose own mean would be all there is. The layer then uses
+# running means of mu and var that it has kept in training, and these *are* constants, so the backward pass loses its
+# two means. How soon are the running means right?
 
 # %%
 for name in ("moving_mean", "moving_variance"):
@@ -105,8 +106,8 @@ print("after 601, moving_mean:", *layer.state["moving_mean"].round(2) + 0.0)
 print("the batch's own mean:  ", *images.mean(axis=(0, 1, 2)).round(2))
 
 # %% [markdown]
-# A momentum of 0.99 means that each batch counts for a hundredth. After one batch the running mean is far from the
-# truth; a few hundred are needed:
+# A momentum (not that of lesson 8) of 0.99 means that each batch counts for a hundredth. After one batch the running
+# mean is far from the truth; a few hundred are needed:
 #
 #     > after one batch, moving_mean: 0.0 0.1 -0.03
 #     > after one batch, moving_variance: 1.0 1.17 0.99

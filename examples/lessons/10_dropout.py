@@ -9,7 +9,7 @@
 # The mean of m is 1 - p, so the division makes the mean of y equal to x: at inference nothing needs to be scaled. What
 # dropout adds is noise, with variance
 #
-#     var(y) = x^2 * p / (1 - p)
+#     var(y) = mean of y^2 - x^2 = (1 - p) * (x / (1 - p))^2 - x^2 = x^2 * p / (1 - p)
 #
 # The backward pass is the same product, dL/dx = dL/dy * m / (1 - p), with the **same** mask as forward.
 
@@ -53,8 +53,8 @@ for p in (0.1, 0.3, 0.5, 0.8):
 #     > p = 0.8: mean 2.91 (3), variance 35.20 (36.00)
 #
 # **Where does the engine keep the mask?** Nowhere. Each number's fate is a *hash* of its position and of one key per
-# step. The backward pass computes the mask again from the key, so no memory is needed, and any number of processors
-# gets the same one. `tinycnn.reference.dropout` has it in ten lines:
+# step: a fixed sum of products and shifts that looks random. The backward pass computes the mask again from the key, so
+# no memory is needed, and any number of processors gets the same one. `tinycnn.reference.dropout` has it in ten lines:
 
 # %%
 film = tinycnn.chest_phantoms(n_train=(0, 2, 0), n_test=0, size=64, mode="L").train.images[1] / 255  # (64, 64, 1)
@@ -68,8 +68,8 @@ for n in (1, 10, 100):
     print(f"mean of {n:3} dropped films: typical error {error:.2f}, formula {np.sqrt(np.mean(film**2) / n):.2f}")
 
 # %% [markdown]
-# Each dropped film is half black and half twice as bright. Their mean comes back to the film, with an error that falls
-# with the square root of the number of draws:
+# Each dropped film is half black and half twice as bright: the variance is x^2, and that of a mean of n is x^2/n. Their
+# mean comes back to the film, with an error that falls with the square root of the number of draws:
 #
 #     > mean of   1 dropped films: typical error 0.53, formula 0.53
 #     > mean of  10 dropped films: typical error 0.17, formula 0.17

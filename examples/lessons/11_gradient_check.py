@@ -6,8 +6,9 @@
 #
 #     dL/dx[j]  ~  ( L(x + h e_j) - L(x - h e_j) ) / 2h        off by about h^2, and by rounding / h
 #
-# with L = sum(u * y), y the layer's output and u what is handed to `backward`. Three things decide whether the check is
-# worth anything: u, the step h and its precision, and x (Goodfellow et al., *Deep Learning*, 2016, section 11.5.5).
+# with e_j 1 at j and 0 elsewhere, L = sum(u * y), y the layer's output and u what is handed to `backward`. Three things
+# decide whether the check is worth anything: u, the step h and its precision, and x (Goodfellow et al., *Deep
+# Learning*, 2016, section 11.5.5).
 #
 # **First: a random u.** A gradient of ones looks natural, and hides mistakes. Here are three layers whose backward pass
 # is wrong, each in a common way:

@@ -9,7 +9,8 @@
 #     forward   y = layer_n( ... layer_2(layer_1(x)) )
 #     backward  gradient before a layer = (slope of the layer) * (gradient after it)
 #
-# `tinycnn.trace` runs that pass and keeps all of it. `tinycnn.anatomy` says what each layer costs and sees.
+# `tinycnn.trace` runs that pass and keeps all of it. `tinycnn.anatomy` says what each layer costs and sees. And
+# `tinycnn.Film`, given to `fit`, looks at the network after every epoch and makes a page of it:
 
 # %%
 import numpy as np
@@ -23,16 +24,27 @@ layers = []
 for filters in (8, 16, 16):
     layers += [Conv2D(filters, 3, padding="same", activation="relu"), MaxPool2D(2)]
 model = Sequential([*layers, Flatten(), Dense(32, activation="relu"), Dense(3, activation="softmax")], seed=0)
-history = model.fit(data.train, epochs=10, optimizer=Adam(0.002), verbose=0)
+movie = tinycnn.Film(pictures.folder() / "12_training.html")
+history = model.fit(data.train, epochs=10, optimizer=Adam(0.002), verbose=0, callbacks=[movie])
 accuracy = model.evaluate(data.test)["accuracy"]
+first, last = (movie.frames[epoch]["layers"] for epoch in (0, -1))
 print(f"loss before training, of a network that knows nothing: log 3 = {np.log(3):.2f}")
 print(f"mean loss of epoch 1: {history['loss'][0]:.1f}")
 print("accuracy on films that it has not seen:", f"{accuracy:.2f},", "better than chance:", bool(accuracy > 0.5))
+print(f"open {movie.path.name} in a browser: {len(movie.frames)} epochs")
+for path in ("conv2d", "conv2d_2", "dense"):
+    step, dead = (f"{first[path][key]:.3f} -> {last[path][key]:.3f}" for key in ("ratio", "dead"))
+    print(f"{path:8} length of a step over that of the weights {step}, dead ReLUs {dead}")
 
 # %% [markdown]
 #     > loss before training, of a network that knows nothing: log 3 = 1.10
 #     > mean loss of epoch 1: 1.1
 #     > accuracy on films that it has not seen: 0.7, better than chance: True
+#     > open 12_training.html in a browser: 10 epochs
+#     > conv2d   length of a step over that of the weights ... -> ..., dead ReLUs ... -> ...
+#
+# Move the page's slider from epoch to epoch: kernels, activations, gradients and weights of every layer, and at the end
+# the loss on a plane around the weights. (Dead are ReLUs that give 0 for all of the eight films that it looks at.)
 #
 # (The films are drawings whose classes differ in faint patterns, and the network is small. Nothing here says anything
 # about patients.) First, what the layers are. `print(tinycnn.anatomy(model))` gives the whole table; here is its core:

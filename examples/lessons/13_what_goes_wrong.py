@@ -50,18 +50,19 @@ def network(second=Conv2D, scale=1.0, bias=0.0):
 
 
 def train(model, rate, steps=40):
-    """The loss before each step, all images in every step; and the first step's trace."""
+    """The loss before each step, all images in every step; and what is seen of the network before and after."""
     seen, loss, losses, optimizer = tinycnn.trace(model, images, labels), tinycnn.CrossEntropy(), [], SGD(rate, 0.9)
     for _ in range(steps):
         losses.append(loss.forward(model.forward(images, training=True, logits=True), labels))
         model.backward(loss.backward(), input_grad=False)
         optimizer.step(model.parameters())
-    return np.array(losses), seen
+    return np.array(losses), seen, tinycnn.trace(model, images, labels)
 
 
 # %% [markdown]
-# The instruments: the loss at the start, in the middle and at the end; the share of zeros behind the second ReLU; and
-# the length of the first kernel's gradient, all in the first step.
+# The instruments: the loss at the start, in the middle and at the end; the share of zeros behind the second ReLU, at
+# the start and at the end; and the length (root of the sum of squares) of the first kernel's gradient, in the first
+# step.
 
 # %%
 runs = {
@@ -72,26 +73,28 @@ runs = {
     "dead ReLUs": train(network(bias=-3.0), 0.03),
     "wrong backward": train(network(UnturnedConv), 0.03),
 }
-print("                     loss: start   middle      end   zeros   gradient")
-for name, (losses, seen) in runs.items():
-    zeros = (seen["conv2d_1" if name != "wrong backward" else "unturned_conv"].output == 0).mean()
+print("                     loss: start   middle      end   zeros: start  end   gradient")
+for name, (losses, seen, after) in runs.items():
+    second = "conv2d_1" if name != "wrong backward" else "unturned_conv"
+    zeros, late = ((a_pass[second].output == 0).mean() for a_pass in (seen, after))
     length = np.linalg.norm(seen["conv2d"].grads["kernel"])
-    print(f"{name:20} {losses[0]:11.2f} {losses[20]:8.2f} {losses[-1]:8.2f} {zeros:7.2f} {length:10.1e}")
+    print(f"{name:20} {losses[0]:11.2f} {losses[20]:8.2f} {losses[-1]:8.2f} {zeros:13.2f} {late:5.2f} {length:10.1e}")
 
 # %% [markdown]
-#     >                      loss: start   middle      end   zeros   gradient
-#     > healthy                     1.25     0.29     0.01    0.56    6.4e-01
-#     > rate too high               1.25     1.2     1.1    0.56    6.4e-01
-#     > weights too small           1.10     1.10     1.10    0.56    3.2e-04
-#     > weights too large         679.21     1.10     1.10    0.56    1.3e+02
-#     > dead ReLUs                  1.10     1.10     1.10    1.00    0.0e+00
-#     > wrong backward              1.25     0.37     0.01    0.56    6.4e-01
+#     >                      loss: start   middle      end   zeros: start  end   gradient
+#     > healthy                     1.25     0.29     0.01    0.56    0.4    6.4e-01
+#     > rate too high               1.25     1.2     1.1    0.56    1.0    6.4e-01
+#     > weights too small           1.10     1.10     1.10    0.56    0.3    3.2e-04
+#     > weights too large         679.21     1.10     1.10    0.56    1.0    1.3e+02
+#     > dead ReLUs                  1.10     1.10     1.10    1.00    1.00    0.0e+00
+#     > wrong backward              1.25     0.37     0.01    0.56    0.4    6.4e-01
 #
-# * **Rate too high**: the start is healthy, and then the loss jumps and stays at log 3 or above, or becomes NaN. Divide
-#   the rate by ten.
+# * **Rate too high**: the start is healthy, and then the loss jumps and stays at log 3 or above, or becomes NaN. The
+#   first step killed every unit of the second layer: zeros at the end. Divide the rate by ten.
 # * **Weights too small**: the loss starts at log 3 = 1.10 exactly and stays there, and the gradient of the first layer
 #   is tiny. Each layer shrinks what it gets. Glorot and Bengio (2010) and He and others (2015) say how large to draw.
-# * **Weights too large**: the loss *starts* far above log 3. A network that knows nothing and is sure of it.
+# * **Weights too large**: the loss *starts* far above log 3. A network that knows nothing and is sure of it. Its steps
+#   are as large as its gradients, and they kill the units here, too.
 # * **Dead ReLUs**: all outputs are zeros, and so are the kernels' gradients; they will never change (lesson 6).
 # * **Wrong backward**: the worst case, since it looks like a slightly harder problem. No instrument above shows it. It
 #   takes a comparison with finite differences:
@@ -119,7 +122,7 @@ print(f"ten images by heart: loss {few[0]:.2f} -> {few[-1]:.3f}")
 
 # %%
 figure, axes = pictures.panels(1, 2, 12, 3.9, width_ratios=[1.6, 1])
-for number, (name, (losses, _)) in enumerate(runs.items()):
+for number, (name, (losses, *_)) in enumerate(runs.items()):
     pictures.curve(axes[0, 0], np.arange(40), np.minimum(losses, 6), number, name, linewidth=2)
 axes[0, 0].axhline(np.log(3), color=pictures.INK, linewidth=0.8)
 pictures.write(axes[0, 0], np.log(3) + 0.15, 41, "log 3", size=8)
@@ -127,7 +130,7 @@ axes[0, 0].set_ylim(0, 6.1)
 axes[0, 0].legend(fontsize=9, loc="upper right")
 pictures.tidy(axes[0, 0], "loss in training, cut off at 6; two faults lie on the line of log 3", "step", "loss")
 names = list(runs)
-gradients = [max(np.linalg.norm(seen["conv2d"].grads["kernel"]), 1e-8) for _, seen in runs.values()]
+gradients = [max(np.linalg.norm(seen["conv2d"].grads["kernel"]), 1e-8) for _, seen, _ in runs.values()]
 axes[0, 1].barh(names[::-1], gradients[::-1], color=pictures.BLUE)
 axes[0, 1].set_xscale("log")
 pictures.tidy(axes[0, 1], "length of the first kernel's gradient, first step", "(0 is drawn as 10^-8)")

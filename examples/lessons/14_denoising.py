@@ -107,7 +107,7 @@ print(f"where there is least: {lost[fine < np.quantile(fine, 0.5)].mean():.3f}")
 #     > error where detail is finest: 0.09, where there is least: 0.03
 #
 # It blurs fine lines, and in medicine fine lines matter. Whether a classifier gains by denoised films is a question for
-# an experiment, not for the eye: lesson 17 does it.
+# an experiment, not for the eye: lesson 17 trains one on them.
 
 # %%
 figure, axes = pictures.panels(2, 5, 12, 5.2)

@@ -3,7 +3,7 @@
 #
 # **Question.** A heat map shows "where the network looks". How far can one believe it?
 #
-# Grad-CAM (Selvaraju and others 2017) takes the maps A[i, j, k] of the last convolution and the score s of a class:
+# Grad-CAM (Selvaraju and others 2017) takes the maps A[i, j, k] of the last convolution and a class's logit s:
 #
 #     weight[k] = mean over i, j of  ds / dA[i, j, k]
 #     heat[i, j] = max(0, sum over k of  weight[k] * A[i, j, k])

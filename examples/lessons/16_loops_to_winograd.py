@@ -69,7 +69,7 @@ rungs = {
 }
 exact = reference.conv2d_im2col(x.astype(np.float64), kernel.astype(np.float64), padding=pads)
 seconds = {}
-print("rung                          ms   Gflop/s   error")
+print("rung                          ms   Gflop/s   error")  # Gflop/s: thousand million operations a second
 for name, run in rungs.items():
     y = run()  # compiles, where something is compiled
     error = np.abs(y[:, :1] - exact[:, :1]).max() / np.abs(exact).max()
@@ -92,7 +92,7 @@ print(f"from the first rung to the best: {seconds['Python loops'] / min(seconds.
 #     > from the first rung to the best: ... times
 #
 # * **Loops to windows.** Python looks up types and names for each number. NumPy does so once per window.
-# * **Windows to im2col.** One large product. BLAS keeps numbers in registers and in the cache while it needs them.
+# * **Windows to im2col.** One large product. NumPy's library for it, BLAS, keeps what it needs in registers and cache.
 # * **Shifted images.** Nine products without the copy that im2col makes (lesson 3).
 # * **Compiled im2col.** The copy is made in pieces that fit into the cache.
 # * **Register tile.** No copy at all: a block of sums stays in registers while the image streams by.

@@ -30,6 +30,6 @@ def test_the_callers_arrays_stay():
 
     report = check(EXERCISE, in_place)
     assert report.faults["the third step"] == {
-        "m": "m was changed in place: work on a copy",
-        "v": "v was changed in place: work on a copy",
+        "argument m": "m was changed in place: work on a copy",
+        "argument v": "v was changed in place: work on a copy",
     }

@@ -29,6 +29,8 @@ def test_a_logarithm_of_zero_is_found_by_large_logits():
         loss = -np.mean(class_weight[labels] * np.log(p[np.arange(len(p)), labels]))
         return loss, one_hot(logits, labels, class_weight)[1]
 
-    faults = check(EXERCISE, careless).faults
+    report = check(EXERCISE, careless)
+    faults, (text,) = report.faults, report.suspicions
+    assert text.startswith("the logarithm of a p of 0: take log p as")
     assert [case for case, found in faults.items() if found] == ["large logits"]
     assert "loss is inf" in faults["large logits"]["loss"]

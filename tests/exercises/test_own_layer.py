@@ -41,3 +41,27 @@ def test_forward_is_checked_before_backward_is_written():
 
     found = check(EXERCISE, Half).faults["one image"]
     assert list(found) == ["y", "grad_x", "grad_alpha"] and found["grad_x"].endswith("not written yet")
+
+
+def test_what_create_leaves_behind_is_said_in_a_sentence():
+    class Nothing(PReLU):
+        def create(self, input_shape):
+            self.alpha = np.full(input_shape[-1], 0.25, self.dtype)
+
+    class Pixels(PReLU):
+        def create(self, input_shape):
+            self.params["alpha"] = np.full(input_shape, 0.25, self.dtype)
+
+    for answer, there in (Nothing, "nothing"), (Pixels, "shape (2, 3, 2)"):
+        sentence = check(EXERCISE, answer).faults["one image"]["error"]
+        assert sentence.endswith(f'create leaves {there} in self.params["alpha"], expected shape (2,)')
+
+
+def test_a_layer_takes_no_step_of_its_own():
+    class Stepping(PReLU):
+        def backward(self, grad_y, input_grad=True):
+            grad_x = super().backward(grad_y)
+            self.params["alpha"] -= 0.01 * self.grads["alpha"]
+            return grad_x
+
+    assert "alpha is changed on the way" in check(EXERCISE, Stepping).faults["one image"]["error"]

@@ -130,6 +130,13 @@ EXERCISE = Exercise(
         Suspect("b2 and 1 - b2 are exchanged", "b2 * v + (1 - b2) * grad**2", "(1 - b2) * v + b2 * grad**2"),
         Suspect("v takes the gradient, not its square", "grad**2", "grad"),
         Suspect("v takes the square of m, not of the gradient", "grad**2", "m**2"),
+        Suspect("v takes the absolute value of the gradient, not its square", "grad**2", "abs(grad)"),
+        Suspect("v takes the gradient's distance to m; it is no variance", "grad**2", "(grad - m) ** 2"),
+        Suspect(
+            "the corrected m and v are returned: the running means themselves go on to the next step",
+            "+ epsilon), m, v",
+            "+ epsilon), m / (1 - b1**t), v / (1 - b2**t)",
+        ),
     ],
     hints=[
         "Four lines, one for each equation. Write m = ... and not m *= ..., which would change the caller's array.",

@@ -59,6 +59,11 @@ def _case(seed, shape, epsilon=1e-3, offset=0.0):
     }
 
 
+ALONE = """axes = (0, 1, 2)
+    if len(x) > 1:
+        alone = [batchnorm_backward(x[[i]], gamma, grad_y[[i]], epsilon) for i in range(len(x))]
+        grad_x, grad_gamma, grad_beta = zip(*alone)
+        return np.concatenate(grad_x), np.sum(grad_gamma, axis=0), np.sum(grad_beta, axis=0)"""
 LAST = "(grad_y * xhat).sum(axis=axes), grad_y.sum(axis=axes)"
 EXERCISE = Exercise(
     solution=batchnorm_backward,
@@ -132,6 +137,12 @@ EXERCISE = Exercise(
         Suspect("a mean where the parameter's gradient is a sum", LAST, LAST.replace("xhat).sum", "xhat).mean")),
         Suspect("a mean where the parameter's gradient is a sum", LAST, LAST.replace("grad_y.sum", "grad_y.mean")),
         Suspect("gamma stands in its own gradient", LAST, LAST.replace("(grad_y * xhat)", "(gamma * grad_y * xhat)")),
+        Suspect("x stands in grad_x where xhat belongs", "xhat * mean_grad_xhat", "x * (grad_y * x).mean(axis=axes)"),
+        Suspect(
+            "each image is normalised by its own mean and variance: they are taken over all images",
+            "axes = (0, 1, 2)",
+            ALONE,
+        ),
     ],
     hints=[
         "Compute xhat anew first. x.mean(axis=(0, 1, 2)) has shape (c,) and goes with (n, h, w, c) as it is.",

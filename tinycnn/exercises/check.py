@@ -34,7 +34,8 @@ class Report:
     written : bool
         False while the stub raises NotImplementedError.
     faults : dict of str to dict of str to str
-        For each case what is wrong: a sentence by the output's name, the argument's, or "error"; empty where it passes.
+        For each case what is wrong: a sentence by the output's name, "argument" and its name, or "error"; empty
+        where it passes.
     given : dict of str to str
         For each case its arguments, in short.
     suspicions : list of str
@@ -106,12 +107,12 @@ def check(exercise: Exercise, answer: Answer) -> Report:
             return report
         tries[case] = outcome, _outcome(exercise, exercise.oracle, deepcopy(arguments))
         report.faults[case] = _faults(exercise, *tries[case]) | {
-            key: f"{key} was changed in place: work on a copy"
+            f"argument {key}": f"{key} was changed in place: work on a copy"
             for key in arguments
             if not _equal(arguments[key], given[key])
         }
     if not report.ok:
-        report.suspicions = _suspicions(exercise, tries, report.faults)
+        report.suspicions = _suspicions(exercise, tries, report.faults) or _restless(exercise, answer, tries)
     return report
 
 
@@ -170,7 +171,8 @@ def _fault(name: str, value: Any, right: Any) -> str | None:
     if not wrong.any():
         return None
     index = tuple(np.argwhere(wrong)[0].tolist())
-    text = f"{_at(name, index)} is {array[index]:.6g}, expected {right[index]:.6g}"
+    digits = next((n for n in range(6, 17) if f"{array[index]:.{n}g}" != f"{right[index]:.{n}g}"), 17)
+    text = f"{_at(name, index)} is {array[index]:.{digits}g}, expected {right[index]:.{digits}g}"
     return text + (f" ({np.count_nonzero(wrong)} of {wrong.size} numbers differ)" if wrong.ndim else "")
 
 
@@ -218,6 +220,16 @@ def _suspicions(exercise: Exercise, tries: dict[str, tuple[Any, Any]], faults: d
     return texts
 
 
+def _restless(exercise: Exercise, answer: Answer, tries: dict[str, tuple[Any, Any]]) -> list[str]:
+    """Whether an answer that no known mistake explains gives other numbers the next time."""
+    for case, (got, _) in tries.items():
+        again = _outcome(exercise, answer, deepcopy(exercise.cases[case]))
+        written = range(0 if isinstance(got, _Failed) else len(got))
+        if not all(_alike(got, again, k) for k in written if got[k] is not None):
+            return [f"called again with the same arguments it gives other numbers (case: {case}): draw none, keep none"]
+    return []
+
+
 @cache
 def _known(exercise: Exercise) -> list[tuple[str, dict[str, list[Any] | _Failed]]]:
     """Cause of each known mistake, and what comes of it in every case."""
@@ -253,7 +265,8 @@ def _pattern(cases: list[tuple[str, Any, Any]]) -> str | None:
     for case, got, right in cases:
         array, right = _numbers(got), np.asarray(right, float)
         if right.size > 1:  # any number is a multiple of any other
-            text = None if array is None else suspicion(array.astype(float), right)
+            told = array is not None and np.isfinite(array).all()
+            text = suspicion(np.asarray(got, float), right) if told else None
             found.append(text and f"{text} (case: {case})")
     return found[-1] if found and all(found) else None
 

@@ -64,6 +64,8 @@ def _case(seed, x_shape, window, strides=(1, 1), padding=((0, 0), (0, 0))):
 
 
 ADD = "padded[:, row : row + kh, column : column + kw] += patches[:, i, j]"
+LARGEST = """here = padded[:, row : row + kh, column : column + kw]
+            here[...] = np.maximum(here, patches[:, i, j])"""
 RESHAPE = "columns.reshape(n, oh, ow, kh, kw, c)"
 EXERCISE = Exercise(
     solution=col2im,
@@ -120,6 +122,12 @@ EXERCISE = Exercise(
         ),
         Suspect("each window is flipped", "+= patches[:, i, j]", "+= patches[:, i, j, ::-1, ::-1]"),
         Suspect("only the last window of each row of windows is added", "for j in range(ow)", "for j in [ow - 1]"),
+        Suspect(
+            "the padding is cut off with negative indices, and -0 is 0: nothing is left where there is no padding",
+            "top : top + h, left : left + w",
+            "top:-bottom, left:-right",
+        ),
+        Suspect("of windows that overlap the largest value is kept: a gradient is their sum", ADD, LARGEST),
     ],
     hints=[
         "Read it as im2col run backwards: where im2col reads a slice, col2im adds to it.",

@@ -156,6 +156,21 @@ EXERCISE = Exercise(
         Suspect(
             "the upstream gradient grad_y is not used", TO_BIAS, "np.full(kernel.shape[3], grad_y[..., 0].size, float)"
         ),
+        Suspect(
+            "only the first image's gradient is taken",
+            TO_KERNEL,
+            TO_KERNEL.replace("grad, padded[here]", "grad[:1], padded[here][:1]"),
+        ),
+        Suspect(
+            "all the padding is put below and on the right: top and left come first",
+            "*padding",
+            "*[(0, sum(side)) for side in padding]",
+        ),
+        Suspect(
+            "rows and columns of the kernel's gradient are exchanged",
+            "return grad_x, grad_kernel,",
+            "return grad_x, grad_kernel.swapaxes(0, 1),",
+        ),
     ],
     hints=[
         "Begin with conv_forward's two loops over i and j: there the slice of x that output (i, j) sees was read. "

@@ -110,6 +110,27 @@ EXERCISE = Exercise(
         Suspect("the bias is added for every cell of the window instead of once", " + bias", " + kh * kw * bias"),
         Suspect("the sum over channels is missing", "patch, kernel, axes", "patch[..., -1:], kernel[:, :, -1:], axes"),
         Suspect("only one image is convolved", "patch = padded[:,", "patch = padded[:1,"),
+        Suspect(
+            "padding is taken for ((top, left), (bottom, right)): it is ((top, bottom), (left, right))",
+            "*padding",
+            "*zip(*padding)",
+        ),
+        Suspect(
+            "one number is used for both sides: bottom and right have their own",
+            "*padding",
+            "*[(side[0], side[0]) for side in padding]",
+        ),
+        Suspect("the bias is added once for each channel", " + bias", " + kernel.shape[2] * bias"),
+        Suspect(
+            "every channel is weighed by the kernel of the first",
+            "patch, kernel, axes",
+            "patch, kernel[:, :, [0] * patch.shape[3]], axes",
+        ),
+        Suspect(
+            "the size is rounded up: the window's last place must lie inside",
+            "oh = (padded.shape[1] - kh) // strides[0] + 1",
+            "oh = -(-(padded.shape[1] - kh) // strides[0]) + 1",
+        ),
     ],
     hints=[
         "Pad first, with np.pad; then i*sy is the first row of the padded image that output row i sees.",

@@ -62,6 +62,13 @@ def _case(seed, n, classes, weights=None, scale=1.0):
 
 
 GRAD = "grad_logits *= weight[:, None] / len(logits)"
+MINUS_1 = "grad_logits[rows, labels] -= 1"
+SHIFT = "logits - logits.max(axis=1, keepdims=True)"
+LOG_P = "shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))"
+P_FIRST = "np.log(np.exp(shifted) / np.exp(shifted).sum(axis=1, keepdims=True))"
+LOG_OF_0 = "the logarithm of a p of 0"
+OVERFLOW = "exp overflows: subtract each row's maximum first"
+OF_ALL = "the largest of the whole batch is subtracted: in another row every exp becomes 0, and 0/0 is nan"
 EXERCISE = Exercise(
     solution=cross_entropy,
     outputs=("loss", "grad_logits"),
@@ -78,9 +85,23 @@ EXERCISE = Exercise(
         "large logits": _case(3, 5, 3, [1.0, 2.0, 4.0], 1000.0),
     },
     suspects=[
-        Suspect(
-            "exp overflows: subtract each row's maximum first", "logits - logits.max(axis=1, keepdims=True)", "logits"
+        Suspect(f"{LOG_OF_0}: take log p as z - log(sum of exp z)", "* log_p[rows", "* np.log(np.exp(log_p))[rows"),
+        *(
+            Suspect(
+                f"{LOG_OF_0}, and p + {small} or a clip hides it", "* log_p[", f"* np.log(np.exp(log_p) + {small})["
+            )
+            for small in ("1e-7", "1e-8", "1e-10", "1e-12", "1e-15")
         ),
+        *(
+            Suspect(
+                f"{LOG_OF_0}, and a clip of p hides it", "* log_p[", f"* np.log(np.maximum(np.exp(log_p), {small}))["
+            )
+            for small in ("1e-7", "1e-8")
+        ),
+        Suspect(OVERFLOW, SHIFT, "logits"),
+        Suspect(OVERFLOW, f"{SHIFT}\n    log_p = {LOG_P}", f"logits\n    log_p = {P_FIRST}"),
+        Suspect(OF_ALL, SHIFT, "logits - logits.max()"),
+        Suspect(OF_ALL, f"{SHIFT}\n    log_p = {LOG_P}", f"logits - logits.max()\n    log_p = {P_FIRST}"),
         Suspect(
             "the softmax runs over rows instead of classes",
             "np.exp(shifted).sum(axis=1, keepdims=True)",
@@ -120,11 +141,26 @@ EXERCISE = Exercise(
         ),
         Suspect("the sign is wrong: a loss is minus the logarithm", "-np.sum(", "np.sum("),
         Suspect("the sign is wrong: p - q, not q - p", GRAD, GRAD.replace("weight[", "-weight[")),
-        Suspect("the 1 of the true class is not subtracted", "grad_logits[rows, labels] -= 1", "pass"),
+        Suspect("the 1 of the true class is not subtracted", MINUS_1, "pass"),
         Suspect(
-            "a number is added to p before the logarithm",
-            "log_p[rows, labels]) /",
-            "np.log(np.exp(log_p[rows, labels]) + 1e-7)) /",
+            "the weight multiplies p alone: it belongs to the 1 of the true class, too",
+            f"{MINUS_1}\n    {GRAD}",
+            f"grad_logits *= weight[:, None]\n    {MINUS_1}\n    grad_logits /= len(logits)",
+        ),
+        Suspect(
+            "the weight multiplies the 1 of the true class alone: it belongs to p, too",
+            f"{MINUS_1}\n    {GRAD}",
+            f"{MINUS_1.replace('1', 'weight')}\n    grad_logits /= len(logits)",
+        ),
+        Suspect(
+            "divided by the number of classes; the mean is over the rows",
+            "/ len(logits)\n    grad_logits =",
+            "/ logits.shape[1]\n    grad_logits =",
+        ),
+        Suspect(
+            "divided by the number of classes; the mean is over the rows",
+            GRAD,
+            GRAD.replace("len(logits)", "logits.shape[1]"),
         ),
     ],
     hints=[

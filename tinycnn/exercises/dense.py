@@ -96,6 +96,12 @@ EXERCISE = Exercise(
         ),
         Suspect("the sum over rows is missing", "grad_y.sum(axis=0)", "grad_y[0]"),
         Suspect("the upstream gradient grad_y is not used", "grad_y.sum(axis=0)", "np.full(len(bias), float(len(x)))"),
+        Suspect(
+            "the gradient to the kernel is the sum of products, not the product of sums or means",
+            "x.T @ grad_y",
+            "np.outer(x.mean(axis=0), grad_y.sum(axis=0))",
+        ),
+        Suspect("the sum over rows is missing", "x.T @ grad_y", "np.outer(x[0], grad_y[0])"),
     ],
     hints=[
         "Write y for one row and one unit as a sum, and ask of each factor in it: with what is it multiplied?",

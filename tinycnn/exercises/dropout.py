@@ -81,6 +81,7 @@ EXERCISE = Exercise(
         "most dropped": _case(10, (2, 3, 4, 2), 0.8),
         "a number that equals the rate is kept": _case(20, (3, 4), 0.5)
         | {"uniform": np.arange(12.0).reshape(3, 4) / 12},
+        "zeros in x, as after a ReLU": _case(50, (3, 4), 0.25) | {"x": np.maximum(numbers(51, 3, 4), 0)},
         "rate 0": _case(30, (3, 3), 0.0),
         "prediction": _case(40, (3, 4), 0.5, training=False),
     },
@@ -107,6 +108,11 @@ EXERCISE = Exercise(
             "whole rows are dropped: each element has a number of its own",
             FACTOR,
             "np.broadcast_to((uniform[:1] >= rate) / (1 - rate), x.shape)",
+        ),
+        Suspect(
+            "the mask is read off y: an x of 0 that was kept has a gradient, too",
+            BOTH,
+            "x * factor, np.where(x * factor != 0, grad_y / (1 - rate), 0)",
         ),
     ],
     hints=[

@@ -141,6 +141,26 @@ EXERCISE = Exercise(
             "maps = maps - maps.min(axis=(1, 2), keepdims=True)\n    largest = maps.max(",
         ),
         Suspect("rows and columns are exchanged", '->nij"', '->nji"'),
+        Suspect(
+            "negative features are dropped: max(0, ...) belongs to the map, after the sum",
+            "features, weight)",
+            "np.maximum(features, 0), weight)",
+        ),
+        Suspect(
+            "negative channels are dropped one by one: max(0, ...) belongs to the map, after the sum",
+            'np.maximum(np.einsum("nijk,nk->nij", features, weight), 0)',
+            "np.maximum(features * weight[:, None, None], 0).sum(axis=-1)",
+        ),
+        Suspect(
+            "a small number is added to the divisor: the largest value is then not 1",
+            "np.where(largest > 0, largest, 1)",
+            "(largest + 1e-8)",
+        ),
+        Suspect(
+            "the smallest value is subtracted, where negative values become 0",
+            'np.maximum(np.einsum("nijk,nk->nij", features, weight), 0)',
+            '(maps := np.einsum("nijk,nk->nij", features, weight)) - maps.min(axis=(1, 2), keepdims=True)',
+        ),
     ],
     hints=[
         "One number per image and channel first: how much, on average over the pixels, it raises the score.",

@@ -102,6 +102,17 @@ EXERCISE = Exercise(
         Suspect(
             "the padding is on the wrong side: top and left come first", "*padding", "*[side[::-1] for side in padding]"
         ),
+        Suspect(
+            "padding is taken for ((top, left), (bottom, right)): it is ((top, bottom), (left, right))",
+            "*padding",
+            "*zip(*padding)",
+        ),
+        Suspect(
+            "one number is used for both sides: bottom and right have their own",
+            "*padding",
+            "*[(side[0], side[0]) for side in padding]",
+        ),
+        Suspect("the edge is repeated: outside of x there are zeros", "(0, 0)))", '(0, 0)), mode="edge")'),
     ],
     hints=[
         "Make an array of six axes first, (n, oh, ow, kh, kw, c), and reshape it at the very end.",

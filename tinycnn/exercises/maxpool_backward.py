@@ -128,6 +128,16 @@ EXERCISE = Exercise(
             ADD,
             "grad_x[n, row : row + kh, column : column + kw, c] += grad_y[n, i, j, c] / (kh * kw)",
         ),
+        Suspect(
+            "vertical and horizontal stride are exchanged",
+            "i * strides[0], j * strides[1]",
+            "i * strides[1], j * strides[0]",
+        ),
+        Suspect(
+            "the maximum of all channels is looked for: each channel has its own",
+            "column : column + kw, c]",
+            "column : column + kw].max(axis=-1)",
+        ),
     ],
     hints=[
         "Four loops, np.ndindex(*grad_y.shape); for each output its window is a slice (kh, kw) of one channel.",

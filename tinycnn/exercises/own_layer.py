@@ -30,15 +30,19 @@ class PReLU(Layer):
         self.params["alpha"] = np.full(input_shape[-1], 0.25, self.dtype)
 
     def forward(self, x: ArrayLike, training: bool = False) -> np.ndarray:
-        """Keep x for backward and return y.  ``x = self._enter(x)`` comes first: it checks and converts x."""
+        """Return y.
+
+        ``x = self._enter(x)`` comes first: it checks and converts x.  Keep what backward needs: ``self.x = x``.
+        """
         x = self._enter(x)
         self.x = x
         return np.where(x > 0, x, self.params["alpha"] * x)
 
     def backward(self, grad_y: ArrayLike, input_grad: bool = True) -> np.ndarray:
-        """Write ``self.grads["alpha"]`` (do not add to it) and return grad_x.
+        """Write ``self.grads["alpha"]``, ``(c,)``, anew each time (do not add to it), and return grad_x.
 
-        ``grad_y = self._enter_backward(grad_y)`` comes first.
+        ``grad_y = self._enter_backward(grad_y)`` comes first.  `input_grad` may be ignored: False says that nobody
+        needs grad_x.
         """
         grad_y = self._enter_backward(grad_y)
         below = self.x <= 0
@@ -49,6 +53,9 @@ class PReLU(Layer):
 def _run(answer, x, alpha, grad_y, dtype, checked):
     layer = answer()
     layer.build(x.shape[1:], dtype=dtype)
+    if np.shape(layer.params.get("alpha")) != alpha.shape:
+        there = f"shape {np.shape(layer.params['alpha'])}" if "alpha" in layer.params else "nothing"
+        raise ValueError(f'create leaves {there} in self.params["alpha"], expected shape {alpha.shape}')
     begin = np.array(layer.params["alpha"])
     layer.params["alpha"][...] = alpha
     y = layer.forward(x)
@@ -56,6 +63,8 @@ def _run(answer, x, alpha, grad_y, dtype, checked):
         grad_x = layer.backward(grad_y)
     except NotImplementedError:  # what is there is checked
         return begin, y, None, None
+    if not np.array_equal(layer.params["alpha"], alpha.astype(dtype)):
+        raise ValueError("alpha is changed on the way: forward and backward only read it, the optimizer takes the step")
     if checked:
         gradcheck(answer(), x)
     return begin, y, grad_x, layer.grads["alpha"]
@@ -94,6 +103,7 @@ EXERCISE = Exercise(
     suspects=[
         Suspect("one alpha for all channels: each has its own", "np.full(input_shape[-1], 0.25", "np.full(1, 0.25"),
         Suspect("alpha begins at another value", "0.25, self.dtype", "0.0, self.dtype"),
+        Suspect("alpha is float64 whatever self.dtype is", "0.25, self.dtype", "0.25"),
         Suspect("x below zero becomes 0: alpha is not used", Y, "np.where(x > 0, x, 0 * x)"),
         Suspect("alpha stands on the wrong side of zero", Y, 'np.where(x > 0, self.params["alpha"] * x, x)'),
         Suspect("x is multiplied by alpha everywhere", Y, 'self.params["alpha"] * x'),
@@ -107,6 +117,7 @@ EXERCISE = Exercise(
             TO_X,
             'np.where(below, grad_y, self.params["alpha"] * grad_y)',
         ),
+        Suspect("the sign of grad_y decides in grad_x, not that of x", TO_X, TO_X.replace("below", "grad_y <= 0")),
         Suspect("grad_x is multiplied by x", TO_X, TO_X + " * self.x"),
         Suspect("the upstream gradient is not used in grad_x", TO_X, 'np.where(below, self.params["alpha"], 1.0)'),
         Suspect("the gradient to alpha sums all x, not those below zero", TO_ALPHA, TO_ALPHA.replace(" * below", "")),
@@ -115,6 +126,9 @@ EXERCISE = Exercise(
             "the sum over images is missing",
             TO_ALPHA,
             TO_ALPHA.replace(".sum(axis=(0, 1, 2))", "[-1].sum(axis=(0, 1))"),
+        ),
+        Suspect(
+            "the sum over images is missing", TO_ALPHA, TO_ALPHA.replace(".sum(axis=(0, 1, 2))", "[0].sum(axis=(0, 1))")
         ),
         Suspect("a mean where the gradient to alpha is a sum", TO_ALPHA, TO_ALPHA.replace("sum(", "mean(")),
         Suspect("the gradient to alpha misses x", TO_ALPHA, TO_ALPHA.replace(" * self.x", "")),

@@ -93,6 +93,16 @@ EXERCISE = Exercise(
         Suspect("y comes out transposed", TO_Y, '"ai,jif,bj->abf", A_T, M, A_T'),
         Suspect("the last sign of A^T is wrong", "[0, 1, -1, -1]", "[0, 1, -1, 1]"),
         Suspect("the signs of A^T's second row are wrong", "[0, 1, -1, -1]", "[0, 1, 1, 1]"),
+        Suspect(
+            "the sum over channels is missing: only the first is there",
+            TO_M,
+            '"abc,abcf->abf", V[..., :1], U[:, :, :1]',
+        ),
+        Suspect(
+            "the halves of G became 0: its array is one of integers",
+            "[0.5, 0.5, 0.5], [0.5, -0.5, 0.5]",
+            "[0, 0, 0], [0, 0, 0]",
+        ),
     ],
     hints=[
         "B^T d B for one channel is B_T @ d[:, :, c] @ B_T.T. A loop over channels and filters will do.",
