@@ -67,6 +67,7 @@ def test_relu_forward_and_add(kernels, shape, dtype):
     for result, call in (
         (np.maximum(a, 0), lambda: kernels.relu_forward(a, out)),
         (a + b, lambda: kernels.add(a, b, out)),
+        (reference.relu_forward(a + b), lambda: kernels.add(a, b, out, True)),
     ):
         call()
         assert np.array_equal(out, result, equal_nan=True)

@@ -169,13 +169,22 @@ def moments(x: Array) -> tuple[Array, Array]:
     return x.mean(axis=0, dtype=np.float64), x.astype(np.float64).var(axis=0)
 
 
-def normalize(x: Array, mean: Array, scale: Array, beta: Array, y: Array) -> None:
-    """``y = (x - mean) * scale + beta``, column by column."""
+def normalize(x: Array, mean: Array, scale: Array, beta: Array, y: Array, relu: bool = False) -> None:
+    """``y = (x - mean) * scale + beta``, column by column, cut at 0 with `relu`."""
     y[...] = (x - mean) * scale + beta
+    if relu:
+        y[...] = reference.relu_forward(y)
 
 
-def gradient_sums(x: Array, grad_y: Array, mean: Array, inverse_std: Array) -> tuple[Array, Array]:
-    """``grad_gamma = sum of grad_y * xhat`` and ``grad_beta = sum of grad_y``, xhat = (x - mean) * inverse_std."""
+def gradient_sums(
+    x: Array, grad_y: Array, mean: Array, inverse_std: Array, scale: Maybe = None, beta: Maybe = None
+) -> tuple[Array, Array]:
+    """``grad_gamma = sum of grad_y * xhat`` and ``grad_beta = sum of grad_y``, xhat = (x - mean) * inverse_std.
+
+    With `beta` only over what a ReLU of ``(x - mean) * scale + beta`` lets through.
+    """
+    if beta is not None:
+        grad_y = reference.relu_backward(grad_y, (x - mean) * scale + beta)
     xhat = (x - mean) * inverse_std
     return (grad_y * xhat).sum(axis=0, dtype=np.float64), grad_y.sum(axis=0, dtype=np.float64)
 
@@ -184,15 +193,16 @@ def norm_input_gradient(
     x: Array,
     grad_y: Array,
     mean: Array,
-    inverse_std: Array,
-    gamma: Array,
+    scale: Array,
     mean_grad: Array,
-    mean_grad_xhat: Array,
+    slope: Array,
     grad_x: Array,
+    beta: Maybe = None,
 ) -> None:
-    """``gamma * inverse_std * (grad_y - mean_grad - xhat * mean_grad_xhat)``, with xhat as above, into `grad_x`."""
-    xhat = (x - mean) * inverse_std
-    grad_x[...] = gamma * inverse_std * (grad_y - mean_grad - xhat * mean_grad_xhat)
+    """``scale * (grad_y - mean_grad - (x - mean) * slope)`` into `grad_x`; with `beta` as `gradient_sums`."""
+    if beta is not None:
+        grad_y = reference.relu_backward(grad_y, (x - mean) * scale + beta)
+    grad_x[...] = scale * (grad_y - mean_grad - (x - mean) * slope)
 
 
 def dense_forward(x: Array, kernel: Array, bias: Maybe, y: Array) -> None:
@@ -212,9 +222,11 @@ def relu_forward(x: Array, out: Array) -> None:
     out[...] = reference.relu_forward(x)
 
 
-def add(a: Array, b: Array, out: Array) -> None:
-    """``out = a + b``."""
+def add(a: Array, b: Array, out: Array, relu: bool = False) -> None:
+    """``out = a + b``, cut at 0 with `relu`."""
     np.add(a, b, out=out)
+    if relu:
+        relu_forward(out, out)
 
 
 def relu_backward(grad: Array, y: Array, out: Array) -> None:

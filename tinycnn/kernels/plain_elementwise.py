@@ -152,17 +152,19 @@ def relu_forward(x: Array, out: Array) -> None:
 
 
 @jit
-def _add(worker, counter, a, b, out):
+def _add(worker, counter, a, b, out, relu):
     for chunk in tasks(counter, CHUNKS):
         first, last = share(a.size, chunk, CHUNKS)
         for i in range(first, last):
             out[i] = a[i] + b[i]
+            if relu and out[i] <= 0:
+                out[i] = 0
 
 
 @runtime.locked
-def add(a: Array, b: Array, out: Array) -> None:
-    """``out = a + b``."""
-    _run(_add, (a, b, out))
+def add(a: Array, b: Array, out: Array, relu: bool = False) -> None:
+    """``out = a + b``, cut at 0 with `relu`."""
+    _run(_add, (a, b, out), relu)
 
 
 @jit

@@ -34,13 +34,13 @@ class Kernels(NamedTuple):
     avgpool_forward: Function  # (x, geometry, y): mean of the cells inside the image, summed in float64
     avgpool_backward: Function  # (grad, geometry, grad_x)
     moments: Callable[[np.ndarray], tuple]  # x (rows, channels) -> mean, biased variance, float64
-    normalize: Function  # (x, mean, scale, beta, y): y = (x - mean) * scale + beta
-    gradient_sums: Callable[..., tuple]  # (x, grad_y, mean, inverse_std) -> grad_gamma, grad_beta, float64
-    norm_input_gradient: Function  # (x, grad_y, mean, inverse_std, gamma, mean_grad, mean_grad_xhat, grad_x)
+    normalize: Function  # (x, mean, scale, beta, y, relu): y = (x - mean) * scale + beta, cut at 0 with `relu`
+    gradient_sums: Callable[..., tuple]  # (x, grad_y, mean, inverse_std, scale, beta) -> grad_gamma, grad_beta, float64
+    norm_input_gradient: Function  # (x, grad_y, mean, scale, mean_grad, slope, grad_x, beta); `beta` after a ReLU only
     dense_forward: Function  # (x, kernel, bias, y): y = x @ kernel + bias; bias may be None
     dense_backward: Function  # (x, kernel, grad, grad_x, grad_kernel): grad_x may be None
     relu_forward: Function  # (x, out): max(x, 0); a NaN stays one
-    add: Function  # (a, b, out): a + b
+    add: Function  # (a, b, out, relu): a + b, cut at 0 with `relu`
     relu_backward: Function  # (grad, y, out): grad where y > 0, else 0
     dropout_mask_apply: Function  # (x, out, key, rate): x / (1 - rate), or 0 by a hash of key and position
     scale_u8: Function  # (images, out, scale): out = images * scale
@@ -51,6 +51,7 @@ class Kernels(NamedTuple):
         int  # conv_* take the `codes` of a 2x2 max-pool that they fuse, if the filters of a group are a multiple; or 0
     )
     reuses_outputs: bool  # whether a training step lays gradients over outputs that it is done with
+    fuses: bool  # whether a ReLU runs in one pass with the normalisation or sum before it, see `layers.fused`
 
 
 def _fast() -> Kernels:
@@ -63,7 +64,7 @@ def _fast() -> Kernels:
         dense.dense_forward, dense.dense_backward,
         activation.relu_forward, activation.add, activation.relu_backward, dropout.dropout_mask_apply, images.scale_u8,
         updates.adam_update, updates.sgd_update, updates.sum_of_squares,
-        pool_width=simd.LANES, reuses_outputs=True,
+        pool_width=simd.LANES, reuses_outputs=True, fuses=True,
     )  # fmt: skip
 
 
@@ -80,7 +81,7 @@ def _im2col() -> Kernels:
         plain_elementwise.relu_forward, plain_elementwise.add, plain_elementwise.relu_backward,
         plain_elementwise.dropout_mask_apply, plain_elementwise.scale_u8,
         plain_elementwise.adam_update, plain_elementwise.sgd_update, plain_elementwise.sum_of_squares,
-        pool_width=0, reuses_outputs=True,
+        pool_width=0, reuses_outputs=True, fuses=False,
     )  # fmt: skip
 
 
@@ -95,7 +96,7 @@ def _reference() -> Kernels:
         numpy_.dense_forward, numpy_.dense_backward,
         numpy_.relu_forward, numpy_.add, numpy_.relu_backward, numpy_.dropout_mask_apply, numpy_.scale_u8,
         numpy_.adam_update, numpy_.sgd_update, numpy_.sum_of_squares,
-        pool_width=0, reuses_outputs=False,
+        pool_width=0, reuses_outputs=False, fuses=False,
     )  # fmt: skip
 
 

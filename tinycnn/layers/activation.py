@@ -41,6 +41,13 @@ class ReLU(Layer):
         active().relu_forward(x, y)
         return y
 
+    def receive(self, y: np.ndarray) -> np.ndarray:
+        """Take `y` for this layer's output, which the layer before fills in one pass with its own; return it."""
+        self.runs += 1
+        self._x, self._y, self._images = None, y, len(y)
+        self._pass = None if self._memory is None else self._memory.running
+        return y
+
     def backward(self, grad_y: ArrayLike, input_grad: bool = True) -> np.ndarray:
         """``grad_y`` where the output was positive, else 0."""
         grad_y = self._enter_backward(grad_y)

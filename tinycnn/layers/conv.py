@@ -9,6 +9,7 @@ from tinycnn.kernels.geometry import Geometry
 from tinycnn.kernels.sets import active
 from tinycnn.layers.activation import ReLU
 from tinycnn.layers.base import Layer, Shape, pair, positive_int
+from tinycnn.layers.norm import BatchNorm
 from tinycnn.layers.padding import Padding, check_image, check_padding, resolve_padding
 from tinycnn.layers.pool import MaxPool2D
 from tinycnn.layers.weighted import Weighted
@@ -222,6 +223,15 @@ class Conv2D(_Convolution):
         active().conv_forward(
             x, self.params["kernel"], self.params.get("bias"), self._geometry, y, self.fuses_relu, codes
         )
+        return y
+
+    def forward_folded(self, x: ArrayLike, norm: BatchNorm, relu: bool, pool: MaxPool2D | None) -> np.ndarray:
+        """A prediction's ``pool(relu(norm(conv(x))))`` at once, `relu` and `pool` if wanted; see `BatchNorm.folded`."""
+        x = self._enter(x)
+        self._images = None  # no way back
+        y, codes = (self._output(), None) if pool is None else pool.receive(len(x))
+        kernel, bias = norm.folded(self.params["kernel"], self.params.get("bias"))
+        active().conv_forward(x, kernel, bias, self._geometry, y, relu, codes)
         return y
 
     def backward_pooled(self, grad_y: ArrayLike, pool: MaxPool2D, input_grad: bool = True) -> np.ndarray | None:
