@@ -124,8 +124,8 @@ def relu_forward():
     return (out,)
 
 
-def add():
-    activation.add(normal(300_000), normal(300_000, seed=1), out := np.zeros(300_000, np.float32))
+def add(relu=False):
+    activation.add(normal(300_000), normal(300_000, seed=1), out := np.zeros(300_000, np.float32), relu)
     return (out,)
 
 
@@ -174,15 +174,15 @@ def maxpool_backward(window=3, stride=2):
     return (grad_x,)
 
 
-def avgpool_forward():
+def avgpool_forward(window=3):
     y = np.zeros((3, 25, 15, 5), np.float32)
-    pool.avgpool_forward(normal(3, 51, 31, 5), (3, 3, 2, 2, 0, 0), y)
+    pool.avgpool_forward(normal(3, 51, 31, 5), (window, window, 2, 2, 0, 0), y)
     return (y,)
 
 
-def avgpool_backward():
+def avgpool_backward(window=3):
     grad_x = np.zeros((3, 51, 31, 5), np.float32)
-    pool.avgpool_backward(normal(3, 25, 15, 5), (3, 3, 2, 2, 0, 0), grad_x)
+    pool.avgpool_backward(normal(3, 25, 15, 5), (window, window, 2, 2, 0, 0), grad_x)
     return (grad_x,)
 
 
@@ -221,6 +221,7 @@ CASES = {
     **PLAIN_CASES,
 }
 VARIANTS = [lambda: correlate(fused=True), lambda: maxpool_forward(2), lambda: maxpool_backward(2)]
+VARIANTS += [lambda: avgpool_forward(2), lambda: avgpool_backward(2), lambda: add(relu=True)]
 EVERY_KERNEL = [case for cases in CASES.values() for case in cases] + VARIANTS
 
 
