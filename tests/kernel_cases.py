@@ -93,7 +93,8 @@ def dense_backward():
 
 def adam_update():
     param, grad, m, v = normal(300_000), normal(300_000, seed=1), normal(300_000, seed=2), normal(300_000, seed=3) ** 2
-    updates.adam_update(param, grad, m, v, 0.1, 0.9, 0.99, 1e-7)
+    few = [array[:77].copy() for array in (param, grad, m, v)]
+    updates.adam_step([(param, grad, m, v), few], [0.1, 0.0], 0.1, 0.9, 0.99, 1e-7)
     return param, m, v
 
 

@@ -100,7 +100,7 @@ def dense_backward():
 
 def adam_update():
     param, grad, m, v = (normal(300_000, seed=seed) for seed in range(4))
-    plain_elementwise.adam_update(param, grad, m, v := v**2, 0.1, 0.9, 0.99, 1e-7)
+    plain_elementwise.adam_step([(param, grad, m, v := v**2)], [0.0], 0.1, 0.9, 0.99, 1e-7)
     return param, m, v
 
 

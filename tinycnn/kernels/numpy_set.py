@@ -8,6 +8,8 @@ called there.  Shapes and arguments: `tinycnn.kernels.sets.Kernels`.
 float32 results lie within 1e-5 of the exact ones, relative to the largest; float64 results within 1e-13.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tinycnn import reference
@@ -259,6 +261,20 @@ def adam_update(
     """One step of `reference.adam_update`, in place."""
     numbers, scale = (lr_t, beta_1, beta_2, epsilon), {"decay": decay, "grad_scale": grad_scale}
     param[...], m[...], v[...] = reference.adam_update(param, grad, m, v, *numbers, **scale)
+
+
+def adam_step(
+    parameters: Sequence[tuple[Array, ...]],
+    decays: Sequence[float],
+    lr_t: float,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+    grad_scale: float = 1.0,
+) -> None:
+    """One Adam step of every ``(param, grad, m, v)`` in place, each with its decay; see `sets.Kernels`."""
+    for (param, grad, m, v), decay in zip(parameters, decays, strict=True):
+        adam_update(param, grad, m, v, lr_t, beta_1, beta_2, epsilon, decay, grad_scale)
 
 
 def sgd_update(

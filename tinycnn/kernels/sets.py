@@ -44,7 +44,7 @@ class Kernels(NamedTuple):
     relu_backward: Function  # (grad, y, out): grad where y > 0, else 0
     dropout_mask_apply: Function  # (x, out, key, rate): x / (1 - rate), or 0 by a hash of key and position
     scale_u8: Function  # (images, out, scale): out = images * scale
-    adam_update: Function  # (param, grad, m, v, lr_t, beta_1, beta_2, epsilon, decay, grad_scale), in place
+    adam_step: Function  # ([(param, grad, m, v), ...], [decay, ...], lr_t, beta_1, beta_2, epsilon, grad_scale)
     sgd_update: Function  # (param, grad, velocity, lr, momentum, nesterov, decay, grad_scale), in place
     sum_of_squares: Callable[[np.ndarray], float]  # summed in float64
     pool_width: (
@@ -63,7 +63,7 @@ def _fast() -> Kernels:
         norm.moments, norm.normalize, norm.gradient_sums, norm.input_gradient,
         dense.dense_forward, dense.dense_backward,
         activation.relu_forward, activation.add, activation.relu_backward, dropout.dropout_mask_apply, images.scale_u8,
-        updates.adam_update, updates.sgd_update, updates.sum_of_squares,
+        updates.adam_step, updates.sgd_update, updates.sum_of_squares,
         pool_width=simd.LANES, reuses_outputs=True, fuses=True,
     )  # fmt: skip
 
@@ -80,7 +80,7 @@ def _im2col() -> Kernels:
         plain_dense.dense_forward, plain_dense.dense_backward,
         plain_elementwise.relu_forward, plain_elementwise.add, plain_elementwise.relu_backward,
         plain_elementwise.dropout_mask_apply, plain_elementwise.scale_u8,
-        plain_elementwise.adam_update, plain_elementwise.sgd_update, plain_elementwise.sum_of_squares,
+        plain_elementwise.adam_step, plain_elementwise.sgd_update, plain_elementwise.sum_of_squares,
         pool_width=0, reuses_outputs=True, fuses=False,
     )  # fmt: skip
 
@@ -95,7 +95,7 @@ def _reference() -> Kernels:
         numpy_.moments, numpy_.normalize, numpy_.gradient_sums, numpy_.norm_input_gradient,
         numpy_.dense_forward, numpy_.dense_backward,
         numpy_.relu_forward, numpy_.add, numpy_.relu_backward, numpy_.dropout_mask_apply, numpy_.scale_u8,
-        numpy_.adam_update, numpy_.sgd_update, numpy_.sum_of_squares,
+        numpy_.adam_step, numpy_.sgd_update, numpy_.sum_of_squares,
         pool_width=0, reuses_outputs=False, fuses=False,
     )  # fmt: skip
 
