@@ -4,7 +4,7 @@ import numpy as np
 from plain_cases import PLAIN_CASES
 
 from tinycnn import reference
-from tinycnn.kernels import activation, channelwise, dense, dropout, images, norm, pool, updates, winograd
+from tinycnn.kernels import activation, channelwise, dense, dropout, images, norm, pool, updates, upsample, winograd
 from tinycnn.kernels import correlate as direct
 from tinycnn.kernels import weight_gradient as gradient
 from tinycnn.kernels.correlate import Grid, Taps
@@ -91,7 +91,7 @@ def dense_backward():
     return results
 
 
-def adam_update():
+def adam_step():
     param, grad, m, v = normal(300_000), normal(300_000, seed=1), normal(300_000, seed=2), normal(300_000, seed=3) ** 2
     few = [array[:77].copy() for array in (param, grad, m, v)]
     updates.adam_step([(param, grad, m, v), few], [0.1, 0.0], 0.1, 0.9, 0.99, 1e-7)
@@ -187,6 +187,18 @@ def avgpool_backward(window=3):
     return (grad_x,)
 
 
+def upsample_forward():
+    y = np.zeros((3, 34, 36, LANES + 3), np.float32)
+    upsample.upsample_forward(normal(3, 17, 12, LANES + 3), (2, 3), y)
+    return (y,)
+
+
+def upsample_backward():
+    grad_x = np.zeros((3, 17, 12, LANES + 3), np.float32)
+    upsample.upsample_backward(normal(3, 34, 36, LANES + 3), (2, 3), grad_x)
+    return (grad_x,)
+
+
 def pixels():
     return np.random.default_rng(0).integers(0, 256, (5, 40, 33, 3), dtype=np.uint8)
 
@@ -213,11 +225,12 @@ CASES = {
     channelwise: [depthwise, few_filters, kernel_gradient],
     winograd: [winograd_forward, winograd_backward],
     dense: [dense_forward, dense_backward],
-    updates: [adam_update, sgd_update, sum_of_squares],
+    updates: [adam_step, sgd_update, sum_of_squares],
     dropout: [dropout_mask_apply],
     activation: [relu_forward, add, relu_backward],
     norm: [moments, normalize, gradient_sums, input_gradient],
     pool: [maxpool_forward, maxpool_backward, avgpool_forward, avgpool_backward],
+    upsample: [upsample_forward, upsample_backward],
     images: [warp_images, equalize_images, scale_u8],
     **PLAIN_CASES,
 }

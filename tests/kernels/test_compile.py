@@ -141,7 +141,7 @@ def test_plain_kernels_run_without_numba(tmp_path):
 
 VECTORS = """
 import kernel_cases, threading
-for case in (kernel_cases.adam_update, kernel_cases.correlate, kernel_cases.winograd_forward):
+for case in (kernel_cases.adam_step, kernel_cases.correlate, kernel_cases.winograd_forward):
     try:
         case()
     except NotImplementedError as error:

@@ -166,6 +166,19 @@ def avgpool_backward(grad: Array, geometry: Windows, grad_x: Array) -> None:
     grad_x[...] = reference.avgpool_backward(grad, grad_x.shape, geometry[:2], geometry[2:4], pads)
 
 
+def upsample_forward(x: Array, size: tuple[int, int], y: Array) -> None:
+    """``y[o] = x[i]`` for ``o = size*i + p``."""
+    (n, h, w, c), (rows, columns) = x.shape, size
+    y.reshape(n, h, rows, w, columns, c)[...] = x[:, :, None, :, None, :]
+
+
+def upsample_backward(grad: Array, size: tuple[int, int], grad_x: Array) -> None:
+    """``grad_x[i] = sum over p  grad[size*i + p]``."""
+    (rows, columns), grad_x[...] = size, 0
+    for row, column in np.ndindex(rows, columns):
+        grad_x += grad[:, row::rows, column::columns]
+
+
 def moments(x: Array) -> tuple[Array, Array]:
     """Mean and biased variance of each column, in float64."""
     return x.mean(axis=0, dtype=np.float64), x.astype(np.float64).var(axis=0)

@@ -33,6 +33,8 @@ class Kernels(NamedTuple):
     maxpool_backward: Function  # (grad, codes, geometry, grad_x): a code outside the window passes nothing on
     avgpool_forward: Function  # (x, geometry, y): mean of the cells inside the image, summed in float64
     avgpool_backward: Function  # (grad, geometry, grad_x)
+    upsample_forward: Function  # (x, size, y): each pixel size[0] * size[1] times
+    upsample_backward: Function  # (grad, size, grad_x): the sum of each such block
     moments: Callable[[np.ndarray], tuple]  # x (rows, channels) -> mean, biased variance, float64
     normalize: Function  # (x, mean, scale, beta, y, relu): y = (x - mean) * scale + beta, cut at 0 with `relu`
     gradient_sums: Callable[..., tuple]  # (x, grad_y, mean, inverse_std, scale, beta) -> grad_gamma, grad_beta, float64
@@ -55,11 +57,12 @@ class Kernels(NamedTuple):
 
 
 def _fast() -> Kernels:
-    from tinycnn.kernels import activation, conv, dense, dropout, images, norm, pool, simd, updates
+    from tinycnn.kernels import activation, conv, dense, dropout, images, norm, pool, simd, updates, upsample
 
     return Kernels(
         conv.forward, conv.backward, conv.input_gradient, conv.kernel_gradient, conv.bias_gradient,
         pool.maxpool_forward, pool.maxpool_backward, pool.avgpool_forward, pool.avgpool_backward,
+        upsample.upsample_forward, upsample.upsample_backward,
         norm.moments, norm.normalize, norm.gradient_sums, norm.input_gradient,
         dense.dense_forward, dense.dense_backward,
         activation.relu_forward, activation.add, activation.relu_backward, dropout.dropout_mask_apply, images.scale_u8,
@@ -76,6 +79,7 @@ def _im2col() -> Kernels:
         im2col.bias_gradient,
         plain_pool.maxpool_forward, plain_pool.maxpool_backward,
         plain_pool.avgpool_forward, plain_pool.avgpool_backward,
+        plain_pool.upsample_forward, plain_pool.upsample_backward,
         plain_norm.moments, plain_norm.normalize, plain_norm.gradient_sums, plain_norm.norm_input_gradient,
         plain_dense.dense_forward, plain_dense.dense_backward,
         plain_elementwise.relu_forward, plain_elementwise.add, plain_elementwise.relu_backward,
@@ -92,6 +96,7 @@ def _reference() -> Kernels:
         numpy_.conv_forward, numpy_.conv_backward, numpy_.conv_input_gradient, numpy_.conv_kernel_gradient,
         numpy_.bias_gradient,
         numpy_.maxpool_forward, numpy_.maxpool_backward, numpy_.avgpool_forward, numpy_.avgpool_backward,
+        numpy_.upsample_forward, numpy_.upsample_backward,
         numpy_.moments, numpy_.normalize, numpy_.gradient_sums, numpy_.norm_input_gradient,
         numpy_.dense_forward, numpy_.dense_backward,
         numpy_.relu_forward, numpy_.add, numpy_.relu_backward, numpy_.dropout_mask_apply, numpy_.scale_u8,

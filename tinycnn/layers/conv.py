@@ -318,7 +318,8 @@ class Conv2DTranspose(_Convolution):
         y = self.forward_linear(x)
         if self.activation is None or not self.fuses_relu:
             return y if self.activation is None else self.activation.forward(y, training)
-        return np.maximum(y, 0, out=y)
+        active().relu_forward(y, y)
+        return y
 
     def forward_linear(self, x: ArrayLike, training: bool = False) -> np.ndarray:
         x = self._enter(x)
