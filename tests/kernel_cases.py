@@ -234,9 +234,10 @@ CASES = {
     images: [warp_images, equalize_images, scale_u8],
     **PLAIN_CASES,
 }
-VARIANTS = [lambda: correlate(fused=True), lambda: maxpool_forward(2), lambda: maxpool_backward(2)]
-VARIANTS += [lambda: avgpool_forward(2), lambda: avgpool_backward(2), lambda: add(relu=True)]
-EVERY_KERNEL = [case for cases in CASES.values() for case in cases] + VARIANTS
+VARIANTS = [lambda: correlate(fused=True), lambda: add(relu=True)]
+PLAIN_VARIANTS = [lambda: maxpool_forward(2), lambda: maxpool_backward(2)]  # without vectors under NUMBA_DISABLE_JIT
+PLAIN_VARIANTS += [lambda: avgpool_forward(2), lambda: avgpool_backward(2)]
+EVERY_KERNEL = [case for cases in CASES.values() for case in cases] + VARIANTS + PLAIN_VARIANTS
 
 
 def bits(results):

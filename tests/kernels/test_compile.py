@@ -7,7 +7,7 @@ from pathlib import Path
 import numba
 import numpy as np
 import pytest
-from kernel_cases import CASES, VARIANTS
+from kernel_cases import CASES, PLAIN_VARIANTS
 
 from tinycnn.kernels import dropout, images, norm, pool, runtime, updates
 
@@ -118,7 +118,7 @@ def test_other_peoples_code_without_a_module_compiles():
     assert numba.njit(names["double"])(21) == 42
 
 
-PLAIN = [*CASES[norm], *CASES[pool], *CASES[images], *CASES[dropout], *CASES[updates][2:], *VARIANTS[1:]]
+PLAIN = [*CASES[norm], *CASES[pool], *CASES[images], *CASES[dropout], *CASES[updates][2:], *PLAIN_VARIANTS]
 
 
 def test_plain_kernels_run_without_numba(tmp_path):
