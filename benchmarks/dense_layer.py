@@ -27,7 +27,7 @@ from roofline import machine
 import tinycnn
 from tinycnn.kernels.aligned import aligned_empty
 from tinycnn.kernels.dense import dense_backward, dense_forward
-from tinycnn.kernels.updates import adam_update
+from tinycnn.kernels.updates import adam_step
 
 INPUTS, UNITS = 131072, 128
 PAUSE = 0.02  # seconds; a library's threads spin for a while after its last call and would disturb the next
@@ -42,7 +42,7 @@ def ours(x, grad):
         "forward": lambda: dense_forward(x, kernel, bias, y),
         "kernel gradient": lambda: dense_backward(x, kernel, grad, None, grad_kernel),
         "both gradients": lambda: dense_backward(x, kernel, grad, grad_x, grad_kernel),
-        "adam": lambda: adam_update(kernel, grad_kernel, m, v, 1e-3, 0.9, 0.999, 1e-7),
+        "adam": lambda: adam_step([(kernel, grad_kernel, m, v)], [0.0], 1e-3, 0.9, 0.999, 1e-7),
     }
 
 

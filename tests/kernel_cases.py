@@ -4,7 +4,7 @@ import numpy as np
 from plain_cases import PLAIN_CASES
 
 from tinycnn import reference
-from tinycnn.kernels import activation, channelwise, dense, dropout, images, norm, pool, updates, winograd
+from tinycnn.kernels import activation, channelwise, dense, dropout, images, norm, pool, updates, upsample, winograd
 from tinycnn.kernels import correlate as direct
 from tinycnn.kernels import weight_gradient as gradient
 from tinycnn.kernels.correlate import Grid, Taps
@@ -91,9 +91,10 @@ def dense_backward():
     return results
 
 
-def adam_update():
+def adam_step():
     param, grad, m, v = normal(300_000), normal(300_000, seed=1), normal(300_000, seed=2), normal(300_000, seed=3) ** 2
-    updates.adam_update(param, grad, m, v, 0.1, 0.9, 0.99, 1e-7)
+    few = [array[:77].copy() for array in (param, grad, m, v)]
+    updates.adam_step([(param, grad, m, v), few], [0.1, 0.0], 0.1, 0.9, 0.99, 1e-7)
     return param, m, v
 
 
@@ -124,8 +125,8 @@ def relu_forward():
     return (out,)
 
 
-def add():
-    activation.add(normal(300_000), normal(300_000, seed=1), out := np.zeros(300_000, np.float32))
+def add(relu=False):
+    activation.add(normal(300_000), normal(300_000, seed=1), out := np.zeros(300_000, np.float32), relu)
     return (out,)
 
 
@@ -154,7 +155,7 @@ def gradient_sums():
 def input_gradient():
     grad_x = np.zeros((5001, LANES + 7), np.float32)
     norm.input_gradient(
-        normal(5001, LANES + 7), normal(5001, LANES + 7, seed=1), *(normal(LANES + 7, seed=s) for s in range(5)), grad_x
+        normal(5001, LANES + 7), normal(5001, LANES + 7, seed=1), *(normal(LANES + 7, seed=s) for s in range(4)), grad_x
     )
     return (grad_x,)
 
@@ -174,15 +175,27 @@ def maxpool_backward(window=3, stride=2):
     return (grad_x,)
 
 
-def avgpool_forward():
+def avgpool_forward(window=3):
     y = np.zeros((3, 25, 15, 5), np.float32)
-    pool.avgpool_forward(normal(3, 51, 31, 5), (3, 3, 2, 2, 0, 0), y)
+    pool.avgpool_forward(normal(3, 51, 31, 5), (window, window, 2, 2, 0, 0), y)
     return (y,)
 
 
-def avgpool_backward():
+def avgpool_backward(window=3):
     grad_x = np.zeros((3, 51, 31, 5), np.float32)
-    pool.avgpool_backward(normal(3, 25, 15, 5), (3, 3, 2, 2, 0, 0), grad_x)
+    pool.avgpool_backward(normal(3, 25, 15, 5), (window, window, 2, 2, 0, 0), grad_x)
+    return (grad_x,)
+
+
+def upsample_forward():
+    y = np.zeros((3, 34, 36, LANES + 3), np.float32)
+    upsample.upsample_forward(normal(3, 17, 12, LANES + 3), (2, 3), y)
+    return (y,)
+
+
+def upsample_backward():
+    grad_x = np.zeros((3, 17, 12, LANES + 3), np.float32)
+    upsample.upsample_backward(normal(3, 34, 36, LANES + 3), (2, 3), grad_x)
     return (grad_x,)
 
 
@@ -212,16 +225,19 @@ CASES = {
     channelwise: [depthwise, few_filters, kernel_gradient],
     winograd: [winograd_forward, winograd_backward],
     dense: [dense_forward, dense_backward],
-    updates: [adam_update, sgd_update, sum_of_squares],
+    updates: [adam_step, sgd_update, sum_of_squares],
     dropout: [dropout_mask_apply],
     activation: [relu_forward, add, relu_backward],
     norm: [moments, normalize, gradient_sums, input_gradient],
     pool: [maxpool_forward, maxpool_backward, avgpool_forward, avgpool_backward],
+    upsample: [upsample_forward, upsample_backward],
     images: [warp_images, equalize_images, scale_u8],
     **PLAIN_CASES,
 }
-VARIANTS = [lambda: correlate(fused=True), lambda: maxpool_forward(2), lambda: maxpool_backward(2)]
-EVERY_KERNEL = [case for cases in CASES.values() for case in cases] + VARIANTS
+VARIANTS = [lambda: correlate(fused=True), lambda: add(relu=True)]
+PLAIN_VARIANTS = [lambda: maxpool_forward(2), lambda: maxpool_backward(2)]  # without vectors under NUMBA_DISABLE_JIT
+PLAIN_VARIANTS += [lambda: avgpool_forward(2), lambda: avgpool_backward(2)]
+EVERY_KERNEL = [case for cases in CASES.values() for case in cases] + VARIANTS + PLAIN_VARIANTS
 
 
 def bits(results):

@@ -66,6 +66,16 @@ def avgpool_backward():
     return (grad_x,)
 
 
+def upsample_forward():
+    plain_pool.upsample_forward(normal(5, 17, 12, 7), (2, 3), y := np.zeros((5, 34, 36, 7), np.float32))
+    return (y,)
+
+
+def upsample_backward():
+    plain_pool.upsample_backward(normal(5, 34, 36, 7), (2, 3), grad_x := np.zeros((5, 17, 12, 7), np.float32))
+    return (grad_x,)
+
+
 def moments():
     return plain_norm.moments(normal(5001, 7))
 
@@ -81,7 +91,7 @@ def gradient_sums():
 
 def norm_input_gradient():
     x, (grad_x,) = normal(5001, 7), like(normal(5001, 7))
-    plain_norm.norm_input_gradient(x, normal(5001, 7, seed=1), *(normal(7, seed=s) for s in range(5)), grad_x)
+    plain_norm.norm_input_gradient(x, normal(5001, 7, seed=1), *(normal(7, seed=s) for s in range(4)), grad_x)
     return (grad_x,)
 
 
@@ -100,7 +110,7 @@ def dense_backward():
 
 def adam_update():
     param, grad, m, v = (normal(300_000, seed=seed) for seed in range(4))
-    plain_elementwise.adam_update(param, grad, m, v := v**2, 0.1, 0.9, 0.99, 1e-7)
+    plain_elementwise.adam_step([(param, grad, m, v := v**2)], [0.0], 0.1, 0.9, 0.99, 1e-7)
     return param, m, v
 
 
@@ -148,7 +158,8 @@ def bias_gradient():
 
 PLAIN_CASES = {
     im2col: [conv_forward, conv_kernel_gradient, conv_input_gradient, bias_gradient],
-    plain_pool: [maxpool_forward, maxpool_backward, avgpool_forward, avgpool_backward],
+    plain_pool: [maxpool_forward, maxpool_backward, avgpool_forward, avgpool_backward]
+    + [upsample_forward, upsample_backward],
     plain_norm: [moments, normalize, gradient_sums, norm_input_gradient],
     plain_dense: [dense_forward, dense_backward],
     plain_elementwise: [adam_update, sgd_update, sum_of_squares, scale_u8, dropout_mask_apply]

@@ -26,6 +26,8 @@ class Memory:
         Number of the pass that runs.
     intact : int or None
         Number of the last forward pass whose outputs are all still there, if there is one.
+    predicts : bool
+        Whether a forward pass runs that no backward pass will follow.
     size : int
         Bytes taken.
 
@@ -45,6 +47,7 @@ class Memory:
     def __init__(self) -> None:
         self.running: int | None = None
         self.intact: int | None = None
+        self.predicts = False
         self._passes = 0
         self._room = np.empty(0, np.uint8)
         self._spares = [self._room, self._room]
@@ -67,6 +70,7 @@ class Memory:
         if keep:
             self._outputs = _Stacked(self._room)
         with self._run(self._outputs if keep else _TwoEnds(self._room)):
+            self.predicts = not keep
             yield
             if keep:
                 self._outputs.enter(len(self._outputs.heights), False)  # the height after the last step
@@ -89,7 +93,7 @@ class Memory:
         try:
             yield
         finally:
-            self._layout = self.running = None
+            self._layout, self.running, self.predicts = None, None, False
 
     def enter(self, step: int, reads_output: bool = True) -> None:
         """A step begins; does its backward read its own output?"""

@@ -90,6 +90,7 @@ class Sequential(Stack):
         self.head: list[Step] = []
         self._memory = Memory()
         self._planned_for: Kernels | None = None
+        self._predicting: tuple[list[Step], list[Step]] = [], []
         self._ran: list[Step] = []  # of the last forward pass, if a backward pass may follow
         self._runs: list[int] = []  # how often each layer had run by its end
         self._scaled = np.empty(0)
@@ -134,6 +135,7 @@ class Sequential(Stack):
         if self._planned_for is not active():
             self._planned_for = active()
             self.steps, self.head = plan(self.layers)
+            self._predicting = plan(self.layers, predicts=True)
 
     @one_at_a_time  # two Python threads may predict with one model: its buffers are shared until the copy is made
     def forward(self, x: ArrayLike, training: bool = False, logits: bool = False, keep: bool = True) -> np.ndarray:
@@ -168,7 +170,8 @@ class Sequential(Stack):
         """
         x = self.prepare(x)
         self.replan()
-        steps = self.steps if logits else [*self.steps, *self.head]
+        body, head = (self.steps, self.head) if keep or training else self._predicting
+        steps = body if logits else [*body, *head]
         self._ran = []
         with self._memory.forward([self._bytes(x, step.layers[-1].output_shape) for step in steps], keep):
             for i, step in enumerate(steps):

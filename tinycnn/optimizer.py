@@ -2,8 +2,8 @@
 
 import math
 import weakref
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -13,6 +13,15 @@ from tinycnn.kernels.sets import active
 
 Array = np.ndarray
 Rate = float | Callable[[int], float]  # a learning rate, or a schedule of them
+
+
+class Parameter(NamedTuple):
+    """A parameter in one step of an optimizer; see `Optimizer.update`."""
+
+    param: Array
+    grad: Array
+    kept: list[Array]
+    decay: float
 
 
 class Optimizer:
@@ -68,6 +77,11 @@ class Optimizer:
         """
         raise NotImplementedError
 
+    def update_all(self, parameters: Sequence["Parameter"], rate: float, scale: float) -> None:
+        """Move all parameters: by `update` one after the other, where no subclass does it at once."""
+        for param, grad, kept, decay in parameters:
+            self.update(param, grad, kept, rate, decay, scale)
+
     def step(self, parameters: Iterable[tuple[str, Array, Array]]) -> None:
         """Update every parameter in place, once.
 
@@ -93,15 +107,20 @@ class Optimizer:
         if self.global_clipnorm is not None:
             norm = math.sqrt(sum(active().sum_of_squares(grad) for _, grad in found.values()))
             scale = self.global_clipnorm / max(self.global_clipnorm, norm)
+        chosen = []
         for key, (param, grad) in found.items():
             decay = rate * self.weight_decay if self.decay_vectors or param.ndim > 1 else 0.0
-            self.update(param, grad, self._kept[key], rate, decay, scale)
+            chosen.append(Parameter(param, grad, self._kept[key], decay))
+        self.update_all(chosen, rate, scale)
         self.iterations += 1
 
     def _check(self, key: str, param: Array, grad: Array) -> None:
         """Refuse what does not fit; make what is kept for a parameter that is new."""
+        fits = grad.shape == param.shape and grad.dtype == param.dtype
+        if fits and key in self._owners and self._owners[key]() is param:
+            return  # what is kept was looked at when it came first
         name, now = type(self).__name__, f"{param.shape} {param.dtype}"
-        if (grad.shape, grad.dtype) != (param.shape, param.dtype):
+        if not fits:
             raise ValueError(f"{name}: the gradient of '{key}' is {grad.shape} {grad.dtype}, the parameter {now}")
         if key not in self._kept:
             self._kept[key] = [aligned_zeros_like(param) for _ in self.slots]

@@ -1,12 +1,13 @@
-"""Optimizers: how parameters move along their gradients.  The arithmetic is one kernel pass per parameter."""
+"""Optimizers: how parameters move along their gradients.  The arithmetic is one kernel pass over each."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from tinycnn.arguments import chosen, number
 from tinycnn.kernels.sets import active
-from tinycnn.optimizer import Array, Optimizer, Rate
+from tinycnn.optimizer import Array, Optimizer, Parameter, Rate
 
 __all__ = ["SGD", "Adam", "AdamW", "Optimizer", "RMSprop", "get"]
 
@@ -138,10 +139,11 @@ class Adam(Optimizer):
         self.beta_2 = number(beta_2, "Adam: beta_2", below=1)
         self.epsilon = number(epsilon, "Adam: epsilon")
 
-    def update(self, param: Array, grad: Array, kept: list[Array], rate: float, decay: float, scale: float) -> None:
-        t, (m, v) = self.iterations + 1, kept
+    def update_all(self, parameters: Sequence[Parameter], rate: float, scale: float) -> None:
+        t = self.iterations + 1
         corrected = rate * math.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
-        active().adam_update(param, grad, m, v, corrected, self.beta_1, self.beta_2, self.epsilon, decay, scale)
+        arrays, decays = [(param, grad, *kept) for param, grad, kept, _ in parameters], [p.decay for p in parameters]
+        active().adam_step(arrays, decays, corrected, self.beta_1, self.beta_2, self.epsilon, scale)
 
 
 class AdamW(Adam):

@@ -32,7 +32,8 @@ def test_adam(kernels, shape, dtype, options):
     v, kept = v**2, grad.copy()
     arguments = dict(lr_t=0.1, beta_1=0.9, beta_2=0.999, epsilon=1e-7) | options
     exact = reference.adam_update(*(a.astype(float) for a in (param, grad, m, v)), **arguments)
-    kernels.adam_update(param, grad, m, v, *arguments.values())
+    decay = arguments.pop("decay", 0.0)
+    kernels.adam_step([(param, grad, m, v)], [decay], **arguments)
     assert all(close(a, e, dtype) for a, e in zip((param, m, v), exact, strict=True))
     assert np.array_equal(grad, kept)
 
@@ -67,6 +68,7 @@ def test_relu_forward_and_add(kernels, shape, dtype):
     for result, call in (
         (np.maximum(a, 0), lambda: kernels.relu_forward(a, out)),
         (a + b, lambda: kernels.add(a, b, out)),
+        (reference.relu_forward(a + b), lambda: kernels.add(a, b, out, True)),
     ):
         call()
         assert np.array_equal(out, result, equal_nan=True)
@@ -102,7 +104,7 @@ def test_scale_u8(kernels, dtype):
 def test_an_update_of_a_copy_is_refused():
     param, (grad, m, v) = normal(6, 4).T, normal(3, 4, 6)
     with pytest.raises(ValueError, match=r"C-contiguous array, got shape \(4, 6\)"):
-        plain_elementwise.adam_update(param, grad, m, v, 0.1, 0.9, 0.999, 1e-7)
+        plain_elementwise.adam_step([(param, grad, m, v)], [0.0], 0.1, 0.9, 0.999, 1e-7)
 
 
 def test_a_call_leaves_nothing_behind():

@@ -9,6 +9,7 @@ from tinycnn.kernels.simd import LANES
 GEOMETRIES = [
     ((4, 6), (2, 2), (2, 2), ((0, 0), (0, 0))),
     ((5, 7), (2, 2), (2, 2), ((0, 0), (0, 0))),
+    ((5, 2 * LANES + 7), (2, 2), (2, 2), ((0, 0), (0, 0))),  # rows that hold vectors and more
     ((5, 7), (2, 2), (2, 2), ((0, 1), (0, 1))),
     ((3, 3), (2, 2), (2, 2), ((1, 0), (1, 0))),
     ((6, 5), (3, 2), (1, 1), ((1, 1), (0, 1))),
@@ -55,7 +56,7 @@ def test_max_pool_equals_reference(size, window, strides, padding, channels, dty
 
 
 @pytest.mark.parametrize("dtype, tolerance", [(np.float32, 1e-6), (np.float64, 1e-14)])
-@pytest.mark.parametrize("channels", [1, 3, LANES])
+@pytest.mark.parametrize("channels", [1, 3, LANES, LANES + 1])
 @pytest.mark.parametrize("size, window, strides, padding", GEOMETRIES)
 def test_average_pool_equals_reference(size, window, strides, padding, channels, dtype, tolerance):
     rng, geometry = np.random.default_rng(0), kernel_geometry(window, strides, padding)

@@ -13,7 +13,7 @@ import weakref
 import numba
 import numpy as np
 import pytest
-from kernel_cases import CASES, EVERY_KERNEL, adam_update, bits, correlate, dense_forward, moments, weight_gradient
+from kernel_cases import CASES, EVERY_KERNEL, adam_step, bits, correlate, dense_forward, moments, weight_gradient
 
 import tinycnn.kernels
 from tinycnn.kernels import runtime, team
@@ -75,7 +75,7 @@ def test_threads_never_change_a_bit(case):
 
 def test_two_python_threads_at_once():
     runtime.set_num_threads(2)
-    cases = [correlate, dense_forward, adam_update, weight_gradient, moments]
+    cases = [correlate, dense_forward, adam_step, weight_gradient, moments]
     expected = [bits(case()) for case in cases]
     wrong, start = [], threading.Barrier(2)
 

@@ -5,7 +5,7 @@ import pytest
 
 from tinycnn import reference
 from tinycnn.kernels.sweep import TASK
-from tinycnn.kernels.updates import adam_update, sgd_update, sum_of_squares
+from tinycnn.kernels.updates import adam_step, sgd_update, sum_of_squares
 
 DTYPES = [np.float32, np.float64]
 SHAPES = [(1,), (3, 5, 7), (TASK,), (2, TASK + 13), (0,)]  # one task, several, remainders of vectors, nothing
@@ -24,14 +24,27 @@ def close(ours, exact, dtype):
 def test_adam_equals_reference(shape, dtype):
     param, m, v = normal(shape, dtype), np.zeros(shape, dtype), np.zeros(shape, dtype)
     exact = [a.astype(float) for a in (param, m, v)]
-    settings = dict(beta_1=0.8, beta_2=0.96, epsilon=1e-3, decay=0.01, grad_scale=0.5)
+    settings = dict(beta_1=0.8, beta_2=0.96, epsilon=1e-3, grad_scale=0.5)
     for step in range(3):
         grad = normal(shape, dtype, seed=step + 1)
         kept = grad.copy()
-        adam_update(param, grad, m, v, 0.1, **settings)
-        exact = reference.adam_update(exact[0], grad.astype(float), *exact[1:], 0.1, **settings)
+        adam_step([(param, grad, m, v)], [0.01], 0.1, **settings)
+        exact = reference.adam_update(exact[0], grad.astype(float), *exact[1:], 0.1, **settings, decay=0.01)
         assert np.array_equal(grad, kept)
     assert all(close(ours, wide, dtype) for ours, wide in zip((param, m, v), exact, strict=True))
+
+
+def test_many_parameters_at_once_move_as_each_alone():
+    shapes = [(3,), (0,), (TASK + 1,), (2, TASK), (0,), (1,), (70, 3)]
+    dtypes = [np.float32] * 4 + [np.float64] * 3  # even of two dtypes
+    make = lambda: [[abs(normal(s, d, seed=k)) for k in range(4)] for s, d in zip(shapes, dtypes, strict=True)]  # noqa: E731
+    together, alone, decays = make(), make(), [0.1 * i for i in range(len(shapes))]
+    adam_step(together, decays, 0.1, 0.8, 0.96, 1e-3, 0.5)
+    for arrays, decay in zip(alone, decays, strict=True):
+        adam_step([arrays], [decay], 0.1, 0.8, 0.96, 1e-3, 0.5)
+    for ours, theirs in zip(together, alone, strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
+    adam_step([], [], 0.1, 0.8, 0.96, 1e-3)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -51,15 +64,20 @@ def test_updates_refuse_what_they_would_have_to_copy():
     strided = np.zeros((4, 6))[:, ::2]
     whole = np.zeros((4, 3))
     with pytest.raises(ValueError, match=r"C-contiguous array, got shape \(4, 3\)"):
-        adam_update(strided, whole, whole, whole, 0.1, 0.9, 0.999, 1e-7)
+        adam_step([(strided, whole, whole, whole)], [0], 0.1, 0.9, 0.999, 1e-7)
     with pytest.raises(ValueError, match="C-contiguous"):
         sgd_update(whole, whole, strided, 0.1, 0.9, False)
 
 
 def test_updates_refuse_another_dtype_or_shape():
     param, wide = np.zeros((4, 3), np.float32), np.zeros((4, 3))
-    with pytest.raises(ValueError, match="adam_update: grad is float64 and param is float32"):
-        adam_update(param, wide, param, param, 0.1, 0.9, 0.999, 1e-7)
+    with pytest.raises(ValueError, match="adam_step: grad is float64 and param is float32"):
+        adam_step([(param, wide, param, param)], [0], 0.1, 0.9, 0.999, 1e-7)
+    fixed = np.zeros((4, 3), np.float32)
+    fixed.flags.writeable = False
+    with pytest.raises(TypeError, match="not writable"):
+        adam_step([(fixed, param, param, param)], [0], 0.1, 0.9, 0.999, 1e-7)
+    adam_step([(param, fixed, param.copy(), param.copy())], [0], 0.1, 0.9, 0.999, 1e-7)
     with pytest.raises(ValueError, match=r"velocity has shape \(3, 4\), but must have shape \(4, 3\)"):
         sgd_update(param, param, np.zeros((3, 4), np.float32), 0.1, 0.9, False)
 

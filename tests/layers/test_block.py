@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tinycnn.layers import BatchNorm, ReLU
-from tinycnn.layers.block import Block, along, back, spec
+from tinycnn.layers.block import Block, spec
 
 
 class Twice(Block):
@@ -15,10 +15,10 @@ class Twice(Block):
         return self.path_shapes(input_shape)[0]
 
     def forward_linear(self, x, training=False):
-        return 2 * along(self.paths[0], self._enter(x), training)
+        return 2 * self.along(self.paths[0], self._enter(x), training)
 
     def backward_linear(self, grad, input_grad=True):
-        return back(self.paths[0], 2 * np.asarray(grad), input_grad)
+        return self.back(self.paths[0], 2 * np.asarray(grad), input_grad)
 
 
 def test_layers_inside_keep_their_state_and_are_frozen_together():

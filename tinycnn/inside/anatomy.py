@@ -18,12 +18,14 @@ from tinycnn.layers.conv import Conv2D, Conv2DTranspose
 from tinycnn.layers.dense import Dense
 from tinycnn.layers.depthwise import SeparableConv2D
 from tinycnn.layers.dropout import Dropout
+from tinycnn.layers.fused import steps_of
 from tinycnn.layers.global_max import GlobalMaxPool2D
 from tinycnn.layers.layer_norm import LayerNorm
 from tinycnn.layers.norm import BatchNorm
 from tinycnn.layers.pool import AveragePool2D, GlobalAveragePool2D, MaxPool2D
 from tinycnn.layers.rescaling import Rescaling
 from tinycnn.layers.reshape import Flatten, Reshape
+from tinycnn.layers.residual import Residual
 from tinycnn.layers.upsample import UpSample2D
 from tinycnn.model import Sequential
 from tinycnn.notebook import html_table
@@ -216,7 +218,9 @@ def anatomy(model: Sequential) -> Anatomy:
     first = next((i for i, layer in enumerate(model.layers) if any(True for _ in trainable(layer))), len(model.layers))
     heads = [step.layers[0] for step in model.head]
     model.replan()
-    partners = {layer: step.layers for step in model.steps for layer in step.layers if len(step.layers) > 1}
+    paths = (path for layer in model.all_layers() if isinstance(layer, Block) for path in layer.paths)
+    steps = [*model.steps, *(step for path in paths for step in steps_of(path))]
+    partners = {layer: step.layers for step in steps for layer in step.layers if len(step.layers) > 1}
     rows: list[LayerAnatomy] = []
     view = view_of(model.input_shape)
     for i, layer in enumerate(model.layers):
@@ -320,7 +324,7 @@ def _kept(layer: Layer, context: _Context) -> int:
         size += outputs * np.dtype(np.intp).itemsize  # which pixel won
     if isinstance(layer, LayerNorm):
         size += item * (outputs + outputs // layer.output_shape[-1])  # what is normalised, and each pixel's deviation
-    fuses = isinstance(layer, (Conv2D, Conv2DTranspose)) and layer.fuses_relu
+    fuses = isinstance(layer, (Conv2D, Conv2DTranspose, Residual)) and layer.fuses_relu
     if layer.activation is not None and not fuses and layer.activation not in context.heads:
         size += outputs * (item + isinstance(layer.activation, LeakyReLU))
     return size
@@ -348,6 +352,6 @@ def _kernel(layer: Layer, pools: bool) -> str:
 def _fused(layer: Layer, context: _Context) -> str:
     if layer in context.heads or layer.activation in context.heads:
         return "softmax in the loss"
-    relu = ["ReLU"] if isinstance(layer, (Conv2D, Conv2DTranspose)) and layer.fuses_relu else []
+    relu = ["ReLU"] if isinstance(layer, (Conv2D, Conv2DTranspose, Residual)) and layer.fuses_relu else []
     first, *others = context.partners.get(layer, (layer,))
     return ", ".join([*relu, *(str(other.name) for other in others)]) if layer is first else f"runs in {first.name}"

@@ -346,6 +346,8 @@ def _watch(layer: Layer, record: Record) -> None:
         record.grad_output = grad.copy()
         return backward_linear(grad if layer.activation is None else layer.activation.backward(grad))
 
+    if isinstance(layer, Block):
+        layer.fuse = False
     vars(layer).update(forward=forward, backward=backward)
     if linear:  # a softmax at the end of the model runs as a step of its own, after this part
         vars(layer).update(forward_linear=forward_linear, backward_linear=backward_linear)

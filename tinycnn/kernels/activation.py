@@ -36,12 +36,22 @@ def _add(worker, into, sources, settings, counter):
     sweep(_sum, into, sources, settings, counter)
 
 
+@inlined
+def _relu_of_sum(values, settings):
+    return (relu(values[0] + values[1]),)
+
+
+@jit
+def _add_relu(worker, into, sources, settings, counter):
+    sweep(_relu_of_sum, into, sources, settings, counter)
+
+
 @runtime.locked
-def add(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-    """``out = a + b``."""
+def add(a: np.ndarray, b: np.ndarray, out: np.ndarray, relu: bool = False) -> None:
+    """``out = a + b``, and what is negative becomes 0 with `relu`."""
     check("add", a=(a, a.shape), b=(b, a.shape), out=(out, a.shape))
     a, b, out = (array.reshape(-1) for array in (a, b, out))
-    runtime.run(_add, (out,), (a, b), (), runtime.task_counter())
+    runtime.run(_add_relu if relu else _add, (out,), (a, b), (), runtime.task_counter())
 
 
 @inlined

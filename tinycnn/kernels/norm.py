@@ -8,8 +8,8 @@ import numpy as np
 
 from tinycnn.kernels import runtime
 from tinycnn.kernels.check import check
-from tinycnn.kernels.compile import IN_PYTHON, jit
-from tinycnn.kernels.simd import LANES, load, rounded_product, store, widen
+from tinycnn.kernels.compile import IN_PYTHON, inlined, jit
+from tinycnn.kernels.simd import LANES, load, relu, rounded_product, store, where_positive, widen
 from tinycnn.kernels.tasks import share, tasks
 
 CHUNKS = 64
@@ -43,7 +43,7 @@ def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     _check(x)
     sums = np.empty((CHUNKS, 2, x.shape[1]))
     runtime.run(_chunk_moments, runtime.task_counter(), x.reshape(-1), x.shape, sums.reshape(-1))
-    mean, variance = np.empty((2, x.shape[1]))
+    mean, variance = np.zeros((2, x.shape[1]))
     _merge_moments(x, sums, mean, variance)
     return mean, variance
 
@@ -74,24 +74,33 @@ def _chunk_moments(worker, counter, x, shape, sums):
 @jit
 def _merge_moments(x, sums, mean, variance):
     rows, channels = x.shape
-    for c in range(channels):
-        count, centre, m2 = 0, 0.0, 0.0
-        for chunk in range(CHUNKS):
-            first = chunk * rows // CHUNKS
-            more = (chunk + 1) * rows // CHUNKS - first
-            if more > 0:
+    count = 0
+    for chunk in range(CHUNKS):
+        first = chunk * rows // CHUNKS
+        more = (chunk + 1) * rows // CHUNKS - first
+        if more > 0:
+            for c in range(channels):
                 total = sums[chunk, 0, c]
-                d = x[first, c] + total / more - centre
-                m2 += sums[chunk, 1, c] - total * total / more + d * d * count * more / (count + more)
-                centre += d * more / (count + more)
-                count += more
-        mean[c] = centre
+                d = x[first, c] + total / more - mean[c]
+                variance[c] += sums[chunk, 1, c] - total * total / more + d * d * count * more / (count + more)
+                mean[c] += d * more / (count + more)
+            count += more
+    for c in range(channels):
+        m2 = variance[c]
         variance[c] = 0.0 if m2 < 0.0 else m2 / rows  # rounding may take it below 0; a NaN must stay one
 
 
+@inlined
+def _affine(x, mean, scale, beta):
+    """A vector of outputs, in the same bits wherever it is computed: backward asks anew what the ReLU let through."""
+    return rounded_product(x - mean, scale) + beta
+
+
 @runtime.locked
-def normalize(x: np.ndarray, mean: np.ndarray, scale: np.ndarray, beta: np.ndarray, y: np.ndarray) -> None:
-    """``y = (x - mean) * scale + beta``, column by column.
+def normalize(
+    x: np.ndarray, mean: np.ndarray, scale: np.ndarray, beta: np.ndarray, y: np.ndarray, relu: bool = False
+) -> None:
+    """``y = (x - mean) * scale + beta``, column by column; with `relu` what is negative becomes 0.
 
     Parameters
     ----------
@@ -100,22 +109,33 @@ def normalize(x: np.ndarray, mean: np.ndarray, scale: np.ndarray, beta: np.ndarr
     mean, scale, beta : ndarray, shape (channels,), same dtype as `x`
     """
     _check(x, y=y, mean=mean, scale=scale, beta=beta)
-    runtime.run(_normalize, runtime.task_counter(), x, mean, scale, beta, y)
+    arrays = x.reshape(-1), y.reshape(-1), mean, scale, beta
+    runtime.run(_normalize, runtime.task_counter(), arrays, x.shape, bool(relu))
 
 
 @jit
-def _normalize(worker, counter, x, mean, scale, beta, y):
-    rows, channels = x.shape
+def _normalize(worker, counter, arrays, shape, cut):
+    (x, y, mean, scale, beta), (rows, channels) = arrays, shape
+    whole = 0 if IN_PYTHON else channels // LANES * LANES
     for chunk in tasks(counter, CHUNKS):
         first, stop = share(rows, chunk, CHUNKS)
-        for row in range(first, stop):
-            for c in range(channels):
-                y[row, c] = (x[row, c] - mean[c]) * scale[c] + beta[c]
+        for row in range(first * channels, stop * channels, channels):
+            for c in range(0, whole, LANES):
+                value = _affine(load(x, row + c), load(mean, c), load(scale, c), load(beta, c))
+                store(y, row + c, relu(value) if cut else value)
+            for c in range(whole, channels):
+                value = (x[row + c] - mean[c]) * scale[c] + beta[c]
+                y[row + c] = 0 if cut and value <= 0 else value
 
 
 @runtime.locked
 def gradient_sums(
-    x: np.ndarray, grad_y: np.ndarray, mean: np.ndarray, inverse_std: np.ndarray
+    x: np.ndarray,
+    grad_y: np.ndarray,
+    mean: np.ndarray,
+    inverse_std: np.ndarray,
+    scale: np.ndarray | None = None,
+    beta: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """``grad_gamma = sum of grad_y * (x - mean) * inverse_std`` and ``grad_beta = sum of grad_y`` over the rows.
 
@@ -123,25 +143,25 @@ def gradient_sums(
     ----------
     x, grad_y : ndarray, shape (rows, channels), C-contiguous
     mean, inverse_std : ndarray, shape (channels,), same dtype as `x`
+    scale, beta : ndarray, shape (channels,), same dtype as `x`
+        If given, a ReLU came next: `grad_y` counts where ``(x - mean) * scale + beta`` is positive.
 
     Returns
     -------
     grad_gamma, grad_beta : ndarray, float64, shape (channels,)
     """
-    _check(x, grad_y=grad_y, mean=mean, inverse_std=inverse_std)
+    _check(x, grad_y=grad_y, mean=mean, inverse_std=inverse_std, scale=scale, beta=beta)
     sums = np.empty((CHUNKS, 2, x.shape[1]))
-    arrays = x.reshape(-1), grad_y.reshape(-1), mean
-    runtime.run(_chunk_gradient_sums, runtime.task_counter(), arrays, x.shape, sums.reshape(-1))
-    centred, plain = np.zeros((2, x.shape[1]))
-    for chunk in sums:
-        centred += chunk[0]
-        plain += chunk[1]
+    cut = (mean, mean) if beta is None else (scale, beta)  # read only if there is a `beta`
+    arrays = x.reshape(-1), grad_y.reshape(-1), mean, *cut
+    runtime.run(_chunk_gradient_sums, runtime.task_counter(), arrays, x.shape, beta is not None, sums.reshape(-1))
+    centred, plain = sums.sum(axis=0)  # one chunk after the other
     return centred * inverse_std, plain
 
 
 @jit
-def _chunk_gradient_sums(worker, counter, arrays, shape, sums):
-    (x, grad_y, mean), (rows, channels) = arrays, shape
+def _chunk_gradient_sums(worker, counter, arrays, shape, cut, sums):
+    (x, grad_y, mean, scale, beta), (rows, channels) = arrays, shape
     whole = 0 if IN_PYTHON else channels // LANES * LANES
     for chunk in tasks(counter, CHUNKS):
         first, stop = share(rows, chunk, CHUNKS)
@@ -151,16 +171,19 @@ def _chunk_gradient_sums(worker, counter, arrays, shape, sums):
         for c in range(0, whole, LANES):
             centred, plain = load(sums, into + c), load(sums, into + channels + c)
             for i in range(start + c, end + c, channels):
-                g = load(grad_y, i)
-                centred = centred + widen(rounded_product(g, load(x, i) - load(mean, c)))
+                value, g = load(x, i), load(grad_y, i)
+                if cut:
+                    g = where_positive(g, _affine(value, load(mean, c), load(scale, c), load(beta, c)))
+                centred = centred + widen(rounded_product(g, value - load(mean, c)))
                 plain = plain + widen(g)
             store(sums, into + c, centred)
             store(sums, into + channels + c, plain)
         for row in range(start, end, channels):
             for c in range(whole, channels):
-                g = grad_y[row + c]
-                sums[into + c] += np.float64(g * (x[row + c] - mean[c]))
-                sums[into + channels + c] += np.float64(g)
+                g, d = grad_y[row + c], x[row + c] - mean[c]
+                if not cut or d * scale[c] + beta[c] > 0:
+                    sums[into + c] += np.float64(g * d)
+                    sums[into + channels + c] += np.float64(g)
 
 
 @runtime.locked
@@ -168,32 +191,44 @@ def input_gradient(
     x: np.ndarray,
     grad_y: np.ndarray,
     mean: np.ndarray,
-    inverse_std: np.ndarray,
-    gamma: np.ndarray,
+    scale: np.ndarray,
     mean_grad: np.ndarray,
-    mean_grad_xhat: np.ndarray,
+    slope: np.ndarray,
     grad_x: np.ndarray,
+    beta: np.ndarray | None = None,
 ) -> None:
-    """``grad_x = gamma * inverse_std * (grad_y - mean_grad - xhat * mean_grad_xhat)``, xhat = (x - mean) * inverse_std.
+    """``grad_x = scale * (grad_y - mean_grad - (x - mean) * slope)``.
 
     Parameters
     ----------
     x, grad_y, grad_x : ndarray, shape (rows, channels), C-contiguous
         `grad_x` is overwritten.
-    mean, inverse_std, gamma, mean_grad, mean_grad_xhat : ndarray, shape (channels,), same dtype as `x`
+    mean, scale, mean_grad, slope : ndarray, shape (channels,), same dtype as `x`
+    beta : ndarray, shape (channels,), same dtype as `x`
+        If given, a ReLU came next, as for `gradient_sums`.
     """
-    columns = {"mean": mean, "inverse_std": inverse_std, "gamma": gamma}
-    _check(x, grad_y=grad_y, grad_x=grad_x, **columns, mean_grad=mean_grad, mean_grad_xhat=mean_grad_xhat)
-    factors = mean, gamma * inverse_std, mean_grad, inverse_std * mean_grad_xhat
-    runtime.run(_input_gradient, runtime.task_counter(), x, grad_y, factors, grad_x)
+    columns = {"mean": mean, "scale": scale, "mean_grad": mean_grad, "slope": slope, "beta": beta}
+    _check(x, grad_y=grad_y, grad_x=grad_x, **columns)
+    arrays = x.reshape(-1), grad_y.reshape(-1), grad_x.reshape(-1)
+    factors = mean, scale, mean_grad, slope, mean if beta is None else beta
+    runtime.run(_input_gradient, runtime.task_counter(), arrays, x.shape, factors, beta is not None)
 
 
 @jit
-def _input_gradient(worker, counter, x, grad_y, factors, grad_x):
-    mean, scale, mean_grad, slope = factors
-    rows, channels = x.shape
+def _input_gradient(worker, counter, arrays, shape, factors, cut):
+    (x, grad_y, grad_x), (rows, channels), (mean, scale, mean_grad, slope, beta) = arrays, shape, factors
+    whole = 0 if IN_PYTHON else channels // LANES * LANES
     for chunk in tasks(counter, CHUNKS):
         first, stop = share(rows, chunk, CHUNKS)
-        for row in range(first, stop):
-            for c in range(channels):
-                grad_x[row, c] = scale[c] * (grad_y[row, c] - mean_grad[c] - (x[row, c] - mean[c]) * slope[c])
+        for row in range(first * channels, stop * channels, channels):
+            for c in range(0, whole, LANES):
+                value, g = load(x, row + c), load(grad_y, row + c)
+                if cut:
+                    g = where_positive(g, _affine(value, load(mean, c), load(scale, c), load(beta, c)))
+                share_ = rounded_product(value - load(mean, c), load(slope, c))
+                store(grad_x, row + c, load(scale, c) * (g - load(mean_grad, c) - share_))
+            for c in range(whole, channels):
+                d, g = x[row + c] - mean[c], grad_y[row + c]
+                if cut and not d * scale[c] + beta[c] > 0:
+                    g = grad_x.dtype.type(0)
+                grad_x[row + c] = scale[c] * (g - mean_grad[c] - d * slope[c])

@@ -8,6 +8,8 @@ called there.  Shapes and arguments: `tinycnn.kernels.sets.Kernels`.
 float32 results lie within 1e-5 of the exact ones, relative to the largest; float64 results within 1e-13.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tinycnn import reference
@@ -164,18 +166,40 @@ def avgpool_backward(grad: Array, geometry: Windows, grad_x: Array) -> None:
     grad_x[...] = reference.avgpool_backward(grad, grad_x.shape, geometry[:2], geometry[2:4], pads)
 
 
+def upsample_forward(x: Array, size: tuple[int, int], y: Array) -> None:
+    """``y[o] = x[i]`` for ``o = size*i + p``."""
+    (n, h, w, c), (rows, columns) = x.shape, size
+    y.reshape(n, h, rows, w, columns, c)[...] = x[:, :, None, :, None, :]
+
+
+def upsample_backward(grad: Array, size: tuple[int, int], grad_x: Array) -> None:
+    """``grad_x[i] = sum over p  grad[size*i + p]``."""
+    (rows, columns), grad_x[...] = size, 0
+    for row, column in np.ndindex(rows, columns):
+        grad_x += grad[:, row::rows, column::columns]
+
+
 def moments(x: Array) -> tuple[Array, Array]:
     """Mean and biased variance of each column, in float64."""
     return x.mean(axis=0, dtype=np.float64), x.astype(np.float64).var(axis=0)
 
 
-def normalize(x: Array, mean: Array, scale: Array, beta: Array, y: Array) -> None:
-    """``y = (x - mean) * scale + beta``, column by column."""
+def normalize(x: Array, mean: Array, scale: Array, beta: Array, y: Array, relu: bool = False) -> None:
+    """``y = (x - mean) * scale + beta``, column by column, cut at 0 with `relu`."""
     y[...] = (x - mean) * scale + beta
+    if relu:
+        y[...] = reference.relu_forward(y)
 
 
-def gradient_sums(x: Array, grad_y: Array, mean: Array, inverse_std: Array) -> tuple[Array, Array]:
-    """``grad_gamma = sum of grad_y * xhat`` and ``grad_beta = sum of grad_y``, xhat = (x - mean) * inverse_std."""
+def gradient_sums(
+    x: Array, grad_y: Array, mean: Array, inverse_std: Array, scale: Maybe = None, beta: Maybe = None
+) -> tuple[Array, Array]:
+    """``grad_gamma = sum of grad_y * xhat`` and ``grad_beta = sum of grad_y``, xhat = (x - mean) * inverse_std.
+
+    With `beta` only over what a ReLU of ``(x - mean) * scale + beta`` lets through.
+    """
+    if beta is not None:
+        grad_y = reference.relu_backward(grad_y, (x - mean) * scale + beta)
     xhat = (x - mean) * inverse_std
     return (grad_y * xhat).sum(axis=0, dtype=np.float64), grad_y.sum(axis=0, dtype=np.float64)
 
@@ -184,15 +208,16 @@ def norm_input_gradient(
     x: Array,
     grad_y: Array,
     mean: Array,
-    inverse_std: Array,
-    gamma: Array,
+    scale: Array,
     mean_grad: Array,
-    mean_grad_xhat: Array,
+    slope: Array,
     grad_x: Array,
+    beta: Maybe = None,
 ) -> None:
-    """``gamma * inverse_std * (grad_y - mean_grad - xhat * mean_grad_xhat)``, with xhat as above, into `grad_x`."""
-    xhat = (x - mean) * inverse_std
-    grad_x[...] = gamma * inverse_std * (grad_y - mean_grad - xhat * mean_grad_xhat)
+    """``scale * (grad_y - mean_grad - (x - mean) * slope)`` into `grad_x`; with `beta` as `gradient_sums`."""
+    if beta is not None:
+        grad_y = reference.relu_backward(grad_y, (x - mean) * scale + beta)
+    grad_x[...] = scale * (grad_y - mean_grad - (x - mean) * slope)
 
 
 def dense_forward(x: Array, kernel: Array, bias: Maybe, y: Array) -> None:
@@ -212,9 +237,11 @@ def relu_forward(x: Array, out: Array) -> None:
     out[...] = reference.relu_forward(x)
 
 
-def add(a: Array, b: Array, out: Array) -> None:
-    """``out = a + b``."""
+def add(a: Array, b: Array, out: Array, relu: bool = False) -> None:
+    """``out = a + b``, cut at 0 with `relu`."""
     np.add(a, b, out=out)
+    if relu:
+        relu_forward(out, out)
 
 
 def relu_backward(grad: Array, y: Array, out: Array) -> None:
@@ -247,6 +274,20 @@ def adam_update(
     """One step of `reference.adam_update`, in place."""
     numbers, scale = (lr_t, beta_1, beta_2, epsilon), {"decay": decay, "grad_scale": grad_scale}
     param[...], m[...], v[...] = reference.adam_update(param, grad, m, v, *numbers, **scale)
+
+
+def adam_step(
+    parameters: Sequence[tuple[Array, ...]],
+    decays: Sequence[float],
+    lr_t: float,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+    grad_scale: float = 1.0,
+) -> None:
+    """One Adam step of every ``(param, grad, m, v)`` in place, each with its decay; see `sets.Kernels`."""
+    for (param, grad, m, v), decay in zip(parameters, decays, strict=True):
+        adam_update(param, grad, m, v, lr_t, beta_1, beta_2, epsilon, decay, grad_scale)
 
 
 def sgd_update(

@@ -4,6 +4,7 @@ The set "im2col" computes them so.  An array is cut into `CHUNKS` parts, whateve
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -53,6 +54,20 @@ def adam_update(
     """One Adam step in place; see `tinycnn.kernels.sets.Kernels`."""
     numbers = tuple(param.dtype.type(s) for s in (lr_t, 1 - beta_1, 1 - beta_2, epsilon, decay, grad_scale))
     _run(_adam, (param, grad, m, v), numbers)
+
+
+def adam_step(
+    parameters: Sequence[tuple[Array, ...]],
+    decays: Sequence[float],
+    lr_t: float,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+    grad_scale: float = 1.0,
+) -> None:
+    """One Adam step of every ``(param, grad, m, v)`` in place, each with its decay; see `sets.Kernels`."""
+    for (param, grad, m, v), decay in zip(parameters, decays, strict=True):
+        adam_update(param, grad, m, v, lr_t, beta_1, beta_2, epsilon, decay, grad_scale)
 
 
 @jit
@@ -152,17 +167,19 @@ def relu_forward(x: Array, out: Array) -> None:
 
 
 @jit
-def _add(worker, counter, a, b, out):
+def _add(worker, counter, a, b, out, relu):
     for chunk in tasks(counter, CHUNKS):
         first, last = share(a.size, chunk, CHUNKS)
         for i in range(first, last):
             out[i] = a[i] + b[i]
+            if relu and out[i] <= 0:
+                out[i] = 0
 
 
 @runtime.locked
-def add(a: Array, b: Array, out: Array) -> None:
-    """``out = a + b``."""
-    _run(_add, (a, b, out))
+def add(a: Array, b: Array, out: Array, relu: bool = False) -> None:
+    """``out = a + b``, cut at 0 with `relu`."""
+    _run(_add, (a, b, out), relu)
 
 
 @jit

@@ -8,6 +8,7 @@ import numpy as np
 
 from tinycnn.kernels import runtime
 from tinycnn.kernels.compile import jit
+from tinycnn.kernels.plain_elementwise import relu_backward
 from tinycnn.kernels.tasks import share, tasks
 
 Array = np.ndarray
@@ -44,19 +45,21 @@ def moments(x: Array) -> tuple[Array, Array]:
 
 
 @jit
-def _normalize(worker, counter, x, mean, scale, beta, y):
+def _normalize(worker, counter, x, mean, scale, beta, y, relu):
     rows, channels = x.shape
     for chunk in tasks(counter, CHUNKS):
         first, last = share(rows, chunk, CHUNKS)
         for row in range(first, last):
             for c in range(channels):
                 y[row, c] = (x[row, c] - mean[c]) * scale[c] + beta[c]
+                if relu and y[row, c] < 0:
+                    y[row, c] = 0
 
 
 @runtime.locked
-def normalize(x: Array, mean: Array, scale: Array, beta: Array, y: Array) -> None:
-    """``y = (x - mean) * scale + beta``, column by column."""
-    runtime.run(_normalize, runtime.task_counter(), x, mean, scale, beta, y)
+def normalize(x: Array, mean: Array, scale: Array, beta: Array, y: Array, relu: bool = False) -> None:
+    """``y = (x - mean) * scale + beta``, column by column, cut at 0 with `relu`."""
+    runtime.run(_normalize, runtime.task_counter(), x, mean, scale, beta, y, relu)
 
 
 @jit
@@ -71,23 +74,41 @@ def _gradient_sums(worker, counter, x, grad_y, mean, centred, plain):
 
 
 @runtime.locked
-def gradient_sums(x: Array, grad_y: Array, mean: Array, inverse_std: Array) -> tuple[Array, Array]:
-    """``grad_gamma = sum of grad_y * (x - mean) * inverse_std`` and ``grad_beta = sum of grad_y``, in float64."""
+def gradient_sums(
+    x: Array,
+    grad_y: Array,
+    mean: Array,
+    inverse_std: Array,
+    scale: Array | None = None,
+    beta: Array | None = None,
+) -> tuple[Array, Array]:
+    """``grad_gamma = sum of grad_y * (x - mean) * inverse_std`` and ``grad_beta = sum of grad_y``, in float64.
+
+    With `beta` only over what a ReLU of ``(x - mean) * scale + beta`` lets through.
+    """
+    if beta is not None:
+        grad_y = _through_relu(x, grad_y, mean, scale, beta)
     centred, plain = np.zeros((2, CHUNKS, x.shape[1]))
     runtime.run(_gradient_sums, runtime.task_counter(), x, grad_y, mean, centred, plain)
     return centred.sum(axis=0) * inverse_std, plain.sum(axis=0)
 
 
+def _through_relu(x, grad_y, mean, scale, beta):
+    y, through = np.empty_like(x), np.empty_like(x)
+    normalize(x, mean, scale, beta, y)
+    relu_backward(grad_y, y, through)
+    return through
+
+
 @jit
 def _input_gradient(worker, counter, x, grad_y, per_channel, grad_x):
-    mean, inverse_std, gamma, mean_grad, mean_grad_xhat = per_channel
+    mean, scale, mean_grad, slope = per_channel
     rows, channels = x.shape
     for chunk in tasks(counter, CHUNKS):
         first, last = share(rows, chunk, CHUNKS)
         for row in range(first, last):
             for c in range(channels):
-                xhat = (x[row, c] - mean[c]) * inverse_std[c]
-                grad_x[row, c] = gamma[c] * inverse_std[c] * (grad_y[row, c] - mean_grad[c] - xhat * mean_grad_xhat[c])
+                grad_x[row, c] = scale[c] * (grad_y[row, c] - mean_grad[c] - (x[row, c] - mean[c]) * slope[c])
 
 
 @runtime.locked
@@ -95,12 +116,13 @@ def norm_input_gradient(
     x: Array,
     grad_y: Array,
     mean: Array,
-    inverse_std: Array,
-    gamma: Array,
+    scale: Array,
     mean_grad: Array,
-    mean_grad_xhat: Array,
+    slope: Array,
     grad_x: Array,
+    beta: Array | None = None,
 ) -> None:
-    """``grad_x = gamma * inverse_std * (grad_y - mean_grad - xhat * mean_grad_xhat)``; see `tinycnn.kernels.sets`."""
-    per_channel = mean, inverse_std, gamma, mean_grad, mean_grad_xhat
-    runtime.run(_input_gradient, runtime.task_counter(), x, grad_y, per_channel, grad_x)
+    """``grad_x = scale * (grad_y - mean_grad - (x - mean) * slope)``; with `beta` as `gradient_sums`."""
+    if beta is not None:
+        grad_y = _through_relu(x, grad_y, mean, scale, beta)
+    runtime.run(_input_gradient, runtime.task_counter(), x, grad_y, (mean, scale, mean_grad, slope), grad_x)

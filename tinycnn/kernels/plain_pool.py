@@ -118,3 +118,34 @@ def _average_backward(worker, counter, grad, geometry, grad_x):
 def avgpool_backward(grad: Array, geometry: tuple[int, ...], grad_x: Array) -> None:
     """Fill `grad_x`: equal shares for the cells of each window; see `tinycnn.kernels.sets.Kernels`."""
     runtime.run(_average_backward, runtime.task_counter(), grad, geometry, grad_x)
+
+
+@jit
+def _upsample_forward(worker, counter, x, size, y):
+    for image in tasks(counter, len(y)):
+        for row in range(y.shape[1]):
+            for column in range(y.shape[2]):
+                for c in range(y.shape[3]):
+                    y[image, row, column, c] = x[image, row // size[0], column // size[1], c]
+
+
+@runtime.locked
+def upsample_forward(x: Array, size: tuple[int, int], y: Array) -> None:
+    """Each pixel of `x` ``size[0] * size[1]`` times in `y`; see `tinycnn.kernels.sets.Kernels`."""
+    runtime.run(_upsample_forward, runtime.task_counter(), x, size, y)
+
+
+@jit
+def _upsample_backward(worker, counter, grad, size, grad_x):
+    for image in tasks(counter, len(grad)):
+        grad_x[image] = 0
+        for row in range(grad.shape[1]):
+            for column in range(grad.shape[2]):
+                for c in range(grad.shape[3]):
+                    grad_x[image, row // size[0], column // size[1], c] += grad[image, row, column, c]
+
+
+@runtime.locked
+def upsample_backward(grad: Array, size: tuple[int, int], grad_x: Array) -> None:
+    """The way back: the sum of each block of equal pixels."""
+    runtime.run(_upsample_backward, runtime.task_counter(), grad, size, grad_x)

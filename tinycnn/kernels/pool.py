@@ -14,14 +14,24 @@ from tinycnn.kernels.aligned import LINE
 from tinycnn.kernels.check import check
 from tinycnn.kernels.compile import IN_PYTHON, inlined, jit
 from tinycnn.kernels.nhwc import Images, as_images, pixel
-from tinycnn.kernels.simd import LANES, load, load_where_code, store, store_max4
+from tinycnn.kernels.simd import LANES, load, load_where_code, narrow, store, store_max4, widen
 from tinycnn.kernels.tasks import tasks
 
 
 def _halves(geometry, images, output_shape):
-    """Whether the windows are 2x2, side by side and inside the image, as in nearly every network: done with vectors."""
+    """Whether the windows are 2x2, side by side and inside the image, as in nearly every network: done with vectors.
+
+    Where the channels are no whole vectors, a pixel's last vector reads and writes on into the pixel after it, which
+    comes next and is written again.  The last pixels of a row, where that would leave the row, are done one by one.
+    """
     fits = 2 * output_shape[1] <= images.height and 2 * output_shape[2] <= images.width
-    return geometry == (2, 2, 2, 2, 0, 0) and fits and images.channels % LANES == 0 and not IN_PYTHON
+    return geometry == (2, 2, 2, 2, 0, 0) and fits and not IN_PYTHON
+
+
+@inlined
+def _in_vectors(y):
+    """How many pixels of a row of `y` can be read and written in whole vectors without leaving the row."""
+    return max(0, (y.width * y.channels - -(-y.channels // LANES) * LANES) // y.channels + 1)
 
 
 @inlined
@@ -84,15 +94,24 @@ def _max_forward(worker, x, y, codes, geometry, counter):
 @jit
 def _max_forward_halving(worker, x, y, codes, geometry, counter):
     x, y = Images(*x), Images(*y)
-    right, below = x.channels, x.width * x.channels
+    right, below, whole = x.channels, x.width * x.channels, _in_vectors(y)
     for task in tasks(counter, y.number * y.height):
         n, i = task // y.height, task % y.height
-        for j in range(y.width):
+        for j in range(whole):
             a, t = pixel(x, n, 2 * i, 2 * j), pixel(y, n, i, j)
             for c in range(a, a + x.channels, LANES):
                 top = load(x.data, c), load(x.data, c + right)
                 bottom = load(x.data, c + below), load(x.data, c + below + right)
                 store_max4(y.data, codes, t + c - a, top + bottom, False)
+        for j in range(whole, y.width):
+            a, t = pixel(x, n, 2 * i, 2 * j), pixel(y, n, i, j)
+            for c in range(x.channels):
+                best, code = x.data[a + c], np.uint8(0)
+                for k in range(1, 4):
+                    v = x.data[a + c + k // 2 * below + k % 2 * right]
+                    if v > best or v != v:
+                        best, code = v, np.uint8(k)
+                y.data[t + c], codes[t + c] = best, code
 
 
 @runtime.locked
@@ -142,16 +161,21 @@ def _max_backward(worker, grad, codes, grad_x, geometry, counter):
 @jit
 def _max_backward_halving(worker, grad, codes, grad_x, geometry, counter):
     grad, grad_x = Images(*grad), Images(*grad_x)
-    channels, covered = grad_x.channels, 2 * grad.width
+    channels, covered, whole = grad_x.channels, 2 * grad.width, _in_vectors(grad)
     for task in tasks(counter, grad_x.number * grad_x.height):
         n, row = task // grad_x.height, task % grad_x.height
         line = pixel(grad_x, n, row, 0)
         if row // 2 < grad.height:
-            for s in range(covered):
+            for s in range(2 * whole):
                 t, target = pixel(grad, n, row // 2, s // 2), line + s * channels
                 for c in range(0, channels, LANES):
                     value = load_where_code(grad.data, codes, t + c, 2 * (row % 2) + s % 2)
                     store(grad_x.data, target + c, value)
+            for s in range(2 * whole, covered):
+                t, target = pixel(grad, n, row // 2, s // 2), line + s * channels
+                for c in range(channels):
+                    won = codes[t + c] == 2 * (row % 2) + s % 2
+                    grad_x.data[target + c] = grad.data[t + c] if won else grad.data.dtype.type(0)
             line, left = line + covered * channels, grad_x.width - covered
         else:
             left = grad_x.width
@@ -196,6 +220,27 @@ def _average_forward(worker, x, y, geometry, sums, counter):
                 mean[c] = sums[c] / cells
 
 
+@jit
+def _average_forward_halving(worker, x, y, geometry, sums, counter):
+    x, y = Images(*x), Images(*y)
+    right, below, whole = x.channels, x.width * x.channels, _in_vectors(y)
+    for task in tasks(counter, y.number * y.height):
+        n, i = task // y.height, task % y.height
+        for j in range(whole):
+            a, t = pixel(x, n, 2 * i, 2 * j), pixel(y, n, i, j)
+            for c in range(a, a + x.channels, LANES):
+                first = load(x.data, c)
+                top = widen(first) + widen(load(x.data, c + right))
+                total = top + widen(load(x.data, c + below)) + widen(load(x.data, c + below + right))
+                store(y.data, t + c - a, narrow(total * 0.25, first))
+        for j in range(whole, y.width):
+            a, t = pixel(x, n, 2 * i, 2 * j), pixel(y, n, i, j)
+            for c in range(a, a + x.channels):
+                top = np.float64(x.data[c]) + np.float64(x.data[c + right])
+                total = top + np.float64(x.data[c + below]) + np.float64(x.data[c + below + right])
+                y.data[t + c - a] = total * 0.25
+
+
 @runtime.locked
 def avgpool_forward(x: np.ndarray, geometry: tuple, y: np.ndarray) -> None:
     """Fill `y` with the mean of each window's cells inside the image; a window may be the whole image.
@@ -205,7 +250,8 @@ def avgpool_forward(x: np.ndarray, geometry: tuple, y: np.ndarray) -> None:
     images, output = _check("average pool", x, y)
     workers, width = runtime.get_num_threads(), images.channels + LINE  # apart: no two write to one cache line
     (sums,) = runtime.scratch(np.float64, workers * width)
-    runtime.run(_average_forward, images, output, geometry, sums.reshape(workers, width), runtime.task_counter())
+    kernel = _average_forward_halving if _halves(geometry, images, y.shape) else _average_forward
+    runtime.run(kernel, images, output, geometry, sums.reshape(workers, width), runtime.task_counter())
 
 
 @jit
@@ -229,6 +275,29 @@ def _average_backward(worker, grad, grad_x, geometry, counter):
                         target[c] += source[c] * share
 
 
+@jit
+def _average_backward_halving(worker, grad, grad_x, geometry, counter):
+    grad, grad_x = Images(*grad), Images(*grad_x)
+    channels, covered, whole = grad_x.channels, 2 * grad.width, _in_vectors(grad)
+    quarter = grad.data.dtype.type(0.25)
+    for task in tasks(counter, grad_x.number * grad_x.height):
+        n, row = task // grad_x.height, task % grad_x.height
+        if row // 2 >= grad.height:
+            _clear_row(grad_x, n, row)
+            continue
+        line = pixel(grad_x, n, row, 0)
+        for s in range(2 * whole):
+            t, target = pixel(grad, n, row // 2, s // 2), line + s * channels
+            for c in range(0, channels, LANES):
+                store(grad_x.data, target + c, load(grad.data, t + c) * quarter)
+        for s in range(2 * whole, covered):
+            t, target = pixel(grad, n, row // 2, s // 2), line + s * channels
+            for c in range(channels):
+                grad_x.data[target + c] = grad.data[t + c] * quarter
+        for k in range(line + covered * channels, line + grad_x.width * channels):  # an odd last column
+            grad_x.data[k] = 0
+
+
 @runtime.locked
 def avgpool_backward(grad: np.ndarray, geometry: tuple, grad_x: np.ndarray) -> None:
     """Fill `grad_x`: each output's gradient is shared out equally among the cells that it averaged.
@@ -236,4 +305,5 @@ def avgpool_backward(grad: np.ndarray, geometry: tuple, grad_x: np.ndarray) -> N
     Parameters as in `maxpool_backward`.
     """
     images, output = _check("average pool", grad_x, grad)
-    runtime.run(_average_backward, output, images, geometry, runtime.task_counter())
+    kernel = _average_backward_halving if _halves(geometry, images, grad.shape) else _average_backward
+    runtime.run(kernel, output, images, geometry, runtime.task_counter())

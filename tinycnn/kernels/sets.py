@@ -33,37 +33,41 @@ class Kernels(NamedTuple):
     maxpool_backward: Function  # (grad, codes, geometry, grad_x): a code outside the window passes nothing on
     avgpool_forward: Function  # (x, geometry, y): mean of the cells inside the image, summed in float64
     avgpool_backward: Function  # (grad, geometry, grad_x)
+    upsample_forward: Function  # (x, size, y): each pixel size[0] * size[1] times
+    upsample_backward: Function  # (grad, size, grad_x): the sum of each such block
     moments: Callable[[np.ndarray], tuple]  # x (rows, channels) -> mean, biased variance, float64
-    normalize: Function  # (x, mean, scale, beta, y): y = (x - mean) * scale + beta
-    gradient_sums: Callable[..., tuple]  # (x, grad_y, mean, inverse_std) -> grad_gamma, grad_beta, float64
-    norm_input_gradient: Function  # (x, grad_y, mean, inverse_std, gamma, mean_grad, mean_grad_xhat, grad_x)
+    normalize: Function  # (x, mean, scale, beta, y, relu): y = (x - mean) * scale + beta, cut at 0 with `relu`
+    gradient_sums: Callable[..., tuple]  # (x, grad_y, mean, inverse_std, scale, beta) -> grad_gamma, grad_beta, float64
+    norm_input_gradient: Function  # (x, grad_y, mean, scale, mean_grad, slope, grad_x, beta); `beta` after a ReLU only
     dense_forward: Function  # (x, kernel, bias, y): y = x @ kernel + bias; bias may be None
     dense_backward: Function  # (x, kernel, grad, grad_x, grad_kernel): grad_x may be None
     relu_forward: Function  # (x, out): max(x, 0); a NaN stays one
-    add: Function  # (a, b, out): a + b
+    add: Function  # (a, b, out, relu): a + b, cut at 0 with `relu`
     relu_backward: Function  # (grad, y, out): grad where y > 0, else 0
     dropout_mask_apply: Function  # (x, out, key, rate): x / (1 - rate), or 0 by a hash of key and position
     scale_u8: Function  # (images, out, scale): out = images * scale
-    adam_update: Function  # (param, grad, m, v, lr_t, beta_1, beta_2, epsilon, decay, grad_scale), in place
+    adam_step: Function  # ([(param, grad, m, v), ...], [decay, ...], lr_t, beta_1, beta_2, epsilon, grad_scale)
     sgd_update: Function  # (param, grad, velocity, lr, momentum, nesterov, decay, grad_scale), in place
     sum_of_squares: Callable[[np.ndarray], float]  # summed in float64
     pool_width: (
         int  # conv_* take the `codes` of a 2x2 max-pool that they fuse, if the filters of a group are a multiple; or 0
     )
     reuses_outputs: bool  # whether a training step lays gradients over outputs that it is done with
+    fuses: bool  # whether a ReLU runs in one pass with the normalisation or sum before it, see `layers.fused`
 
 
 def _fast() -> Kernels:
-    from tinycnn.kernels import activation, conv, dense, dropout, images, norm, pool, simd, updates
+    from tinycnn.kernels import activation, conv, dense, dropout, images, norm, pool, simd, updates, upsample
 
     return Kernels(
         conv.forward, conv.backward, conv.input_gradient, conv.kernel_gradient, conv.bias_gradient,
         pool.maxpool_forward, pool.maxpool_backward, pool.avgpool_forward, pool.avgpool_backward,
+        upsample.upsample_forward, upsample.upsample_backward,
         norm.moments, norm.normalize, norm.gradient_sums, norm.input_gradient,
         dense.dense_forward, dense.dense_backward,
         activation.relu_forward, activation.add, activation.relu_backward, dropout.dropout_mask_apply, images.scale_u8,
-        updates.adam_update, updates.sgd_update, updates.sum_of_squares,
-        pool_width=simd.LANES, reuses_outputs=True,
+        updates.adam_step, updates.sgd_update, updates.sum_of_squares,
+        pool_width=simd.LANES, reuses_outputs=True, fuses=True,
     )  # fmt: skip
 
 
@@ -75,12 +79,13 @@ def _im2col() -> Kernels:
         im2col.bias_gradient,
         plain_pool.maxpool_forward, plain_pool.maxpool_backward,
         plain_pool.avgpool_forward, plain_pool.avgpool_backward,
+        plain_pool.upsample_forward, plain_pool.upsample_backward,
         plain_norm.moments, plain_norm.normalize, plain_norm.gradient_sums, plain_norm.norm_input_gradient,
         plain_dense.dense_forward, plain_dense.dense_backward,
         plain_elementwise.relu_forward, plain_elementwise.add, plain_elementwise.relu_backward,
         plain_elementwise.dropout_mask_apply, plain_elementwise.scale_u8,
-        plain_elementwise.adam_update, plain_elementwise.sgd_update, plain_elementwise.sum_of_squares,
-        pool_width=0, reuses_outputs=True,
+        plain_elementwise.adam_step, plain_elementwise.sgd_update, plain_elementwise.sum_of_squares,
+        pool_width=0, reuses_outputs=True, fuses=False,
     )  # fmt: skip
 
 
@@ -91,11 +96,12 @@ def _reference() -> Kernels:
         numpy_.conv_forward, numpy_.conv_backward, numpy_.conv_input_gradient, numpy_.conv_kernel_gradient,
         numpy_.bias_gradient,
         numpy_.maxpool_forward, numpy_.maxpool_backward, numpy_.avgpool_forward, numpy_.avgpool_backward,
+        numpy_.upsample_forward, numpy_.upsample_backward,
         numpy_.moments, numpy_.normalize, numpy_.gradient_sums, numpy_.norm_input_gradient,
         numpy_.dense_forward, numpy_.dense_backward,
         numpy_.relu_forward, numpy_.add, numpy_.relu_backward, numpy_.dropout_mask_apply, numpy_.scale_u8,
-        numpy_.adam_update, numpy_.sgd_update, numpy_.sum_of_squares,
-        pool_width=0, reuses_outputs=False,
+        numpy_.adam_step, numpy_.sgd_update, numpy_.sum_of_squares,
+        pool_width=0, reuses_outputs=False, fuses=False,
     )  # fmt: skip
 
 

@@ -281,6 +281,16 @@ def widen(typing_context, value):
 
 
 @intrinsic
+def narrow(typing_context, value, like):
+    """The way back: a vector of float64, rounded to what `like` is a vector of."""
+
+    def generate(context, builder, sig, args):
+        return args[0] if value == like else builder.fptrunc(args[0], llvm_vector(like.scalar))
+
+    return like(value, like), generate
+
+
+@intrinsic
 def rounded_product(typing_context, a, b):
     """a * b in every lane, rounded before anything is added to it."""
 

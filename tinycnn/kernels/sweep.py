@@ -73,9 +73,14 @@ def sweep(equation, into, sources, settings, counter):
     """
     size = into[0].size
     for task in tasks(counter, -(-size // TASK)):
-        start, stop = task * TASK, min((task + 1) * TASK, size)
-        whole = start + (stop - start) // LANES * LANES
-        for i in range(start, whole, LANES):
-            _write_each(into, i, equation(_vectors(sources, i), settings))
-        for i in range(whole, stop):
-            _write_each(into, i, equation(_numbers(sources, i), settings))
+        sweep_part(equation, into, sources, settings, task * TASK, min((task + 1) * TASK, size))
+
+
+@inlined
+def sweep_part(equation, into, sources, settings, start, stop):
+    """`sweep` for ``start <= i < stop``, by whoever calls it."""
+    whole = start + (stop - start) // LANES * LANES
+    for i in range(start, whole, LANES):
+        _write_each(into, i, equation(_vectors(sources, i), settings))
+    for i in range(whole, stop):
+        _write_each(into, i, equation(_numbers(sources, i), settings))

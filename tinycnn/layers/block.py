@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from tinycnn.arguments import whole_shape
 from tinycnn.layers.activation import get
 from tinycnn.layers.base import Layer, Shape
+from tinycnn.layers.fused import steps_of
 from tinycnn.layers.registry import describe
 
 
@@ -26,7 +27,14 @@ class Block(Layer):
         The layers of each path in turn; of an empty one the output is the input.
     activation : None, str or Layer
         As in `tinycnn.layers.activation.get`.
+
+    Attributes
+    ----------
+    fuse : bool
+        Of the class True: several layers of a path may run as one step, see `fused.steps_of`.
     """
+
+    fuse = True
 
     def __init__(
         self,
@@ -87,6 +95,20 @@ class Block(Layer):
         grad_y = self._enter_backward(grad_y)
         return self.backward_linear(grad_y if self.activation is None else self.activation.backward(grad_y), input_grad)
 
+    def along(self, path: Sequence[Layer], x: np.ndarray, training: bool) -> np.ndarray:
+        """`x` through the layers of `path`."""
+        predicts = self._memory is not None and self._memory.predicts
+        for step in steps_of(path, self.fuse, predicts and not training):
+            x = step.forward(x, training)
+        return x
+
+    def back(self, path: Sequence[Layer], grad: np.ndarray, input_grad: bool) -> Any:
+        """`grad` back through them; the first need not hand it on if nobody asks for it."""
+        for i, step in reversed(list(enumerate(steps_of(path, self.fuse)))):
+            wanted = {} if input_grad or i > 0 else {"input_grad": False}
+            grad = step.backward(grad, **wanted)  # type: ignore[assignment]
+        return grad
+
     def forward_linear(self, x: ArrayLike, training: bool = False) -> np.ndarray:
         """The block without its activation."""
         raise NotImplementedError
@@ -94,20 +116,6 @@ class Block(Layer):
     def backward_linear(self, grad: ArrayLike, input_grad: bool = True) -> np.ndarray | None:
         """The gradient to the input from the one before the activation; None where nobody asks for it."""
         raise NotImplementedError
-
-
-def along(path: Sequence[Layer], x: np.ndarray, training: bool) -> np.ndarray:
-    """`x` through the layers of `path`."""
-    for layer in path:
-        x = layer.forward(x, training)
-    return x
-
-
-def back(path: Sequence[Layer], grad: np.ndarray, input_grad: bool) -> Any:
-    """`grad` back through them; the first need not hand it on if nobody asks for it."""
-    for i, layer in reversed(list(enumerate(path))):
-        grad = layer.backward(grad, input_grad or i > 0)  # type: ignore[assignment]
-    return grad
 
 
 def spec(layer: Layer | None) -> Any:

@@ -9,6 +9,7 @@ from tinycnn.kernels.geometry import Geometry
 from tinycnn.kernels.sets import active
 from tinycnn.layers.activation import ReLU
 from tinycnn.layers.base import Layer, Shape, pair, positive_int
+from tinycnn.layers.norm import BatchNorm
 from tinycnn.layers.padding import Padding, check_image, check_padding, resolve_padding
 from tinycnn.layers.pool import MaxPool2D
 from tinycnn.layers.weighted import Weighted
@@ -229,6 +230,15 @@ class Conv2D(_Convolution):
         )
         return y
 
+    def forward_folded(self, x: ArrayLike, norm: BatchNorm, relu: bool, pool: MaxPool2D | None) -> np.ndarray:
+        """A prediction's ``pool(relu(norm(conv(x))))`` at once, `relu` and `pool` if wanted; see `BatchNorm.folded`."""
+        x = self._enter(x)
+        self._images = None  # no way back
+        y, codes = (self._output(), None) if pool is None else pool.receive(len(x))
+        kernel, bias = norm.folded(self.params["kernel"], self.params.get("bias"))
+        active().conv_forward(x, kernel, bias, self._geometry, y, relu, codes)
+        return y
+
     def backward_pooled(self, grad_y: ArrayLike, pool: MaxPool2D, input_grad: bool = True) -> np.ndarray | None:
         """Through the pool, the ReLU and the convolution; a gradient follows its window's winner only."""
         grad, codes = pool.received(grad_y)
@@ -315,7 +325,8 @@ class Conv2DTranspose(_Convolution):
         y = self.forward_linear(x)
         if self.activation is None or not self.fuses_relu:
             return y if self.activation is None else self.activation.forward(y, training)
-        return np.maximum(y, 0, out=y)
+        active().relu_forward(y, y)
+        return y
 
     def forward_linear(self, x: ArrayLike, training: bool = False) -> np.ndarray:
         x = self._enter(x)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tinycnn.layers.base import Layer, Shape, positive_int
-from tinycnn.layers.block import Block, along, back
+from tinycnn.layers.block import Block
 from tinycnn.layers.conv import Conv2D
 from tinycnn.layers.padding import Padding, check_image
 from tinycnn.layers.registry import describe
@@ -175,9 +175,9 @@ class SeparableConv2D(Block):
     def forward_linear(self, x: ArrayLike, training: bool = False) -> np.ndarray:
         """The two convolutions."""
         x = self._enter(x)
-        self._y = along(self.paths[0], x, training)
+        self._y = self.along(self.paths[0], x, training)
         return self._y
 
     def backward_linear(self, grad: ArrayLike, input_grad: bool = True) -> np.ndarray | None:
         """Back through both."""
-        return back(self.paths[0], self._enter_backward(grad), input_grad)
+        return self.back(self.paths[0], self._enter_backward(grad), input_grad)

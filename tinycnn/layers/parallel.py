@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from tinycnn.arguments import listed
 from tinycnn.layers.base import Layer, Shape
-from tinycnn.layers.block import Block, along, back, spec
+from tinycnn.layers.block import Block, spec
 from tinycnn.layers.registry import restore
 
 Branch = Layer | dict[str, Any] | Sequence[Layer | dict[str, Any]]
@@ -97,7 +97,7 @@ class Parallel(Block):
     def forward_linear(self, x: ArrayLike, training: bool = False) -> np.ndarray:
         """What the branches give, merged."""
         x = self._enter(x)
-        outputs = [along(branch, x, training) for branch in self.branches]
+        outputs = [self.along(branch, x, training) for branch in self.branches]
         y = self._output()
         return np.concatenate(outputs, axis=-1, out=y) if self.merge == "concat" else _sum(outputs, y)
 
@@ -106,7 +106,7 @@ class Parallel(Block):
         grad = self._enter_backward(grad)
         concat = self.merge == "concat"
         parts = np.split(grad, self._ends, axis=-1) if concat else [grad] * len(self.branches)
-        grads = [back(branch, part, input_grad) for branch, part in zip(self.branches, parts, strict=True)]
+        grads = [self.back(branch, part, input_grad) for branch, part in zip(self.branches, parts, strict=True)]
         return _sum(grads, self._input_gradient(grad)) if input_grad else None
 
 

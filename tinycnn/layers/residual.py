@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tinycnn.kernels.sets import active
+from tinycnn.layers.activation import ReLU
 from tinycnn.layers.base import Layer, Shape
-from tinycnn.layers.block import Block, along, back, spec
+from tinycnn.layers.block import Block, spec
 from tinycnn.layers.registry import restore
 
 
@@ -83,18 +84,32 @@ class Residual(Block):
             )
         return branch if self.activation is None else tuple(self.activation.output_shape_of(branch))
 
+    def forward(self, x: ArrayLike, training: bool = False) -> np.ndarray:
+        """``act(S(x) + F(x))``; a ReLU in one pass with the sum."""
+        if not self.fuses_relu:
+            return super().forward(x, training)
+        return self.activation.receive(self._sum(x, training, relu=True))
+
+    @property
+    def fuses_relu(self) -> bool:
+        """Whether a ReLU runs in one pass with the sum."""
+        return self.fuse and active().fuses and isinstance(self.activation, ReLU)
+
     def forward_linear(self, x: ArrayLike, training: bool = False) -> np.ndarray:
         """``S(x) + F(x)``."""
+        return self._sum(x, training, relu=False)
+
+    def _sum(self, x: ArrayLike, training: bool, relu: bool) -> np.ndarray:
         x = self._enter(x)
-        branch, shortcut = (along(path, x, training) for path in self.paths)
+        branch, shortcut = (self.along(path, x, training) for path in self.paths)
         y = self._output()
-        active().add(shortcut, branch, y)
+        active().add(shortcut, branch, y, relu)
         return y
 
     def backward_linear(self, grad: ArrayLike, input_grad: bool = True) -> np.ndarray | None:
         """``S'(grad) + F'(grad)``; None where nobody asks for it."""
         grad = self._enter_backward(grad)
-        branch, shortcut = (back(path, grad, input_grad) for path in self.paths)
+        branch, shortcut = (self.back(path, grad, input_grad) for path in self.paths)
         if not input_grad:
             return None
         grad_x = self._input_gradient(grad)

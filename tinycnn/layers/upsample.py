@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tinycnn.arguments import pair
+from tinycnn.kernels.sets import active
 from tinycnn.layers.base import Layer, Shape
 from tinycnn.layers.padding import check_image
 
@@ -75,7 +76,7 @@ class UpSample2D(Layer):
         sh, sw = self.size
         y = self._output()
         if self.interpolation == "nearest":
-            y.reshape(n, h, sh, w, sw, c)[...] = x[:, :, None, :, None, :]
+            active().upsample_forward(x, self.size, y)
             return y
         rows = self._buffer("rows", (n, h * sh, w, c))
         _interpolate(x.reshape(n, h, w * c), sh, rows.reshape(n, h * sh, w * c))
@@ -89,9 +90,7 @@ class UpSample2D(Layer):
         n, (sh, sw) = grad_y.shape[0], self.size
         grad_x = self._input_gradient(grad_y)
         if self.interpolation == "nearest":
-            grad_x[...] = grad_y[:, ::sh, ::sw]
-            for row, column in list(np.ndindex(sh, sw))[1:]:
-                grad_x += grad_y[:, row::sh, column::sw]
+            active().upsample_backward(grad_y, self.size, grad_x)
             return grad_x
         grad_rows = self._buffer("grad_rows", (n, h * sh, w, c))
         _interpolate_backward(grad_y.reshape(n * h * sh, w * sw, c), sw, grad_rows.reshape(n * h * sh, w, c))
