@@ -184,7 +184,9 @@ def test_winograd_is_taken_for_3x3_stride_1_in_whole_vectors_only():
 
 def test_small_images_take_small_tiles_or_none():
     plain = Geometry((3, 3), (1, 1), SAME, (1, 1), 1)
-    assert conv.winograd_tile((3, 3, 128, 128), plain, (7, 7)) == 2
+    assert conv.winograd_tile((3, 3, 128, 128), plain, (7, 7), 15) == 2
+    assert conv.winograd_tile((3, 3, 128, 128), plain, (7, 7), 16) == 4
+    assert conv.winograd_tile((3, 3, 128, 128), plain, (6, 6), 64) == 2
     assert conv.winograd_tile((3, 3, 128, 128), plain, (2, 2)) == 0
 
 
