@@ -1,7 +1,8 @@
-"""3x3, stride-1 convolution with a fraction of the multiplications: Winograd's F(4x4, 3x3) and F(2x2, 3x3).
+"""Stride-1 convolution with a fraction of the multiplications: Winograd's F(4x4, 3x3), F(2x2, 3x3) and F(2x2, 5x5).
 
 A 4x4 tile of outputs needs a 6x6 tile d of inputs and, done directly, 16 * 9 = 144 multiplications per pair of
-channels.  Lavin and Gray (arXiv:1509.09308) transform tile and kernel so that 36 are left (2x2: 16 instead of 36):
+channels.  Lavin and Gray (arXiv:1509.09308) transform tile and kernel so that 36 are left; 2x2 outputs take 16 instead
+of 36, and of a 5x5 kernel 36 instead of 100:
 
     Y = A^T [ (G g G^T) * (B^T d B) ] A                        * element by element
 
@@ -14,7 +15,7 @@ so the transformed input and the transformed gradient D are each computed once p
 Neighbouring input tiles overlap by two pixels; their grad_d are added up.
 
 The one-dimensional transforms, for vectors of channels, are in `winograd_transforms`; here they are applied to the
-columns and then to the rows of a tile.  Tuples of as many zeros as a tile has rows choose the variant at compile time.
+columns and then to the rows of a tile.  Tuples of as many zeros as its rows choose the variant at compile time.
 """
 
 from typing import NamedTuple
@@ -25,11 +26,11 @@ from tinycnn.kernels import runtime
 from tinycnn.kernels.compile import inlined, jit
 from tinycnn.kernels.gemm import NARROW, WIDE, Left, Out, Right, one_run, panel_tile, tile_rows
 from tinycnn.kernels.nhwc import Images, Output, as_images, pixel, store_window, window
-from tinycnn.kernels.simd import L2, LANES, MR, NR, at, copy, load, load_where_code, relu, store, zero
+from tinycnn.kernels.simd import L2, LANES, MR, NR, at, load, load_where_code, relu, store, zero
 from tinycnn.kernels.tasks import share, tasks
 from tinycnn.kernels.weight_gradient import sum_chunks
 from tinycnn.kernels.winograd_kernel import gather_kernel_gradient, transform_kernel
-from tinycnn.kernels.winograd_transforms import SIDES, input_1d, input_adjoint_1d, output_1d, output_adjoint_1d
+from tinycnn.kernels.winograd_transforms import input_1d, input_adjoint_1d, output_1d, output_adjoint_1d, rows_of
 
 # Bytes of a block's transformed inputs.  Forward, the fewer the sooner they are read again, but where the transformed
 # kernel is large, it should not be read too often.  Backward, the kernel gradient's products sum over the tiles, and
@@ -49,10 +50,10 @@ class Tiling(NamedTuple):
     tiles: int
     """Of an image."""
     block: int
-    outputs: tuple
-    """As many zeros as an output tile has rows."""
     inputs: tuple
-    """The same for an input tile."""
+    """As many zeros as an input tile has rows."""
+    outputs: tuple
+    """The same for an output tile."""
 
 
 class Rooms(NamedTuple):
@@ -106,31 +107,32 @@ def _copy_patch(x, n, row, column, side, Q):
 
 
 @inlined
-def _transform_input(patch, channels, V, v, plane, T, sides):
+def _transform_input(patch, channels, V, v, plane, T, like):
     """V[point] = B^T d B for one tile, LANES channels at a time."""
-    side = len(sides)
+    side = len(like[0])
     for c in range(0, channels, LANES):
         for j in range(side):  # columns: T[:, j] = B^T d[:, j]
             start = patch.start + j * patch.column + c
-            input_1d(patch.data, start, patch.row, T, j * LANES, side * LANES, sides)
+            input_1d(patch.data, start, patch.row, T, j * LANES, side * LANES, like)
         for i in range(side):  # rows: V[i, :] = T[i, :] B
-            input_1d(T, i * side * LANES, LANES, V, v + i * side * plane + c, plane, sides)
+            input_1d(T, i * side * LANES, LANES, V, v + i * side * plane + c, plane, like)
 
 
 @inlined
 def _transform_tiles(x, tiling, first, count, V, Q, T):
     """Transformed inputs of `count` tiles from number `first` on: V[point, tile, channel]."""
     side, channels, plane = len(tiling.inputs), x.channels, V.shape[1]
+    like = tiling.inputs, tiling.outputs
     for t in range(count):
         n, row, column = _place(tiling, first + t)
         row, column = row - tiling.top, column - tiling.left
         if row >= 0 and column >= 0 and row + side <= x.height and column + side <= x.width:
             patch = Patch(x.data, pixel(x, n, row, column), x.width * channels, channels)
-            _transform_input(patch, channels, V, t * channels, plane, T, tiling.inputs)
+            _transform_input(patch, channels, V, t * channels, plane, T, like)
         else:
             _copy_patch(x, n, row, column, side, Q)
             patch = Patch(Q, 0, side * channels, channels)
-            _transform_input(patch, channels, V, t * channels, plane, T, tiling.inputs)
+            _transform_input(patch, channels, V, t * channels, plane, T, like)
 
 
 @inlined
@@ -156,7 +158,7 @@ def _multiply(A, depth, count, packed, start, M, panel):
 def _forward(worker, x, packed, out, tiling, rooms, counter, panel):
     x, out, tiling, rooms = Images(*x), Output(*out), Tiling(*tiling), Rooms(*rooms)
     V, M, Q, T = rooms.inputs[worker], rooms.products[worker], rooms.patch[worker], rooms.half[worker]
-    tile, side, sides = len(tiling.outputs), len(tiling.inputs), tiling.inputs
+    tile, side, like = len(tiling.outputs), len(tiling.inputs), (tiling.inputs, tiling.outputs)
     tiles, m_plane, width = x.number * tiling.tiles, M.shape[1], len(panel) * LANES
     for task in tasks(counter, -(-tiles // tiling.block)):
         first = task * tiling.block
@@ -167,9 +169,9 @@ def _forward(worker, x, packed, out, tiling, rooms, counter, panel):
             for t in range(count):
                 for c in range(0, width, LANES):
                     for j in range(side):  # columns: T[:, j] = A^T M[:, j]
-                        output_1d(M, j * m_plane + t * width + c, side * m_plane, T, j * LANES, side * LANES, sides)
+                        output_1d(M, j * m_plane + t * width + c, side * m_plane, T, j * LANES, side * LANES, like)
                     for i in range(tile):  # rows: T[i, :] = T[i, :] A, in place
-                        output_1d(T, i * side * LANES, LANES, T, i * side * LANES, LANES, sides)
+                        output_1d(T, i * side * LANES, LANES, T, i * side * LANES, LANES, like)
                     _write(T, out, first + t, start + c, tiling)
 
 
@@ -218,7 +220,8 @@ def _gradient_tile(grad, n, row, column, f, E, tile):
 @inlined
 def _transform_gradient(grad, tiling, first, count, D, E, T):
     """D[point, tile, filter] = A grad_Y A^T for `count` tiles."""
-    tile, side, like, plane = len(tiling.outputs), len(tiling.inputs), tiling.outputs, D.shape[1]
+    tile, side, plane = len(tiling.outputs), len(tiling.inputs), D.shape[1]
+    like = tiling.inputs, tiling.outputs
     for t in range(count):
         n, row, column = _place(tiling, first + t)
         for f in range(0, grad.channels, LANES):
@@ -233,15 +236,15 @@ def _transform_gradient(grad, tiling, first, count, D, E, T):
 @inlined
 def _add_input_gradient(M, tiling, first, count, start, grad_x, T, width):
     """grad_x += B m B^T for `count` tiles and `width` channels from `start` on; pixels in the padding are dropped."""
-    side, sides, m_plane = len(tiling.inputs), tiling.inputs, M.shape[1]
+    side, m_plane, like = len(tiling.inputs), M.shape[1], (tiling.inputs, tiling.outputs)
     for t in range(count):
         n, row, column = _place(tiling, first + t)
         row, column = row - tiling.top, column - tiling.left
         for c in range(0, width, LANES):
             for j in range(side):
-                input_adjoint_1d(M, j * m_plane + t * width + c, side * m_plane, T, j * LANES, side * LANES, sides)
+                input_adjoint_1d(M, j * m_plane + t * width + c, side * m_plane, T, j * LANES, side * LANES, like)
             for i in range(max(0, -row), min(side, grad_x.height - row)):
-                input_adjoint_1d(T, i * side * LANES, LANES, T, i * side * LANES, LANES, sides)
+                input_adjoint_1d(T, i * side * LANES, LANES, T, i * side * LANES, LANES, like)
                 for j in range(max(0, -column), min(side, grad_x.width - column)):
                     x = pixel(grad_x, n, row + i, column + j) + start + c
                     store(grad_x.data, x, load(grad_x.data, x) + load(T, (i * side + j) * LANES))
@@ -297,7 +300,7 @@ def _backward(worker, x, grad, packed, grad_x, tiling, rooms, counter, panel):
                     _add_input_gradient(M, tiling, first, count, first_channel, grad_x, T, width)
 
 
-def _tiling(images, corner, tile, numbers, room):
+def _tiling(images, corner, tile, size, numbers, room):
     """Blocks are a multiple of the register tile's rows, at most 96, and for two cores an even number of them.
 
     `numbers` are the bytes of a tile of transformed inputs; a block's fill about `room`.
@@ -307,7 +310,7 @@ def _tiling(images, corner, tile, numbers, room):
     most = min(96, max(1, room // (numbers * 12)) * 12)
     blocks = -(-images.number * tiles // most)
     block = -(-images.number * tiles // (blocks + blocks % 2))
-    return Tiling(*corner, across, tiles, -(-block // MR) * MR, (0,) * tile, SIDES[tile])
+    return Tiling(*corner, across, tiles, -(-block // MR) * MR, *rows_of(tile, size))
 
 
 def _rooms(dtype, tiling, channels, filters, chunks, panel):
@@ -329,13 +332,14 @@ def _panel(columns):
 
 @runtime.locked
 def forward(x: Images, kernel: np.ndarray, corner: tuple, out: Output, tile: int = 4) -> None:
-    """Fill `out` with the 3x3 stride-1 convolution of `x`, or if pooled with its 2x2 max-pool.
+    """Fill `out` with the stride-1 convolution of `x`, or if pooled with its 2x2 max-pool.
 
-    `corner` is the padding's (top, left).  Channels and filters must be multiples of LANES.  `tile` is 4 or 2.
+    `corner` is the padding's (top, left).  Channels and filters must be multiples of LANES.  `tile` is 4 or 2 for a
+    3x3 kernel, 2 for a 5x5 kernel.
     """
-    panel, bytes_ = _panel(out.channels), (tile + 2) ** 2 * x.channels * kernel.itemsize
+    panel, bytes_ = _panel(out.channels), (tile + len(kernel) - 1) ** 2 * x.channels * kernel.itemsize
     room = FORWARD_ROOM if bytes_ * out.channels <= L2 // 2 else LARGE_KERNEL_ROOM
-    tiling = _tiling(out, corner, tile, bytes_, room)
+    tiling = _tiling(out, corner, tile, len(kernel), bytes_, room)
     rooms, U = _rooms(kernel.dtype, tiling, x.channels, out.channels, 0, panel)
     transform_kernel(kernel, tile, U, len(panel) * LANES)
     runtime.run(_forward, x, U, out, tiling, rooms, runtime.task_counter(), panel)
@@ -350,9 +354,9 @@ def backward(x: Images, kernel: np.ndarray, grad: Images, corner: tuple, into: t
     """
     grad_x, grad_kernel, grad_bias = into
     channels, filters = kernel.shape[2:]
-    panel, points = _panel(channels), (tile + 2) ** 2
+    panel, points = _panel(channels), (tile + len(kernel) - 1) ** 2
     bytes_ = points * max(channels, filters // 2) * kernel.itemsize
-    tiling = _tiling(grad, corner, tile, bytes_, BACKWARD_ROOM)
+    tiling = _tiling(grad, corner, tile, len(kernel), bytes_, BACKWARD_ROOM)
     chunks = min(8, (1 << 23) // (points * channels * filters), x.number * tiling.tiles // SUMMED)
     chunks = min(x.number, max(2, chunks))
     rooms, U = _rooms(kernel.dtype, tiling, channels, filters, chunks, panel)
