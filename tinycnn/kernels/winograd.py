@@ -308,8 +308,8 @@ def _tiling(images, corner, tile, size, numbers, room):
     across = -(-images.width // tile)
     tiles = -(-images.height // tile) * across
     most = min(96, max(1, room // (numbers * 12)) * 12)
-    blocks = -(-images.number * tiles // most)
-    block = -(-images.number * tiles // (blocks + blocks % 2))
+    pairs = max(1, -(-images.number * tiles // (2 * most)))
+    block = max(1, -(-images.number * tiles // (2 * pairs)))
     return Tiling(*corner, across, tiles, -(-block // MR) * MR, *rows_of(tile, size))
 
 
@@ -358,7 +358,7 @@ def backward(x: Images, kernel: np.ndarray, grad: Images, corner: tuple, into: t
     bytes_ = points * max(channels, filters // 2) * kernel.itemsize
     tiling = _tiling(grad, corner, tile, len(kernel), bytes_, BACKWARD_ROOM)
     chunks = min(8, (1 << 23) // (points * channels * filters), x.number * tiling.tiles // SUMMED)
-    chunks = min(x.number, max(2, chunks))
+    chunks = max(1, min(x.number, max(2, chunks)))
     rooms, U = _rooms(kernel.dtype, tiling, channels, filters, chunks, panel)
     if grad_x is not None:
         transform_kernel(kernel, tile, U, len(panel) * LANES, transposed=True)
