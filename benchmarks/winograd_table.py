@@ -59,7 +59,7 @@ def measure_all(options):
             say(f"{side}x{side}, {channels} channels ...")
             images = max(1, min(16, int(4e8 / (side**2 * 9 * channels**2))))
             milliseconds, errors = measure(side, channels, images)
-            chosen = conv.winograd_tile((3, 3, channels, channels), GEOMETRY, (side, side))
+            chosen = conv.winograd_tile((3, 3, channels, channels), GEOMETRY, (side, side), images)
             row = {"side": side, "channels": channels, "images": images, "chosen": NAMES[chosen]}
             row |= {"fastest": NAMES[min(milliseconds, key=milliseconds.get)]}
             row |= {f"ms_{NAMES[tile]}": milliseconds[tile] for tile in TILES}

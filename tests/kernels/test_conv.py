@@ -182,9 +182,21 @@ def test_winograd_is_taken_for_3x3_stride_1_in_whole_vectors_only():
         assert conv.winograd_tile((3, 3, NR, NR), plain._replace(**change), large) == 0
 
 
+def test_winograd_is_taken_for_5x5_unless_it_is_to_be_exact():
+    plain = Geometry((5, 5), (1, 1), SAME, (1, 1), 1)
+    try:
+        for setting, tile in (("auto", 2), (4, 2), (2, 0), (0, 0)):
+            tinycnn.set_winograd(setting)
+            assert conv.winograd_tile((5, 5, LANES, 2 * LANES), plain, (8, 8)) == tile
+    finally:
+        tinycnn.set_winograd("auto")
+
+
 def test_small_images_take_small_tiles_or_none():
     plain = Geometry((3, 3), (1, 1), SAME, (1, 1), 1)
-    assert conv.winograd_tile((3, 3, 128, 128), plain, (7, 7)) == 2
+    assert conv.winograd_tile((3, 3, 128, 128), plain, (7, 7), 15) == 2
+    assert conv.winograd_tile((3, 3, 128, 128), plain, (7, 7), 16) == 4
+    assert conv.winograd_tile((3, 3, 128, 128), plain, (6, 6), 64) == 2
     assert conv.winograd_tile((3, 3, 128, 128), plain, (2, 2)) == 0
 
 

@@ -22,6 +22,14 @@ CASES = [
 ]
 
 
+CASES_OF_5 = [
+    (3, (7, 9), NR, 2 * NR, ((2, 2), (2, 2))),
+    (2, (6, 5), LANES, 3 * LANES, ((0, 0), (0, 0))),
+    (1, (3, 4), NR, LANES, ((4, 1), (0, 3))),
+]
+TILES_AND_CASES = [(tile, 3, *case) for tile in (2, 4) for case in CASES] + [(2, 5, *case) for case in CASES_OF_5]
+
+
 def normal(*shape, dtype=np.float64, seed=0):
     return np.random.default_rng(seed).normal(size=shape).astype(dtype)
 
@@ -52,13 +60,12 @@ def test_kernel_transform_equals_reference(tile, transposed):
     assert np.allclose(unpacked, expected, atol=1e-13)
 
 
-@pytest.mark.parametrize("tile", [2, 4])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("relu", [False, True])
-@pytest.mark.parametrize("images, size, channels, filters, padding", CASES)
-def test_forward_equals_reference(images, size, channels, filters, padding, relu, dtype, tile):
+@pytest.mark.parametrize("tile, side, images, size, channels, filters, padding", TILES_AND_CASES)
+def test_forward_equals_reference(tile, side, images, size, channels, filters, padding, relu, dtype):
     x, bias = normal(images, *size, channels, dtype=dtype), normal(filters, dtype=dtype, seed=1)
-    kernel = normal(3, 3, channels, filters, dtype=dtype, seed=2)
+    kernel = normal(side, side, channels, filters, dtype=dtype, seed=2)
     exact = reference.conv2d_forward(*wide(x, kernel, bias), padding=padding)
     if relu:
         exact = reference.relu_forward(exact)
@@ -67,11 +74,11 @@ def test_forward_equals_reference(images, size, channels, filters, padding, relu
     assert close(y, exact, dtype)
 
 
-@pytest.mark.parametrize("tile", [2, 4])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("images, size, channels, filters, padding", CASES)
-def test_backward_equals_reference(images, size, channels, filters, padding, dtype, tile):
-    x, kernel = normal(images, *size, channels, dtype=dtype), normal(3, 3, channels, filters, dtype=dtype, seed=2)
+@pytest.mark.parametrize("tile, side, images, size, channels, filters, padding", TILES_AND_CASES)
+def test_backward_equals_reference(tile, side, images, size, channels, filters, padding, dtype):
+    x = normal(images, *size, channels, dtype=dtype)
+    kernel = normal(side, side, channels, filters, dtype=dtype, seed=2)
     shape = reference.conv2d_forward(x, kernel, padding=padding).shape
     grad = normal(*shape, dtype=dtype, seed=3)
     exact = reference.conv2d_backward(*wide(x, kernel, grad), padding=padding)

@@ -39,6 +39,8 @@ _winograd: str | int | None = None  # None: the environment has not been asked y
 def set_winograd(tile: str | int) -> None:
     """Choose the tile of Winograd's algorithm for 3x3 convolutions: "auto", 4, 2, or 0 or "off" to sum them directly.
 
+    5x5 convolutions run on 2x2 tiles, about as exact as 4x4 tiles for 3x3, if "auto" or 4.
+
     "auto" (or "on") is the default, or the environment's ``TINYCNN_WINOGRAD``.  4x4 tiles are fastest and in
     float32 about ten times less exact than direct sums (5e-6 instead of 5e-7 of the largest output); 2x2 tiles are as
     exact as those.
@@ -62,21 +64,24 @@ def _winograd_setting():
     return _winograd
 
 
-def winograd_tile(kernel_shape: tuple, geometry: Geometry, size: tuple) -> int:
+def winograd_tile(kernel_shape: tuple, geometry: Geometry, size: tuple, images: int = 16) -> int:
     """The tile that a convolution runs on, 4 or 2, or 0 for the direct kernels.
 
-    Winograd needs 3x3, stride 1, one group, and channels and filters in whole vectors.  The rest of the rule was
+    Winograd needs 3x3 or 5x5, stride 1, one group, and channels and filters in whole vectors.  The rest of the rule was
     measured over 2x2 to 56x56 outputs and 16 to 256 channels (``benchmarks/winograd_table.py``): small images waste
-    part of a 4x4 tile, and where there are fewer tiles than rows in a register tile, only the direct kernels pay.
+    part of a 4x4 tile, few of them cost less than the transform of their kernel, and where there are fewer tiles than
+    rows in a register tile, only the direct kernels pay.
     """
     setting = _winograd_setting()
-    suits = geometry[:2] == ((3, 3), (1, 1)) and geometry[3:] == ((1, 1), 1)
+    suits = geometry[:2] in (((3, 3), (1, 1)), ((5, 5), (1, 1))) and geometry[3:] == ((1, 1), 1)
     if not suits or kernel_shape[2] % LANES or kernel_shape[3] % LANES:
         return 0
+    if geometry.kernel_size == (5, 5):
+        return 2 if setting in ("auto", 4) and min(size) > 2 else 0
     if setting != "auto":
         return setting
     rows, columns = size
-    if rows * columns >= 200:
+    if rows * columns >= 200 or (rows * columns >= 49 and images * -(-rows // 4) * -(-columns // 4) >= 64):
         return 4
     return 2 if rows * columns >= 16 or kernel_shape[2] * kernel_shape[3] < 128 * 128 else 0
 
@@ -145,7 +150,7 @@ def forward(
     filters = kernel.shape[-1]
     size = _size(geometry, x.shape, filters, codes, x=x, kernel=kernel, bias=bias, y=y)
     out = Output(*as_images(y, codes, size), np.zeros(filters, x.dtype) if bias is None else bias, relu)
-    tile = winograd_tile(kernel.shape, geometry, size)
+    tile = winograd_tile(kernel.shape, geometry, size, len(x))
     if tile:
         winograd.forward(as_images(x), kernel, _corner(geometry), out, tile)
         return
@@ -254,7 +259,7 @@ def backward(
     """`kernel_gradient` and, unless `grad_x` is None, `input_gradient`; in one pass where Winograd serves both."""
     gradients = {"grad_x": grad_x, "grad_kernel": grad_kernel, "grad_bias": grad_bias}
     size = _size(geometry, x.shape, kernel.shape[-1], codes, x=x, kernel=kernel, grad=grad, **gradients)
-    tile = winograd_tile(kernel.shape, geometry, size)
+    tile = winograd_tile(kernel.shape, geometry, size, len(x))
     if tile:
         into = grad_x, grad_kernel, grad_bias
         winograd.backward(as_images(x), kernel, as_images(grad, codes, size), _corner(geometry), into, tile)

@@ -1,7 +1,8 @@
-"""3x3, stride-1 convolution with a fraction of the multiplications: Winograd's F(4x4, 3x3) and F(2x2, 3x3).
+"""Stride-1 convolution with a fraction of the multiplications: Winograd's F(4x4, 3x3), F(2x2, 3x3) and F(2x2, 5x5).
 
 A 4x4 tile of outputs needs a 6x6 tile d of inputs and, done directly, 16 * 9 = 144 multiplications per pair of
-channels.  Lavin and Gray (arXiv:1509.09308) transform tile and kernel so that 36 are left (2x2: 16 instead of 36):
+channels.  Lavin and Gray (arXiv:1509.09308) transform tile and kernel so that 36 are left; 2x2 outputs take 16 instead
+of 36, and of a 5x5 kernel 36 instead of 100:
 
     Y = A^T [ (G g G^T) * (B^T d B) ] A                        * element by element
 
@@ -14,7 +15,7 @@ so the transformed input and the transformed gradient D are each computed once p
 Neighbouring input tiles overlap by two pixels; their grad_d are added up.
 
 The one-dimensional transforms, for vectors of channels, are in `winograd_transforms`; here they are applied to the
-columns and then to the rows of a tile.  Tuples of as many zeros as a tile has rows choose the variant at compile time.
+columns and then to the rows of a tile.  Tuples of as many zeros as its rows choose the variant at compile time.
 """
 
 from typing import NamedTuple
@@ -25,31 +26,34 @@ from tinycnn.kernels import runtime
 from tinycnn.kernels.compile import inlined, jit
 from tinycnn.kernels.gemm import NARROW, WIDE, Left, Out, Right, one_run, panel_tile, tile_rows
 from tinycnn.kernels.nhwc import Images, Output, as_images, pixel, store_window, window
-from tinycnn.kernels.simd import L2, LANES, MR, NR, at, copy, load, load_where_code, relu, store, zero
+from tinycnn.kernels.simd import L2, LANES, MR, NR, at, load, load_where_code, relu, store, zero
 from tinycnn.kernels.tasks import share, tasks
 from tinycnn.kernels.weight_gradient import sum_chunks
 from tinycnn.kernels.winograd_kernel import gather_kernel_gradient, transform_kernel
-from tinycnn.kernels.winograd_transforms import SIDES, input_1d, input_adjoint_1d, output_1d, output_adjoint_1d
+from tinycnn.kernels.winograd_transforms import input_1d, input_adjoint_1d, output_1d, output_adjoint_1d, rows_of
 
-# Bytes of transformed inputs.  Forward, they and a panel of products stay in the second-level cache; backward, the
-# kernel gradient's products sum over the tiles, and long sums keep the register tile busy.
-FORWARD_ROOM, BACKWARD_ROOM = L2 * 4 // 7, L2 * 4 // 3
+# Bytes of a block's transformed inputs.  Forward, the fewer the sooner they are read again, but where the transformed
+# kernel is large, it should not be read too often.  Backward, the kernel gradient's products sum over the tiles, and
+# long sums keep the register tile busy.
+FORWARD_ROOM, LARGE_KERNEL_ROOM, BACKWARD_ROOM = L2 // 16, L2 * 4 // 7, L2 * 4 // 3
+SUMMED = 64  # tiles over which a chunk of images sums its kernel gradient, if there are enough
 SLACK = 16  # numbers between the planes of a buffer: without it all of them fall on the same cache set
 
 
 class Tiling(NamedTuple):
-    """How an image is cut into tiles, numbered row by row; a task has `block` of them."""
+    """How images are cut into tiles, numbered row by row and image after image; `block` are computed at a time."""
 
     top: int
     left: int
     """Rows and columns of padding: the input tile of the output tile at (row, column) begins so much before it."""
     across: int
     tiles: int
+    """Of an image."""
     block: int
-    outputs: tuple
-    """As many zeros as an output tile has rows."""
     inputs: tuple
-    """The same for an input tile."""
+    """As many zeros as an input tile has rows."""
+    outputs: tuple
+    """The same for an output tile."""
 
 
 class Rooms(NamedTuple):
@@ -73,8 +77,9 @@ class Rooms(NamedTuple):
 
 @inlined
 def _place(tiling, t):
-    """Row and column of the first output of tile t."""
-    return t // tiling.across * len(tiling.outputs), t % tiling.across * len(tiling.outputs)
+    """Image of tile t, row and column of its first output."""
+    n, t = t // tiling.tiles, t % tiling.tiles
+    return n, t // tiling.across * len(tiling.outputs), t % tiling.across * len(tiling.outputs)
 
 
 class Patch(NamedTuple):
@@ -89,43 +94,45 @@ class Patch(NamedTuple):
 @inlined
 def _copy_patch(x, n, row, column, side, Q):
     """Copy the side x side patch whose corner is (row, column) to Q, zeros outside the image."""
-    first, last, line = max(0, -column), min(side, x.width - column), side * x.channels
     for i in range(side):
-        if 0 <= row + i < x.height and first < last:
-            zero(Q, i * line, first * x.channels)
-            start = pixel(x, n, row + i, column + first)
-            copy(Q, i * line + first * x.channels, x.data, start, (last - first) * x.channels)
-            zero(Q, i * line + last * x.channels, (side - last) * x.channels)
-        else:
-            zero(Q, i * line, line)
+        for j in range(side):
+            q = (i * side + j) * x.channels
+            if 0 <= row + i < x.height and 0 <= column + j < x.width:
+                start = pixel(x, n, row + i, column + j)
+                for c in range(0, x.channels, LANES):
+                    store(Q, q + c, load(x.data, start + c))
+            else:
+                for c in range(0, x.channels, LANES):
+                    zero(Q, q + c, LANES)
 
 
 @inlined
-def _transform_input(patch, channels, V, v, plane, T, sides):
+def _transform_input(patch, channels, V, v, plane, T, like):
     """V[point] = B^T d B for one tile, LANES channels at a time."""
-    side = len(sides)
+    side = len(like[0])
     for c in range(0, channels, LANES):
         for j in range(side):  # columns: T[:, j] = B^T d[:, j]
             start = patch.start + j * patch.column + c
-            input_1d(patch.data, start, patch.row, T, j * LANES, side * LANES, sides)
+            input_1d(patch.data, start, patch.row, T, j * LANES, side * LANES, like)
         for i in range(side):  # rows: V[i, :] = T[i, :] B
-            input_1d(T, i * side * LANES, LANES, V, v + i * side * plane + c, plane, sides)
+            input_1d(T, i * side * LANES, LANES, V, v + i * side * plane + c, plane, like)
 
 
 @inlined
-def _transform_tiles(x, tiling, n, first, count, V, Q, T):
-    """Transformed inputs of `count` tiles of image n, from number `first` on: V[point, tile, channel]."""
+def _transform_tiles(x, tiling, first, count, V, Q, T):
+    """Transformed inputs of `count` tiles from number `first` on: V[point, tile, channel]."""
     side, channels, plane = len(tiling.inputs), x.channels, V.shape[1]
+    like = tiling.inputs, tiling.outputs
     for t in range(count):
-        row, column = _place(tiling, first + t)
+        n, row, column = _place(tiling, first + t)
         row, column = row - tiling.top, column - tiling.left
         if row >= 0 and column >= 0 and row + side <= x.height and column + side <= x.width:
             patch = Patch(x.data, pixel(x, n, row, column), x.width * channels, channels)
-            _transform_input(patch, channels, V, t * channels, plane, T, tiling.inputs)
+            _transform_input(patch, channels, V, t * channels, plane, T, like)
         else:
             _copy_patch(x, n, row, column, side, Q)
             patch = Patch(Q, 0, side * channels, channels)
-            _transform_input(patch, channels, V, t * channels, plane, T, tiling.inputs)
+            _transform_input(patch, channels, V, t * channels, plane, T, like)
 
 
 @inlined
@@ -151,27 +158,27 @@ def _multiply(A, depth, count, packed, start, M, panel):
 def _forward(worker, x, packed, out, tiling, rooms, counter, panel):
     x, out, tiling, rooms = Images(*x), Output(*out), Tiling(*tiling), Rooms(*rooms)
     V, M, Q, T = rooms.inputs[worker], rooms.products[worker], rooms.patch[worker], rooms.half[worker]
-    tile, side, sides = len(tiling.outputs), len(tiling.inputs), tiling.inputs
-    blocks, m_plane, width = -(-tiling.tiles // tiling.block), M.shape[1], len(panel) * LANES
-    for task in tasks(counter, x.number * blocks):
-        n, first = task // blocks, task % blocks * tiling.block
-        count = min(tiling.block, tiling.tiles - first)
-        _transform_tiles(x, tiling, n, first, count, V, Q, T)
+    tile, side, like = len(tiling.outputs), len(tiling.inputs), (tiling.inputs, tiling.outputs)
+    tiles, m_plane, width = x.number * tiling.tiles, M.shape[1], len(panel) * LANES
+    for task in tasks(counter, -(-tiles // tiling.block)):
+        first = task * tiling.block
+        count = min(tiling.block, tiles - first)
+        _transform_tiles(x, tiling, first, count, V, Q, T)
         for start in range(0, out.channels, width):
             _multiply(V, x.channels, count, packed, start, M, panel)
             for t in range(count):
                 for c in range(0, width, LANES):
                     for j in range(side):  # columns: T[:, j] = A^T M[:, j]
-                        output_1d(M, j * m_plane + t * width + c, side * m_plane, T, j * LANES, side * LANES, sides)
+                        output_1d(M, j * m_plane + t * width + c, side * m_plane, T, j * LANES, side * LANES, like)
                     for i in range(tile):  # rows: T[i, :] = T[i, :] A, in place
-                        output_1d(T, i * side * LANES, LANES, T, i * side * LANES, LANES, sides)
-                    _write(T, out, n, first + t, start + c, tiling)
+                        output_1d(T, i * side * LANES, LANES, T, i * side * LANES, LANES, like)
+                    _write(T, out, first + t, start + c, tiling)
 
 
 @inlined
-def _write(T, out, n, t, f, tiling):
+def _write(T, out, t, f, tiling):
     """Bias, ReLU and, if wanted, max-pool on LANES filters of tile t; what lies outside the image is dropped."""
-    row, column = _place(tiling, t)
+    n, row, column = _place(tiling, t)
     tile, line = len(tiling.outputs), len(tiling.inputs) * LANES
     if out.pooled:  # tiles have even sides, so every window lies in one tile
         for i in range(0, min(tile, out.height - row - 1), 2):
@@ -211,11 +218,12 @@ def _gradient_tile(grad, n, row, column, f, E, tile):
 
 
 @inlined
-def _transform_gradient(grad, tiling, n, first, count, D, E, T):
+def _transform_gradient(grad, tiling, first, count, D, E, T):
     """D[point, tile, filter] = A grad_Y A^T for `count` tiles."""
-    tile, side, like, plane = len(tiling.outputs), len(tiling.inputs), tiling.outputs, D.shape[1]
+    tile, side, plane = len(tiling.outputs), len(tiling.inputs), D.shape[1]
+    like = tiling.inputs, tiling.outputs
     for t in range(count):
-        row, column = _place(tiling, first + t)
+        n, row, column = _place(tiling, first + t)
         for f in range(0, grad.channels, LANES):
             _gradient_tile(grad, n, row, column, f, E, tile)
             for j in range(tile):
@@ -226,25 +234,25 @@ def _transform_gradient(grad, tiling, n, first, count, D, E, T):
 
 
 @inlined
-def _add_input_gradient(M, tiling, n, first, count, start, grad_x, T, width):
+def _add_input_gradient(M, tiling, first, count, start, grad_x, T, width):
     """grad_x += B m B^T for `count` tiles and `width` channels from `start` on; pixels in the padding are dropped."""
-    side, sides, m_plane = len(tiling.inputs), tiling.inputs, M.shape[1]
+    side, m_plane, like = len(tiling.inputs), M.shape[1], (tiling.inputs, tiling.outputs)
     for t in range(count):
-        row, column = _place(tiling, first + t)
+        n, row, column = _place(tiling, first + t)
         row, column = row - tiling.top, column - tiling.left
         for c in range(0, width, LANES):
             for j in range(side):
-                input_adjoint_1d(M, j * m_plane + t * width + c, side * m_plane, T, j * LANES, side * LANES, sides)
+                input_adjoint_1d(M, j * m_plane + t * width + c, side * m_plane, T, j * LANES, side * LANES, like)
             for i in range(max(0, -row), min(side, grad_x.height - row)):
-                input_adjoint_1d(T, i * side * LANES, LANES, T, i * side * LANES, LANES, sides)
+                input_adjoint_1d(T, i * side * LANES, LANES, T, i * side * LANES, LANES, like)
                 for j in range(max(0, -column), min(side, grad_x.width - column)):
                     x = pixel(grad_x, n, row + i, column + j) + start + c
                     store(grad_x.data, x, load(grad_x.data, x) + load(T, (i * side + j) * LANES))
 
 
 @inlined
-def _add_kernel_gradient(V, D, count, channels, filters, grad_U, panel):
-    """grad_U[point] (filters, channels) += D[point].T @ V[point]."""
+def _add_kernel_gradient(V, D, count, channels, filters, grad_U, add, panel):
+    """grad_U[point] (filters, channels) = D[point].T @ V[point], added to what is there if `add`."""
     for p in range(V.shape[0]):
         for i in range(0, filters, tile_rows(panel)):
             for c in range(0, channels, len(panel) * LANES):
@@ -255,7 +263,7 @@ def _add_kernel_gradient(V, D, count, channels, filters, grad_U, panel):
                     Out(at(grad_U, (p * filters + i) * channels + c), row=channels),
                     min(tile_rows(panel), filters - i),
                     len(panel) * LANES,
-                    True,
+                    add,
                     None,
                     panel,
                 )
@@ -267,38 +275,42 @@ def _backward(worker, x, grad, packed, grad_x, tiling, rooms, counter, panel):
     kernels, biases = rooms.kernels, rooms.biases
     V, D, M = rooms.inputs[worker], rooms.grads[worker], rooms.products[worker]
     Q, T = rooms.patch[worker], rooms.half[worker]
-    channels, filters, block = x.channels, grad.channels, tiling.block
+    channels, filters, block, tiles = x.channels, grad.channels, tiling.block, tiling.tiles
     chunks, width = kernels.shape[0], len(panel) * LANES
     for chunk in tasks(counter, chunks):
         start, stop = share(x.number, chunk, chunks)
         grad_U, b_sum = kernels[chunk], biases[chunk]
-        zero(grad_U, 0, grad_U.size)
         zero(b_sum, 0, filters)
-        for n in range(start, stop):
+        if start == stop:
+            zero(grad_U, 0, grad_U.size)
+        for first in range(start * tiles, stop * tiles, block):
+            count = min(block, stop * tiles - first)
+            _transform_tiles(x, tiling, first, count, V, Q, T)
+            _transform_gradient(grad, tiling, first, count, D, Q, T)
+            _add_kernel_gradient(V, D, count, channels, filters, grad_U, first > start * tiles, panel)
+            tile_sums = D[len(tiling.inputs) + 1]  # A's second row is (1, 1, ...)
+            for t in range(count):
+                for f in range(filters):
+                    b_sum[f] += tile_sums[t * filters + f]
             if grad_x.number:
-                zero(grad_x.data, pixel(x, n, 0, 0), pixel(x, 1, 0, 0))
-            for first in range(0, tiling.tiles, block):
-                count = min(block, tiling.tiles - first)
-                _transform_tiles(x, tiling, n, first, count, V, Q, T)
-                _transform_gradient(grad, tiling, n, first, count, D, Q, T)
-                _add_kernel_gradient(V, D, count, channels, filters, grad_U, panel)
-                tile_sums = D[len(tiling.inputs) + 1]  # A's second row is (1, 1, ...)
-                for t in range(count):
-                    for f in range(filters):
-                        b_sum[f] += tile_sums[t * filters + f]
-                if grad_x.number:
-                    for first_channel in range(0, channels, width):
-                        _multiply(D, filters, count, packed, first_channel, M, panel)
-                        _add_input_gradient(M, tiling, n, first, count, first_channel, grad_x, T, width)
+                for n in range(-(-first // tiles), -(-(first + count) // tiles)):  # images that begin here
+                    zero(grad_x.data, pixel(x, n, 0, 0), pixel(x, 1, 0, 0))
+                for first_channel in range(0, channels, width):
+                    _multiply(D, filters, count, packed, first_channel, M, panel)
+                    _add_input_gradient(M, tiling, first, count, first_channel, grad_x, T, width)
 
 
-def _tiling(size, corner, tile, channels, itemsize, room):
-    """Blocks are a multiple of the register tile's rows whose transformed inputs fill about `room` bytes."""
-    across = -(-size[1] // tile)
-    count = -(-size[0] // tile) * across
-    most = min(96, max(1, room // ((tile + 2) ** 2 * channels * itemsize * 12)) * 12)
-    top, left = corner
-    return Tiling(top, left, across, count, min(most, -(-count // MR) * MR), (0,) * tile, SIDES[tile])
+def _tiling(images, corner, tile, size, numbers, room):
+    """Blocks are a multiple of the register tile's rows, at most 96, and for two cores an even number of them.
+
+    `numbers` are the bytes of a tile of transformed inputs; a block's fill about `room`.
+    """
+    across = -(-images.width // tile)
+    tiles = -(-images.height // tile) * across
+    most = min(96, max(1, room // (numbers * 12)) * 12)
+    pairs = max(1, -(-images.number * tiles // (2 * most)))
+    block = max(1, -(-images.number * tiles // (2 * pairs)))
+    return Tiling(*corner, across, tiles, -(-block // MR) * MR, *rows_of(tile, size))
 
 
 def _rooms(dtype, tiling, channels, filters, chunks, panel):
@@ -313,19 +325,21 @@ def _rooms(dtype, tiling, channels, filters, chunks, panel):
     return Rooms(V, D, M, Q.reshape(workers, -1), T.reshape(workers, -1), *sums), U
 
 
-def _panel(channels, filters):
-    """Wide panels if they fit both."""
-    return NARROW if channels % NR or filters % NR else WIDE
+def _panel(columns):
+    """Wide panels if they fit."""
+    return NARROW if columns % NR else WIDE
 
 
 @runtime.locked
 def forward(x: Images, kernel: np.ndarray, corner: tuple, out: Output, tile: int = 4) -> None:
-    """Fill `out` with the 3x3 stride-1 convolution of `x`, or if pooled with its 2x2 max-pool.
+    """Fill `out` with the stride-1 convolution of `x`, or if pooled with its 2x2 max-pool.
 
-    `corner` is the padding's (top, left).  Channels and filters must be multiples of LANES.  `tile` is 4 or 2.
+    `corner` is the padding's (top, left).  Channels and filters must be multiples of LANES.  `tile` is 4 or 2 for a
+    3x3 kernel, 2 for a 5x5 kernel.
     """
-    panel = _panel(*kernel.shape[2:])
-    tiling = _tiling((out.height, out.width), corner, tile, x.channels, kernel.itemsize, FORWARD_ROOM)
+    panel, bytes_ = _panel(out.channels), (tile + len(kernel) - 1) ** 2 * x.channels * kernel.itemsize
+    room = FORWARD_ROOM if bytes_ * out.channels <= L2 // 2 else LARGE_KERNEL_ROOM
+    tiling = _tiling(out, corner, tile, len(kernel), bytes_, room)
     rooms, U = _rooms(kernel.dtype, tiling, x.channels, out.channels, 0, panel)
     transform_kernel(kernel, tile, U, len(panel) * LANES)
     runtime.run(_forward, x, U, out, tiling, rooms, runtime.task_counter(), panel)
@@ -340,10 +354,11 @@ def backward(x: Images, kernel: np.ndarray, grad: Images, corner: tuple, into: t
     """
     grad_x, grad_kernel, grad_bias = into
     channels, filters = kernel.shape[2:]
-    panel = _panel(channels, filters)
-    size, widest = (grad.height, grad.width), max(channels, filters // 2)
-    tiling = _tiling(size, corner, tile, widest, kernel.itemsize, BACKWARD_ROOM)
-    chunks = max(1, min(x.number, 8, max(2, (1 << 23) // (len(tiling.inputs) ** 2 * channels * filters))))
+    panel, points = _panel(channels), (tile + len(kernel) - 1) ** 2
+    bytes_ = points * max(channels, filters // 2) * kernel.itemsize
+    tiling = _tiling(grad, corner, tile, len(kernel), bytes_, BACKWARD_ROOM)
+    chunks = min(8, (1 << 23) // (points * channels * filters), x.number * tiling.tiles // SUMMED)
+    chunks = max(1, min(x.number, max(2, chunks)))
     rooms, U = _rooms(kernel.dtype, tiling, channels, filters, chunks, panel)
     if grad_x is not None:
         transform_kernel(kernel, tile, U, len(panel) * LANES, transposed=True)

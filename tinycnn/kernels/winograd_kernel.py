@@ -10,64 +10,65 @@ from tinycnn.kernels import runtime
 from tinycnn.kernels.compile import jit
 from tinycnn.kernels.simd import LANES, load, store
 from tinycnn.kernels.tasks import tasks
-from tinycnn.kernels.winograd_transforms import SIDES, kernel_1d, kernel_adjoint_1d
+from tinycnn.kernels.winograd_transforms import kernel_1d, kernel_adjoint_1d, rows_of
 
 
 @jit
-def _transform_kernel(worker, kernel, shape, U, T, width, transposed, counter, sides):
+def _transform_kernel(worker, kernel, shape, U, T, width, transposed, counter, like):
     """U[point] = G g G^T for every pair of channels, in panels of `width` columns as `panel_tile` reads them.
 
     Columns are filters and rows channels, or the other way round if `transposed`.  A task is LANES columns.
     """
     channels, filters = shape
     depth, columns = (filters, channels) if transposed else (channels, filters)
-    T, side, plane = T[worker], len(sides), channels * filters
-    half = 9 * LANES  # in T, behind the nine numbers of each kernel
+    T, side, plane = T[worker], len(like[0]), channels * filters
+    size = side - len(like[1]) + 1
+    half, row = size * size * LANES, size * LANES  # in T, behind the numbers of each kernel
     for task in tasks(counter, columns // LANES):
         n = task * LANES
         for k in range(depth):
-            for tap in range(9):
+            for tap in range(size * size):
                 if transposed:
                     for lane in range(LANES):
                         T[tap * LANES + lane] = kernel[tap * plane + (n + lane) * filters + k]
                 else:
                     store(T, tap * LANES, load(kernel, tap * plane + k * filters + n))
-            for j in range(3):  # columns: half[:, j] = G g[:, j]
-                kernel_1d(T, j * LANES, 3 * LANES, T, half + j * LANES, 3 * LANES, sides)
+            for j in range(size):  # columns: half[:, j] = G g[:, j]
+                kernel_1d(T, j * LANES, row, T, half + j * LANES, row, like)
             u = (n // width * depth + k) * width + n % width
             for i in range(side):  # rows: U[i, :] = half[i, :] G^T
-                kernel_1d(T, half + i * 3 * LANES, LANES, U, i * side * plane + u, plane, sides)
+                kernel_1d(T, half + i * row, LANES, U, i * side * plane + u, plane, like)
 
 
 @jit
-def _gather_kernel_gradient(worker, partial, shape, grad_kernel, T, counter, sides):
+def _gather_kernel_gradient(worker, partial, shape, grad_kernel, T, counter, like):
     """grad_g = G^T [sum of the chunks] G, chunks in order.  A task is LANES filters, a cache line."""
     channels, filters = shape
-    T, side = T[worker], len(sides)
-    points = side * side
-    size, half, row = points * filters * channels, points * LANES, (points + 3 * side) * LANES
+    T, side = T[worker], len(like[0])
+    size, points = side - len(like[1]) + 1, side * side
+    chunk, half, row = points * filters * channels, points * LANES, (points + size * side) * LANES
     for task in tasks(counter, filters // LANES):
         for f in range(task * LANES, (task + 1) * LANES):
             for c in range(0, channels, LANES):
                 for p in range(points):
                     start = (p * filters + f) * channels + c
                     total = load(partial, start)
-                    for chunk in range(start + size, partial.size, size):
-                        total = total + load(partial, chunk)
+                    for place in range(start + chunk, partial.size, chunk):
+                        total = total + load(partial, place)
                     store(T, p * LANES, total)
                 for j in range(side):  # columns, behind the sums: half[:, j] = G^T grad_U[:, j]
-                    kernel_adjoint_1d(T, j * LANES, side * LANES, T, half + j * LANES, side * LANES, sides)
-                for i in range(3):  # rows: grad_g[i, :] = half[i, :] G
-                    kernel_adjoint_1d(T, half + i * side * LANES, LANES, T, row, LANES, sides)
-                    for j in range(3):
+                    kernel_adjoint_1d(T, j * LANES, side * LANES, T, half + j * LANES, side * LANES, like)
+                for i in range(size):  # rows: grad_g[i, :] = half[i, :] G
+                    kernel_adjoint_1d(T, half + i * side * LANES, LANES, T, row, LANES, like)
+                    for j in range(size):
                         for lane in range(LANES):
-                            g = ((i * 3 + j) * channels + c + lane) * filters + f
+                            g = ((i * size + j) * channels + c + lane) * filters + f
                             grad_kernel[g] = T[row + j * LANES + lane]
 
 
-def _workspace(tile, dtype):
-    side = tile + 2
-    return np.empty((runtime.get_num_threads(), (side * side + 3 * side + 9) * LANES), dtype)
+def _workspace(tile, size, dtype):
+    side = tile + size - 1
+    return np.empty((runtime.get_num_threads(), (side * side + size * side + size * size) * LANES), dtype)
 
 
 def transform_kernel(kernel: np.ndarray, tile: int, U: np.ndarray, width: int, transposed: bool = False) -> None:
@@ -80,22 +81,22 @@ def transform_kernel(kernel: np.ndarray, tile: int, U: np.ndarray, width: int, t
         kernel.reshape(-1),
         kernel.shape[2:],
         U,
-        _workspace(tile, kernel.dtype),
+        _workspace(tile, kernel.shape[0], kernel.dtype),
         width,
         transposed,
         runtime.task_counter(),
-        SIDES[tile],
+        rows_of(tile, kernel.shape[0]),
     )
 
 
 def gather_kernel_gradient(partial: np.ndarray, tile: int, grad_kernel: np.ndarray) -> None:
-    """Fill `grad_kernel` ``(3, 3, channels, filters)`` from the chunks' gradients of the transformed kernel."""
+    """Fill `grad_kernel` ``(size, size, channels, filters)`` from the chunks' gradients of the transformed kernel."""
     runtime.run(
         _gather_kernel_gradient,
         partial.reshape(-1),
         grad_kernel.shape[2:],
         grad_kernel.reshape(-1),
-        _workspace(tile, grad_kernel.dtype),
+        _workspace(tile, grad_kernel.shape[0], grad_kernel.dtype),
         runtime.task_counter(),
-        SIDES[tile],
+        rows_of(tile, grad_kernel.shape[0]),
     )

@@ -1,12 +1,12 @@
-"""Winograd's one-dimensional transforms for 4 and for 2 outputs, as few additions as possible, on vectors of channels.
+"""Winograd's one-dimensional transforms: 4 or 2 outputs of 3 taps, 2 of 5, as few additions as possible, on vectors.
 
 Each formula is plain Python: it takes a tuple of anything that adds and multiplies, so it can be tried on numbers.  For
 the kernels it is called once, with stand-ins that emit an LLVM instruction for each ``+ - *``; numba would spend
 seconds on typing and inlining the same lines.
 
-With the interpolation points 0, 1, -1, 2, -2, infinity (4 outputs) or 0, 1, -1, infinity (2 outputs), Lavin and Gray
+With the interpolation points 0, 1, -1, 2, -2, infinity (6 inputs) or 0, 1, -1, infinity (4 inputs), Lavin and Gray
 (arXiv:1509.09308) give B^T (`input_1d`), A^T (`output_1d`) and G (`kernel_1d`); the adjoints are their transposes.  The
-constants cost accuracy in float32: about one digit for 4 outputs (4, 5, 8 and 1/24), next to nothing for 2.
+constants cost accuracy in float32: about one digit for 6 inputs (4, 5, 8 and 1/24), next to nothing for 4.
 `tinycnn.reference_winograd` derives the same matrices.
 """
 
@@ -15,7 +15,10 @@ from numba import types
 
 from tinycnn.kernels.simd import FMA_FLAGS, LANES, intrinsic, itemsize, llvm_vector, pointer_to, read, write
 
-SIDES = {4: (0,) * 6, 2: (0,) * 4}  # tuples as long as an input tile has rows
+
+def rows_of(outputs: int, taps: int) -> tuple:
+    """Two tuples of zeros, as many as a tile of inputs and one of outputs have rows, which numba tells apart."""
+    return (0,) * (outputs + taps - 1), (0,) * outputs
 
 
 def _input_4(t):
@@ -41,6 +44,11 @@ def _output_2(t):
     return m0 + m1 + m2, m1 - m2 - m3
 
 
+def _output_2_of_5(t):
+    m0, m1, m2, m3, m4, m5 = t
+    return m0 + m1 + m2 + m3 + m4, m1 - m2 + 2.0 * (m3 - m4) + m5
+
+
 def _output_adjoint_4(t):
     y0, y1, y2, y3 = t
     even, odd = y0 + y2, y1 + y3
@@ -51,6 +59,12 @@ def _output_adjoint_4(t):
 def _output_adjoint_2(t):
     y0, y1 = t
     return y0, y0 + y1, y0 - y1, -1.0 * y1
+
+
+def _output_adjoint_2_of_5(t):
+    y0, y1 = t
+    far = 2.0 * y1
+    return y0, y0 + y1, y0 - y1, y0 + far, y0 - far, y1
 
 
 def _input_adjoint_4(t):
@@ -84,6 +98,13 @@ def _kernel_2(t):
     return g0, even + odd, even - odd, g2
 
 
+def _kernel_2_of_5(t):
+    g0, g1, g2, g3, g4 = t
+    even, odd = -1 / 6 * (g0 + g2 + g4), 1 / 6 * (g1 + g3)
+    far_even, far_odd = 1 / 24 * g0 + 1 / 6 * g2 + 2 / 3 * g4, 1 / 12 * g1 + 1 / 3 * g3
+    return 1 / 4 * g0, even - odd, even + odd, far_even + far_odd, far_even - far_odd, g4
+
+
 def _kernel_adjoint_4(t):
     u0, u1, u2, u3, u4, u5 = t
     near, far = 1 / 6 * (u1 + u2), 1 / 24 * (u3 + u4)
@@ -94,6 +115,13 @@ def _kernel_adjoint_2(t):
     u0, u1, u2, u3 = t
     even = 0.5 * (u1 + u2)
     return u0 + even, 0.5 * (u1 - u2), even + u3
+
+
+def _kernel_adjoint_2_of_5(t):
+    u0, u1, u2, u3, u4, u5 = t
+    near, far, near_odd, far_odd = 1 / 6 * (u1 + u2), 1 / 24 * (u3 + u4), 1 / 6 * (u2 - u1), 1 / 12 * (u3 - u4)
+    last = 16.0 * far - near + u5
+    return 1 / 4 * u0 - near + far, near_odd + far_odd, 4.0 * far - near, near_odd + 4.0 * far_odd, last
 
 
 class _Traced:
@@ -116,25 +144,26 @@ class _Traced:
         return self._emit("fmul", factor)
 
 
-def _transform(formulas, inputs=None):
-    """``transform(source, i, step, target, j, target_step, like)``: `formulas[len(like)]` on vectors.
+def _transform(formulas, inputs):
+    """``transform(source, i, step, target, j, target_step, like)``: the formula for tiles like that, on vectors.
 
-    Reads `inputs` (None: ``len(like)``) vectors at ``i, i + step, ...`` of `source` and writes the results to
-    ``j, j + target_step, ...`` of `target`; all are read before the first is written.
+    Formulas are found by the rows of a tile of inputs and one of outputs.  Reads as many vectors as `inputs` makes of
+    these two, at ``i, i + step, ...`` of `source`, and writes the results to ``j, j + target_step, ...`` of `target`;
+    all are read before the first is written.
     """
 
     @intrinsic
     def transform(typing_context, source, i, step, target, j, target_step, like):
-        vector, align = llvm_vector(source.dtype), itemsize(source)
+        vector, align, rows = llvm_vector(source.dtype), itemsize(source), tuple(side.count for side in like)
 
         def generate(context, builder, sig, args):
             source_, i_, step_, target_, j_, target_step_, _ = args
             pointer, vectors = pointer_to(context, builder, source, source_, i_), []
-            for _ in range(inputs or like.count):
+            for _ in range(inputs(*rows)):
                 vectors.append(_Traced(builder, read(builder, pointer, vector, align)))
                 pointer = builder.gep(pointer, [step_])
             pointer = pointer_to(context, builder, target, target_, j_)
-            for result in formulas[like.count](vectors):
+            for result in formulas[rows](vectors):
                 write(builder, result.value, pointer, align)
                 pointer = builder.gep(pointer, [target_step_])
             return context.get_dummy_value()
@@ -144,9 +173,21 @@ def _transform(formulas, inputs=None):
     return transform
 
 
-input_1d = _transform({6: _input_4, 4: _input_2})  # B^T t: 6 vectors to 6, or 4 to 4
-output_1d = _transform({6: _output_4, 4: _output_2})  # A^T t: 6 vectors to 4, or 4 to 2
-output_adjoint_1d = _transform({4: _output_adjoint_4, 2: _output_adjoint_2})  # A t: 4 vectors to 6, or 2 to 4
-input_adjoint_1d = _transform({6: _input_adjoint_4, 4: _input_adjoint_2})  # B t: 6 vectors to 6, or 4 to 4
-kernel_1d = _transform({6: _kernel_4, 4: _kernel_2}, inputs=3)  # G t: 3 vectors to 6 or 4, as many as `like`
-kernel_adjoint_1d = _transform({6: _kernel_adjoint_4, 4: _kernel_adjoint_2})  # G^T t: 6 vectors or 4 to 3
+def _variants(four_of_three, two_of_three, two_of_five):
+    return {(6, 4): four_of_three, (4, 2): two_of_three, (6, 2): two_of_five}
+
+
+def _all(inputs, outputs):
+    return inputs
+
+
+input_1d = _transform(_variants(_input_4, _input_2, _input_4), _all)  # B^T t
+output_1d = _transform(_variants(_output_4, _output_2, _output_2_of_5), _all)  # A^T t
+output_adjoint_1d = _transform(  # A t
+    _variants(_output_adjoint_4, _output_adjoint_2, _output_adjoint_2_of_5), lambda inputs, outputs: outputs
+)
+input_adjoint_1d = _transform(_variants(_input_adjoint_4, _input_adjoint_2, _input_adjoint_4), _all)  # B t
+kernel_1d = _transform(  # G t
+    _variants(_kernel_4, _kernel_2, _kernel_2_of_5), lambda inputs, outputs: inputs - outputs + 1
+)
+kernel_adjoint_1d = _transform(_variants(_kernel_adjoint_4, _kernel_adjoint_2, _kernel_adjoint_2_of_5), _all)  # G^T t
