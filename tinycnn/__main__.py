@@ -9,8 +9,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from tinycnn import __version__
-from tinycnn.study.command_line import EXIT_CODES, answer
+from tinycnn.study.command_line import EXIT_CODES, VERSION, answer
 
 # In the order of ``tinycnn --help``.
 COMMANDS = ("train", "predict", "evaluate", "look", "compare", "summary", "audit", "strip", "export")
@@ -37,7 +36,7 @@ def _run(given: list[str]) -> int:
         epilog=f"`tinycnn COMMAND --help` says more of each.\n{EXIT_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"tinycnn {__version__}")
+    parser.add_argument("--version", action="version", version=VERSION)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     # Only the command that is named is imported; all of them where it is help that is asked for.
     for name in given[:1] if given and given[0] in COMMANDS else COMMANDS:

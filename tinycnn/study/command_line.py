@@ -11,6 +11,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from tinycnn import __version__
 from tinycnn.data.dataset import SCALE, Splits
 from tinycnn.data.folder import load_image_folder
 from tinycnn.ensemble import MemberError
@@ -21,6 +22,7 @@ from tinycnn.study.films.audit import Audit, audit
 from tinycnn.study.films.phantoms import chest_phantoms
 from tinycnn.study.notices import SYNTHETIC
 
+VERSION = f"tinycnn {__version__}"
 EXIT_CODES = "exit codes: 0 done, 2 a wrong option, file or folder, 130 stopped by Ctrl-C"
 
 

@@ -21,7 +21,10 @@ def test_trains_on_a_folder_and_the_next_commands_take_it_from_there(tmp_path, c
     options = ["--size", "32", "--epochs", "1", "--no-html", "--no-keep-checkpoint", "--out", str(out)]
     assert main(["train", str(folder), *options]) == 2
     assert "--skip-bad-files" in capsys.readouterr().err
+    out.mkdir(exist_ok=True)
+    (out / "model.novelty.npz").write_bytes(b"of an earlier run with held-out images")
     assert main(["train", str(folder), *options, "--skip-bad-files"]) == 0
+    assert not (out / "model.novelty.npz").exists()
     report = json.loads((out / "report.json").read_text())
     assert report["data"]["name"] == "pets" and report["settings"]["epochs"] == 1 and report["data"]["skipped"]
     assert tinycnn.Sequential.load(out / "model.npz").metadata["class_names"] == ["cat", "dog"]
@@ -81,9 +84,9 @@ def test_the_help_gives_every_network_its_parameters():
 
 def test_another_network_is_named_and_held_out_images_tell_what_is_unlike_them(tmp_path, capsys, monkeypatch):
     monkeypatch.delenv("TINYCNN_DATA", raising=False)
-    options = ["train", "--phantoms", "8", "--size", "16", "--epochs", "1", "--no-keep-checkpoint"]
-    options += ["--out", str(tmp_path)]
-    assert main([*options, "--network", "small_resnet", "--validation-fraction", "0.25"]) == 0
+    options = ["train", "--phantoms", "4", "--size", "16", "--epochs", "1", "--no-keep-checkpoint"]
+    options += ["--network", "small_resnet", "--validation-fraction", "0.25", "--out", str(tmp_path)]
+    assert main(options) == 0
     text, report = capsys.readouterr().out, json.loads((tmp_path / "report.json").read_text())
     assert report["model"]["name"] == "small_resnet" and report["model"]["parameters"] == 309_363
     page, card = ((tmp_path / name).read_text() for name in ("report.html", "MODEL_CARD.md"))
@@ -91,13 +94,9 @@ def test_another_network_is_named_and_held_out_images_tell_what_is_unlike_them(t
     assert not any("report_cnn" in words or "report's" in words for words in (text, page, card))
     model = tinycnn.Sequential.load(tmp_path / "model.npz")
     novelty = load_novelty(tmp_path / "model.npz", model)
-    assert model.name == "small_resnet" and novelty.held_out == 6 and novelty.expected == 1 / 7
+    assert model.name == "small_resnet" and novelty.held_out == 3 and novelty.expected == 1 / 4
     words = f"Unlike the training images are {len(report['novelty']['marked'])} of 6 "
     assert "model.novelty.npz" in text and all(words in told for told in (text, page, card))
-
-    assert main([*options, "--network", "small_resnet", "--no-html"]) == 0
-    assert not (tmp_path / "model.novelty.npz").exists(), "of the earlier run"
-    assert "Unlike the training" not in capsys.readouterr().out
 
 
 def test_images_too_small_for_a_network(tmp_path, capsys):

@@ -88,3 +88,20 @@ def test_a_folder_without_a_report_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(FileNotFoundError, match=r"file is no folder of a run: it holds no report\.json"):
         read_runs([tmp_path / "file", tmp_path / "other"])
+
+
+def test_other_layers_are_counted_and_the_same_ones_shown_where_they_differ():
+    runs = {name: small_run()[0] for name in ("a", "b")}
+
+    def layers(first, second):
+        for run, found in zip(runs.values(), (first, second), strict=True):
+            run["model"] = run["model"] | {"layers": found}
+        return {row[0]: row[1:] for row in comparison(runs)[-1].blocks[0].rows if row[0].startswith("layer")}
+
+    dense = "Dense(units=3)"
+    assert layers(["Conv2D(filters=2)", dense], ["Conv2D(filters=4)", dense]) == {
+        "layer 0": ("Conv2D(filters=2)", "Conv2D(filters=4)")
+    }
+    assert layers(["Conv2D(filters=2)", dense], ["ReLU()", "ReLU()", dense]) == {
+        "layers": ("1 Conv2D, 1 Dense", "2 ReLU, 1 Dense")
+    }

@@ -369,4 +369,4 @@ def _privacy_warnings(result: Audit) -> Iterator[str]:
             fields[name] = fields.get(name, 0) + 1
     if fields:
         listed = ", ".join(f"{name} ({count})" for name, count in sorted(fields.items()))
-        yield f"{len(result.metadata)} files carry metadata, which may name patients: {listed}; see strip_metadata"
+        yield f"{len(result.metadata)} files carry metadata, which may name patients: {listed}; see tinycnn strip"

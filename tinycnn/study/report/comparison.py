@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -132,6 +133,7 @@ def _right(run: Mapping[str, Any]) -> list[bool]:
 
 def _unlike(runs: Mapping[str, Mapping[str, Any]]) -> Table:
     columns = []
+    alike = len({tuple(map(_kind, run.get("model", {}).get("layers", []))) for run in runs.values()}) == 1
     for run in runs.values():
         # Times differ always, and are no setting.
         known = {key: value for key, value in run.items() if key not in ("timing", "history", "temperature")}
@@ -142,11 +144,24 @@ def _unlike(runs: Mapping[str, Mapping[str, Any]]) -> Table:
             if part in data:
                 rows[f"data: {part}"] = ", ".join(f"{count} {name}" for name, count in data[part].items())
         rows |= {"class weights": str(run["class_weights"])} if "class_weights" in run else {}
-        rows |= {"layers": ", ".join(map(str, run["model"]["layers"]))} if "layers" in run.get("model", {}) else {}
+        rows |= _layers(run, alike)
         columns.append(rows)
     keys = dict.fromkeys(key for rows in columns for key in rows)
     table = [(key, *(rows.get(key) for rows in columns)) for key in keys]
     return Table(("setting", *runs), [row for row in table if len(set(row[1:])) > 1])
+
+
+def _layers(run: Mapping[str, Any], alike: bool) -> dict[str, str]:
+    """Each layer, where all runs have the same kinds of them in the same order; else how many there are of a kind."""
+    layers = run.get("model", {}).get("layers", [])
+    if alike:
+        return {f"layer {i}": str(layer) for i, layer in enumerate(layers)}
+    kinds = Counter(map(_kind, layers))
+    return {"layers": ", ".join(f"{count} {kind}" for kind, count in kinds.items())} if layers else {}
+
+
+def _kind(layer: Any) -> str:
+    return str(layer).split("(")[0]
 
 
 def _read(path: Path) -> dict[str, Any]:
