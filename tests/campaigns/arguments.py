@@ -43,6 +43,7 @@ ODD += [(10**30, 1, 1), (1, 2, 3, 4), ["nothing", 3], 2**31, 2**63, -(2**63) - 1
 NONSENSE = NONSENSE + ODD
 # Called by the engine in a certain order, or part of how a layer is written: no argument of theirs is a user's.
 OF_THE_ENGINE = {"attach", "create", "create_weights", "check_gradient", "check_input", "update", "receive", "received"}
+OF_THE_ENGINE |= {"backward_rectified", "forward_rectified", "forward_folded", "folded", "along", "back", "update_all"}
 OF_THE_ENGINE |= {"backward_pooled", "backward_linear", "forward_pooled", "pools_into", "geometry", "index", "count"}
 OF_THE_ENGINE |= {"run", "prepare"}
 OF_OTHERS = {"from_torch", "from_keras", "from_onnx"}  # which take what other libraries made

@@ -121,6 +121,39 @@ def maxpool_forward(rng):
     return "maxpool_forward", [x], written, lambda f, r, w: f(r[0], geometry, *w)
 
 
+def pooled(rng):
+    """Images, 2x2 pooled or as pixels of blocks, and what both are of."""
+    rows, columns, images, channels = (int(n) for n in rng.integers(1, [9, 20, 4, 35]))
+    odd = rng.integers(0, 2, 2).tolist()
+    small = normal(rng, images, rows, columns, channels)
+    return small, normal(rng, images, 2 * rows + odd[0], 2 * columns + odd[1], channels)
+
+
+def maxpool_backward(rng):
+    y, x = pooled(rng)
+    codes = rng.integers(0, 5, y.shape).astype(np.uint8)
+    return "maxpool_backward", [y, codes], [x], lambda f, r, w: f(*r, (2, 2, 2, 2, 0, 0), *w)
+
+
+def avgpool_forward(rng):
+    y, x = pooled(rng)
+    return "avgpool_forward", [x], [y], lambda f, r, w: f(*r, (2, 2, 2, 2, 0, 0), *w)
+
+
+def avgpool_backward(rng):
+    y, x = pooled(rng)
+    return "avgpool_backward", [y], [x], lambda f, r, w: f(*r, (2, 2, 2, 2, 0, 0), *w)
+
+
+def upsample(rng):
+    x, _ = pooled(rng)
+    size = tuple(rng.integers(1, 4, 2).tolist())
+    y = np.zeros((len(x), x.shape[1] * size[0], x.shape[2] * size[1], x.shape[3]))
+    if rng.integers(2):
+        return "upsample_forward", [x], [y], lambda f, r, w: f(*r, size, *w)
+    return "upsample_backward", [y], [x], lambda f, r, w: f(*r, size, *w)
+
+
 def dense_forward(rng):
     images, inputs, units = (int(n) for n in rng.integers(1, [9, 300, 40]))
     bias = normal(rng, units) if rng.integers(2) else None
@@ -138,7 +171,16 @@ def dense_backward(rng):
 def normalize(rng):
     rows, channels = int(rng.integers(1, 200)), int(rng.integers(1, 40))
     arrays = [normal(rng, rows, channels), *(normal(rng, channels) for _ in range(3))]
-    return "normalize", arrays, [np.zeros((rows, channels))], lambda f, r, w: f(*r, *w)
+    relu = bool(rng.integers(2))
+    return "normalize", arrays, [np.zeros((rows, channels))], lambda f, r, w: f(*r, *w, relu)
+
+
+def norm_input_gradient(rng):
+    rows, channels = int(rng.integers(1, 200)), int(rng.integers(1, 40))
+    arrays = [normal(rng, rows, channels), normal(rng, rows, channels), *(normal(rng, channels) for _ in range(5))]
+    beta = rng.integers(2)
+    call = lambda f, r, w: f(*r[:6], *w, r[6] if beta else None)  # noqa: E731
+    return "norm_input_gradient", arrays, [np.zeros((rows, channels))], call
 
 
 def relu_backward(rng):
@@ -152,5 +194,18 @@ def sgd_update(rng):
     return "sgd_update", [normal(rng, size)], arrays, lambda f, r, w: f(w[0], r[0], w[1], 0.1, 0.9, True, 0.0, 1.0)
 
 
+def adam_step(rng):
+    sizes = rng.integers(0, 300, 3)
+    written = [normal(rng, int(size)) ** 2 for size in sizes for _ in range(3)]  # param, m, v of each
+    grads = [normal(rng, int(size)) for size in sizes]
+
+    def call(f, r, w):
+        parameters = [(w[3 * i], r[i], w[3 * i + 1], w[3 * i + 2]) for i in range(3)]
+        f(parameters, [0.0, 0.1, 0.2], 0.1, 0.9, 0.99, 1e-7, 1.0)
+
+    return "adam_step", grads, written, call
+
+
 CASES = [conv_forward, conv_forward, conv_backward, conv_backward, maxpool_forward, dense_forward, dense_backward]
-CASES += [normalize, relu_backward, sgd_update]
+CASES += [maxpool_forward, maxpool_backward, avgpool_forward, avgpool_backward, upsample]
+CASES += [normalize, norm_input_gradient, relu_backward, sgd_update, adam_step]
