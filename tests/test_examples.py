@@ -117,7 +117,15 @@ def test_other_images_are_not_called_chest_films(main, tmp_path, capsys):
 
 def test_saves_everything(finished):
     out, _ = finished
-    names = {"model.npz", "checkpoint.npz", "history.csv", "report.json", "report.html", "MODEL_CARD.md"}
+    names = {
+        "model.npz",
+        "model.novelty.npz",
+        "checkpoint.npz",
+        "history.csv",
+        "report.json",
+        "report.html",
+        "MODEL_CARD.md",
+    }
     names |= {"inside.html", "inside_wrong.html"}
     names |= {f"{name}.png" for name in ("curves", "confusion", "roc", "reliability", "samples", "overlays")}
     assert {path.name for path in out.iterdir()} == names
