@@ -354,3 +354,13 @@ def test_new_ones_go_by_name_and_resume():
     first.step([("p", p, np.ones(3))])
     again.step([("p", q, np.ones(3))])
     np.testing.assert_array_equal(p, q)
+
+
+def test_an_equation_of_ones_own_replaces_that_of_a_base():
+    class Signs(optimizers.Adam):
+        def update(self, param, grad, kept, rate, decay, scale):
+            param -= rate * np.sign(grad)
+
+    param = np.array([1.0, 2.0])
+    Signs(0.5).step([("p", param, np.array([3.0, -4.0]))])
+    assert param.tolist() == [0.5, 2.5]

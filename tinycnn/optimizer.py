@@ -77,6 +77,10 @@ class Optimizer:
         """
         raise NotImplementedError
 
+    def __init_subclass__(cls) -> None:
+        if "update" in vars(cls) and "update_all" not in vars(cls):
+            cls.update_all = Optimizer.update_all  # type: ignore[method-assign]  # that of a base has another equation
+
     def update_all(self, parameters: Sequence["Parameter"], rate: float, scale: float) -> None:
         """Move all parameters: by `update` one after the other, where no subclass does it at once."""
         for param, grad, kept, decay in parameters:

@@ -129,8 +129,6 @@ def adam_update(
     beta_1: float,
     beta_2: float,
     epsilon: float,
-    decay: float = 0.0,
-    grad_scale: float = 1.0,
 ) -> tuple[Array, Array, Array]:
     """One Adam step (Kingma and Ba 2015); returns the new ``(param, m, v)``.
 
@@ -141,10 +139,9 @@ def adam_update(
     >>> float(param), m, v  # 1 - 0.125 * 0.25 / sqrt(0.0625)
     (0.875, 0.25, 0.0625)
     """
-    grad = grad_scale * grad
     m = m + (1 - beta_1) * (grad - m)
     v = v + (1 - beta_2) * (grad * grad - v)
-    return param - lr_t * m / (np.sqrt(v) + epsilon) - decay * param, m, v
+    return param - lr_t * m / (np.sqrt(v) + epsilon), m, v
 
 
 def sgd_update(

@@ -30,10 +30,11 @@ def close(ours, exact, dtype):
 def test_adam(kernels, shape, dtype, options):
     param, grad, m, v = (normal(*shape, dtype=dtype, seed=seed) for seed in range(4))
     v, kept = v**2, grad.copy()
-    arguments = dict(lr_t=0.1, beta_1=0.9, beta_2=0.999, epsilon=1e-7) | options
-    exact = reference.adam_update(*(a.astype(float) for a in (param, grad, m, v)), **arguments)
-    decay = arguments.pop("decay", 0.0)
-    kernels.adam_step([(param, grad, m, v)], [decay], **arguments)
+    decay, scale = options.get("decay", 0.0), options.get("grad_scale", 1.0)
+    numbers = 0.1, 0.9, 0.999, 1e-7
+    exact = list(reference.adam_update(*(a.astype(float) for a in (param, scale * grad, m, v)), *numbers))
+    exact[0] -= decay * param.astype(float)
+    kernels.adam_step([(param, grad, m, v)], [decay], *numbers, scale)
     assert all(close(a, e, dtype) for a, e in zip((param, m, v), exact, strict=True))
     assert np.array_equal(grad, kept)
 

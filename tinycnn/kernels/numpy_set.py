@@ -259,23 +259,6 @@ def scale_u8(images: Array, out: Array, scale: float) -> None:
     np.multiply(images, out.dtype.type(scale), out=out)
 
 
-def adam_update(
-    param: Array,
-    grad: Array,
-    m: Array,
-    v: Array,
-    lr_t: float,
-    beta_1: float,
-    beta_2: float,
-    epsilon: float,
-    decay: float = 0.0,
-    grad_scale: float = 1.0,
-) -> None:
-    """One step of `reference.adam_update`, in place."""
-    numbers, scale = (lr_t, beta_1, beta_2, epsilon), {"decay": decay, "grad_scale": grad_scale}
-    param[...], m[...], v[...] = reference.adam_update(param, grad, m, v, *numbers, **scale)
-
-
 def adam_step(
     parameters: Sequence[tuple[Array, ...]],
     decays: Sequence[float],
@@ -285,9 +268,13 @@ def adam_step(
     epsilon: float,
     grad_scale: float = 1.0,
 ) -> None:
-    """One Adam step of every ``(param, grad, m, v)`` in place, each with its decay; see `sets.Kernels`."""
+    """One step of `reference.adam_update` for every ``(param, grad, m, v)``, in place, each with its decay."""
     for (param, grad, m, v), decay in zip(parameters, decays, strict=True):
-        adam_update(param, grad, m, v, lr_t, beta_1, beta_2, epsilon, decay, grad_scale)
+        decayed = decay * param
+        param[...], m[...], v[...] = reference.adam_update(
+            param, grad_scale * grad, m, v, lr_t, beta_1, beta_2, epsilon
+        )
+        param -= decayed
 
 
 def sgd_update(

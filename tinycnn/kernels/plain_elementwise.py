@@ -39,23 +39,6 @@ def _adam(worker, counter, p, g, m, v, numbers):
 
 
 @runtime.locked
-def adam_update(
-    param: Array,
-    grad: Array,
-    m: Array,
-    v: Array,
-    lr_t: float,
-    beta_1: float,
-    beta_2: float,
-    epsilon: float,
-    decay: float = 0.0,
-    grad_scale: float = 1.0,
-) -> None:
-    """One Adam step in place; see `tinycnn.kernels.sets.Kernels`."""
-    numbers = tuple(param.dtype.type(s) for s in (lr_t, 1 - beta_1, 1 - beta_2, epsilon, decay, grad_scale))
-    _run(_adam, (param, grad, m, v), numbers)
-
-
 def adam_step(
     parameters: Sequence[tuple[Array, ...]],
     decays: Sequence[float],
@@ -66,8 +49,9 @@ def adam_step(
     grad_scale: float = 1.0,
 ) -> None:
     """One Adam step of every ``(param, grad, m, v)`` in place, each with its decay; see `sets.Kernels`."""
-    for (param, grad, m, v), decay in zip(parameters, decays, strict=True):
-        adam_update(param, grad, m, v, lr_t, beta_1, beta_2, epsilon, decay, grad_scale)
+    for arrays, decay in zip(parameters, decays, strict=True):
+        kind = arrays[0].dtype.type
+        _run(_adam, arrays, tuple(kind(s) for s in (lr_t, 1 - beta_1, 1 - beta_2, epsilon, decay, grad_scale)))
 
 
 @jit
