@@ -60,7 +60,7 @@ def gradcheck(
 
     Of a wrong gradient `tinycnn.suspicion` tells the likely cause where the pattern shows it: the sign, a factor, axes
     exchanged or reversed, numbers one place off, one image or channel that is wrong by itself, a mean that is not
-    subtracted, a sum that is not taken or ends one short, a kernel turned around, an upstream gradient that is not used.
+    subtracted, a sum that is not taken or ends one short, a kernel turned around, an upstream gradient not used.
 
     Parameters or running statistics that are constant (a bias of zeros, a gamma of ones) are disturbed, because a
     constant hides errors.  The layers' random generators are put back before each forward pass, so that dropout draws
