@@ -59,7 +59,8 @@ def gradcheck(
     difference stays put.  Only where these move by as much as the disagreement is the element skipped, and counted.
 
     Of a wrong gradient `tinycnn.suspicion` tells the likely cause where the pattern shows it: the sign, a factor, axes
-    exchanged or reversed, numbers one place off, a sum that is not taken, an upstream gradient that is not used.
+    exchanged or reversed, numbers one place off, one image or channel that is wrong by itself, a mean that is not
+    subtracted, a sum that is not taken or ends one short, a kernel turned around, an upstream gradient not used.
 
     Parameters or running statistics that are constant (a bias of zeros, a gamma of ones) are disturbed, because a
     constant hides errors.  The layers' random generators are put back before each forward pass, so that dropout draws

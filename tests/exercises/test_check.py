@@ -178,7 +178,8 @@ def test_shapes_and_an_upstream_of_ones_would_let_many_through():
 def _agrees(exercise, variant, arguments):
     arguments["grad_y"] = np.ones_like(arguments["grad_y"])
     try:
-        found, right = exercise.run(variant, **arguments), exercise.oracle(**arguments)
+        with np.errstate(all="ignore"):
+            found, right = exercise.run(variant, **arguments), exercise.oracle(**arguments)
     except Exception:
         return False
     pairs = zip(found, right, strict=True) if len(exercise.outputs) > 1 else [(found, right)]

@@ -135,6 +135,14 @@ EXERCISE = Exercise(
         Suspect(
             "the upstream gradient is not used in the gradient to alpha", TO_ALPHA, TO_ALPHA.replace("grad_y * ", "")
         ),
+        Suspect(
+            "x = self._enter(x) is missing in forward: backward checks grad_y against it", "x = self._enter(x)", "pass"
+        ),
+        Suspect(
+            "the gradient is added to that of the last backward: it must be written anew",
+            TO_ALPHA,
+            TO_ALPHA.replace("=", "+=", 1),
+        ),
     ],
     hints=[
         "Read tinycnn/layers/activation.py's LeakyReLU: the same with a constant slope.",
