@@ -84,9 +84,8 @@ def write_html_report(
         which = "called {}, of which the network was {}"
         said = {RIGHT: which.format("right", "least sure"), WRONG: which.format("wrong", "surest")}
         links = [f'<li>one <a href="{escaped(page)}">{said[page]}</a></li>' for page in report["inside"]]
-        parts["Every number of one pass"] = [
-            f"<p>Pages in which a click on any number says what it is made of, forward and backward, for two images:</p><ul>{''.join(links)}</ul>"
-        ]
+        about = "Pages in which a click on any number says what it is made of, forward and backward:"
+        parts["Every number of one pass"] = [f"<p>{about}</p><ul>{''.join(links)}</ul>"]
     title = f"{'Chest X-ray' if of_chest_films(report) else 'Image'} classification with tinycnn"
     return write_page(path, title, notices, parts | known)
 
