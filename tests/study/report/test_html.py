@@ -158,7 +158,7 @@ def test_leads_to_the_pages_of_one_pass_that_there_are(tmp_path):
     report, *_ = small_run()
     assert "inside.html" not in written(tmp_path, report)[0]
     text, page = written(tmp_path, report | {"inside": ["inside_wrong.html"]})
-    assert '<a href="inside_wrong.html">called wrong, but of which the network was surest</a>' in text
+    assert '<a href="inside_wrong.html">called wrong, of which the network was surest</a>' in text
     assert "inside.html" not in text and "Every number of one pass" in page.text
 
 

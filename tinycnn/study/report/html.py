@@ -83,12 +83,11 @@ def write_html_report(
         marked = [row | {"unlike": i in unlike} for i, row in enumerate(predictions)]
         parts["Predictions"] = _gallery(marked, class_names, pictures or {}, one)
     if report.get("inside"):
-        which = "called {}, but of which the network was {}"
+        which = "called {}, of which the network was {}"
         said = {RIGHT: which.format("right", "least sure"), WRONG: which.format("wrong", "surest")}
-        links = [f'<li>of one <a href="{escaped(page)}">{said[page]}</a></li>' for page in report["inside"]]
-        parts["Every number of one pass"] = [
-            f"<p>A click on a number says what it is made of:</p><ul>{''.join(links)}</ul>"
-        ]
+        links = [f'<li>one <a href="{escaped(page)}">{said[page]}</a></li>' for page in report["inside"]]
+        about = "Pages in which a click on any number says what it is made of, forward and backward:"
+        parts["Every number of one pass"] = [f"<p>{about}</p><ul>{''.join(links)}</ul>"]
     title = f"{'Chest X-ray' if of_chest_films(report) else 'Image'} classification with tinycnn"
     return write_page(path, title, notices, parts | known)
 
