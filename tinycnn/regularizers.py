@@ -110,6 +110,6 @@ def get(regularizer: Regularizer) -> L1L2 | None:
         return regularizer
     if isinstance(regularizer, dict) and regularizer.keys() <= {"l1", "l2"}:
         return L1L2(**regularizer)
-    if regularizer in ("l1", "l2"):
+    if isinstance(regularizer, str) and regularizer in ("l1", "l2"):
         return l1() if regularizer == "l1" else l2()
     raise ValueError(f'a regularizer must be None, l1(...), l2(...), L1L2(...), "l1" or "l2", got {brief(regularizer)}')

@@ -54,10 +54,13 @@ def penalty(layers: Iterable[Layer]) -> float:
     return sum((penalty(param) for penalty, param, _ in regularized(layers)), 0.0)
 
 
-def add_penalty_gradients(layers: Iterable[Layer]) -> None:
-    """Add the regularizers' gradients to those that a backward pass has filled."""
+def add_penalties(layers: Iterable[Layer]) -> float:
+    """`penalty`, and its gradients added to those that a backward pass has filled."""
+    total = 0.0
     for penalty, param, grad in regularized(layers):
+        total += penalty(param)
         penalty.add_gradient(param, grad)
+    return total
 
 
 def first_nonfinite(layers: Sequence[Layer], x: np.ndarray | None = None) -> NonFinite | None:

@@ -118,3 +118,10 @@ def test_the_rest_of_tinycnn_takes_it(tmp_path):
         tinycnn.trace(model, images).output, model(images), rtol=1e-5
     )  # bytes as numbers there too
     assert tinycnn.predict(model, X).shape == (12, 3) and tinycnn.evaluate(model, (X, LABELS))["accuracy"] <= 1
+
+
+def test_a_model_without_layers_shows_itself_and_has_no_summary():
+    model = keras.Sequential()
+    assert repr(model) == "Sequential([], seed=0, name='sequential')" and "not built" in model._repr_html_()
+    with pytest.raises(ValueError, match="must be built before it can be summed up"):
+        model.summary()

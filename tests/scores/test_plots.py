@@ -251,6 +251,8 @@ def test_one_chart_is_drawn_in_axes_of_the_callers(plot, tmp_path):
     assert plot(*PLOTS[plot], ax=part.subplots()) is figure, "axes of a part of a figure"
     with pytest.raises(ValueError, match=r"with ax=, give it to your own, by figure\.supxlabel"):
         plot(*PLOTS[plot], ax=left, note=NOTE)
+    with pytest.raises(ValueError, match="ax must be of class Axes"):
+        plot(*PLOTS[plot], ax=figure)
 
 
 @pytest.mark.parametrize("plot", PLOTS)

@@ -57,6 +57,7 @@ class Sequential(model.Sequential):
         self.name, self._seed = name, seed
         self._input: Shape | None = None
         self._fresh: list[Layer] = []  # that came without weights
+        self.seed, self.output_shape = seed, None  # type: ignore[assignment]  # until there is a layer
         self._append(layers)
 
     def _append(self, parts: Iterable[Any]) -> None:

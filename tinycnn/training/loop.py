@@ -27,7 +27,7 @@ from tinycnn.training.objective import ClassWeight, Objective, Totals, weighted
 from tinycnn.training.prediction import mean_loss
 from tinycnn.training.progress import Progress
 from tinycnn.training.stream import Batch, Stream, is_stream
-from tinycnn.walk import add_penalty_gradients, penalty
+from tinycnn.walk import add_penalties
 
 if TYPE_CHECKING:
     from tinycnn.model import Sequential
@@ -100,10 +100,9 @@ class Training:
         """One step of gradient descent, on the training images at `rows`, or a batch of a stream."""
         x, y, weights = self.gather(rows)
         outputs = self.model.run(x, training=True, logits=self.objective.logits)
-        loss, right = self.objective.forward(outputs, y, weights)
-        loss = self.need_finite(x, loss + penalty(self.model.layers))
+        loss, right = self.need_finite(x, *self.objective.forward(outputs, y, weights))
         self.model.backward(self.objective.backward(), input_grad=False)
-        add_penalty_gradients(self.model.layers)
+        loss += add_penalties(self.model.layers)
         self.optimizer.step(self.model.parameters())
         self.totals.add(len(x), loss, right)
 
@@ -163,11 +162,11 @@ class Training:
             self.not_finite(f"validation loss is {means['loss']} after epoch {self.epoch + 1}")
         return {f"val_{key}": value for key, value in means.items()}
 
-    def need_finite(self, x: np.ndarray, loss: float) -> float:
-        """The loss of a batch `x`, if it is a number."""
+    def need_finite(self, x: np.ndarray, loss: float, right: float | None) -> tuple[float, float | None]:
+        """The loss and the number of right answers of a batch `x`, if the loss is a number."""
         if not math.isfinite(loss):
             self.not_finite(f"loss is {loss} in epoch {self.epoch + 1}, batch {self.batch + 1}", x)
-        return loss
+        return loss, right
 
     def not_finite(self, what: str, x: np.ndarray | None = None) -> None:
         """Raise FloatingPointError, naming the layer in which it began."""
