@@ -8,6 +8,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from tinycnn.arguments import of_class
 from tinycnn.files import PathLike, atomic_write
 
 DPI = 140
@@ -36,6 +37,7 @@ def one_chart(ax: Axes | None, note: str | None, figsize: tuple[float, float]) -
     """
     if ax is None:
         return Picture(figsize=figsize, layout="constrained").subplots()
+    of_class(ax, Axes, "ax")
     if note:
         raise ValueError("a note stands below a whole figure; with ax=, give it to your own, by figure.supxlabel(note)")
     return ax
