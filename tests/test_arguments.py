@@ -26,7 +26,12 @@ from tinycnn.layers import BatchNorm, Conv2D, Dense, LeakyReLU, Parallel, Residu
 from tinycnn.losses import CrossEntropy
 from tinycnn.model import Sequential
 from tinycnn.models import add_noise
-from tinycnn.scores import classification_report, confusion_matrix, expected_calibration_error
+from tinycnn.scores import (
+    classification_report,
+    confusion_matrix,
+    expected_calibration_error,
+)
+from tinycnn.scores.plots import plot_confusion_matrix
 from tinycnn.study.films import chest_phantoms
 from tinycnn.training import EarlyStopping
 
@@ -160,6 +165,9 @@ def test_nonsense_is_refused_in_plain_words(call, wrong):
         (lambda: heat_map([[1], [1, 2]]), "attributions must be an array of numbers"),
         (lambda: train_members(None, [1]), "make_and_train must be a function, got None"),
         (lambda: train_members(len, [1], executor=10**30), "processes 1 or more, up to 1024"),
+        (lambda: Dataset(IMAGES, [0, 1, 1], "ab").split("x"), "fraction must be above 0 and at most 0.5, got 'x'"),
+        (lambda: Dataset(IMAGES, [0, 1, 1], "ab").split(0.5, groups=3), "groups must be one for each image"),
+        (lambda: plot_confusion_matrix(np.eye(2, dtype=int), ["a", "b"], ax=3), "ax must be of class Axes, got 3"),
         (lambda: expected_calibration_error([[1.0, 0.0]], [0], bins=10**9), "bins must be at most"),
     ],
 )

@@ -108,6 +108,18 @@ def test_headers_that_are_none(tmp_path, header, message):
         read_npz(tmp_path / "a.npz")
 
 
+def test_what_zipfile_says_of_a_damaged_file_is_cut_short(tmp_path):
+    """It quotes the name of a part, which is as long as two damaged bytes say."""
+    path = tmp_path / "m.npz"
+    write_npz(path, {"metadata": {}}, {"a": np.zeros(2000)})
+    data = bytearray(path.read_bytes())
+    data[26:28] = (9000).to_bytes(2, "little")
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="m.npz is not a whole tinycnn file") as caught:
+        read_npz(path)
+    assert len(str(caught.value)) < 400 + len(str(path))
+
+
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "a.npz")
     said = []

@@ -80,7 +80,8 @@ def read_npz(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     except (FileNotFoundError, IsADirectoryError, PermissionError):
         raise
     except _DAMAGED as error:
-        raise ValueError(f"{path} is not a whole tinycnn file: {error}") from error
+        said = str(error)[:300]  # zipfile quotes bytes of the file
+        raise ValueError(f"{path} is not a whole tinycnn file: {said}") from error
 
 
 def _arrays(archive: zipfile.ZipFile, size: int) -> dict[str, np.ndarray]:

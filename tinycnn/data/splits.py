@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tinycnn.arguments import brief, generator
+
 _PATIENT = re.compile(
     r"(?<![a-z])(patient|person|participant|subject|sub|case|pat|pid)[ _-]?(?:id)?[ _-]?([0-9]+)", re.IGNORECASE
 )
@@ -36,6 +38,8 @@ def merge_groups(*groupings: Sequence | np.ndarray) -> np.ndarray:
     >>> merge_groups([0, 0, 1, 2], ["x", "y", "z", "z"])
     array([0, 0, 1, 1])
     """
+    if not all(np.ndim(grouping) == 1 for grouping in groupings):
+        raise ValueError("groups must be one for each image, in a row")
     lengths = {len(grouping) for grouping in groupings}
     if len(lengths) != 1:
         raise ValueError(f"groupings must all be of one length, got {[len(grouping) for grouping in groupings]}")
@@ -198,7 +202,7 @@ def grouped_kfold(
     if not len(counts):
         raise ValueError("there are no images to split")
 
-    order = np.random.default_rng(seed).permutation(len(counts))
+    order = generator(seed).permutation(len(counts))
     order = order[np.argsort(-counts[order].sum(1), kind="stable")]
     fold_of = _dealt(counts, order, k, {})
     if len(np.unique(fold_of[groups] * len(classes) + labels)) < k * len(classes):
@@ -285,6 +289,6 @@ def grouped_holdout(
     >>> len(train), len(validation)
     (16, 4)
     """
-    if not 0 < fraction <= 0.5:
-        raise ValueError(f"fraction must be above 0 and at most 0.5, got {fraction}")
+    if not isinstance(fraction, int | float | np.number) or not 0 < fraction <= 0.5:
+        raise ValueError(f"fraction must be above 0 and at most 0.5, got {brief(fraction)}")
     return grouped_kfold(groups, labels, round(1 / fraction), seed)[0]
