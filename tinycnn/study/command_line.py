@@ -294,4 +294,4 @@ def in_words(error: Exception) -> str:
     """
     if isinstance(error, OSError) and error.strerror:
         return error.strerror + (f": {error.filename}" if error.filename else "")
-    return str(error).replace('on_error="skip"', "--skip-bad-files").replace("validation_split", "--test-fraction")
+    return str(error).replace('on_error="skip"', "--skip-bad-files")
