@@ -155,8 +155,8 @@ def _cut(source: Source, root: Parts, members: list[Member], part: float, worker
     except ValueError as error:
         raise ValueError(
             f"{source.where(*root)} has no folders for training and testing, and cannot be cut into them: {error}. "
-            "Near copies, and images of one patient by their names, stay together; another validation_split up to 0.5 "
-            "may do"
+            "Near copies, and images of one patient by their names, stay together; a larger share to test on, up to "
+            "0.5, may do"
         ) from error
     # What cannot be decoded stays in training, where loading it says so.
     return [[member for member in members if (member[0] in chosen) == test] for test in (False, True)]

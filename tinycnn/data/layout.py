@@ -69,8 +69,8 @@ def _find_root(source: Source, splits: Sequence[str]) -> Parts:
         if len(folders) != 1 or folders[0] in splits:
             raise ValueError(
                 f"{source.where(*root)} has no folder {' or '.join(map(repr, missing))}; its folders are {folders}."
-                " Expected split/class/image files (name other split folders with splits=(...)) or class/image files"
-                " alone, in the folder that is given"
+                " Expected split/class/image files, or class/image files alone in the folder that is given; name other"
+                " split folders with splits=(...)"
             )
         root = (*root, folders[0])
 

@@ -1,6 +1,7 @@
 """`tinycnn evaluate`: labels matched by name, groups, and a report of the model on these images alone."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -31,7 +32,8 @@ def test_labels_are_matched_by_name(made, tmp_path, capsys):
     test = load_image_folder(folder, 16).test
     called = model.predict(test).argmax(axis=1)
     truth = np.array([["dog", "cow", "cat"].index(path.split("/")[1]) for path in test.paths])
-    for of in (folder / "test", folder):
+    archive = shutil.make_archive(str(tmp_path / "flat"), "zip", folder / "test")
+    for of in (folder / "test", folder, archive):
         assert main(["evaluate", file, str(of)]) == 0
         text = capsys.readouterr().out
         line = next(line for line in text.splitlines() if line.startswith("all 6 test images"))
@@ -46,9 +48,10 @@ def test_groups_are_scored_alone(made, tmp_path, capsys):
     _, file, folder = made
     lines = [f"{name}/{i}.png,{'north' if i else 'south'}" for name in ("cat", "dog") for i in range(3)]
     (tmp_path / "by.csv").write_text("\n".join(["path,hospital", *lines]))
-    arguments = ["evaluate", file, str(folder / "test"), "--by", str(tmp_path / "by.csv")]
-    assert main(arguments) == 0
-    text = capsys.readouterr().out
+    for of in ("test", "."):
+        arguments = ["evaluate", file, str(folder / of), "--by", str(tmp_path / "by.csv")]
+        assert main(arguments) == 0
+    text = capsys.readouterr().out.split("Classification report")[2]
     assert [line.split()[:2] for line in text.splitlines() if line.startswith(("north", "south"))] == [
         ["north", "4"],
         ["south", "2"],

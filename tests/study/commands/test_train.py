@@ -47,7 +47,7 @@ def test_class_folders_alone_are_cut_and_it_says_so(tmp_path, capsys):
         path.unlink()
     assert main(["train", str(folder), *options]) == 2
     error = capsys.readouterr().err
-    assert "cannot be cut" in error and "--test-fraction up to 0.5" in error and error.count("\n") == 1
+    assert "cannot be cut" in error and "a larger share to test on" in error and error.count("\n") == 1
     assert main(["train", str(folder / "cat"), *options]) == 2
     assert "class/image files alone" in capsys.readouterr().err
 

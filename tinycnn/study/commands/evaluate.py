@@ -1,6 +1,6 @@
 """Test a saved model on labelled images: another hospital's, another camera's, those of a later year.
 
-FOLDER holds CLASS/image, or test/CLASS/image, with the classes named as the model knows them; a zip holds the latter.
+FOLDER, or a zip, holds CLASS/image, or test/CLASS/image, with the classes named as the model knows them.
 Images that the model was trained on prove nothing: keep them out.
 
 Images unlike those that the model was trained on are marked and counted, and the tables given with and without them,
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """``tinycnn evaluate MODEL FOLDER``."""
     add = parser.add_argument
     add("model", type=Path, metavar="MODEL", help="a file written by `tinycnn train` or Sequential.save")
-    add("folder", type=Path, metavar="FOLDER", help="folder of class folders, or of test/CLASS, or a zip of that")
+    add("folder", type=Path, metavar="FOLDER", help="folder or zip of class folders, or of test/CLASS")
     add("--by", type=Path, metavar="CSV", help="also score each group alone: a file with a line path,group per image")
     add("--out", type=Path, metavar="DIR", help="also write page, model card, pictures and report.json into DIR")
     skip_bad_files(add)
@@ -104,19 +104,15 @@ def _print_unlike(test: Dataset, called: np.ndarray, distances: np.ndarray, most
 
 def _load(options: argparse.Namespace, size: tuple[int, int], mode: str, names: list[str]) -> Dataset:
     """The images, with labels that count through the model's classes."""
-    folder, on_error = options.folder, "skip" if options.skip_bad_files else "raise"
-    if folder.is_dir() and not (folder / "test").is_dir():
-        folder = folder.resolve()
-        found, _, skipped = load_image_folder(folder.parent, size, mode, splits=folder.name, on_error=on_error)
-    else:
-        found, _, skipped = load_image_folder(folder, size, mode, splits="test", on_error=on_error)
+    on_error = "skip" if options.skip_bad_files else "raise"
+    found, _, skipped = load_image_folder(options.folder, size, mode, splits="test", on_error=on_error)
     for path, reason in skipped:
         print(tables.one_line(f"left out {path}: {reason}"))
     unknown = [name for name in found.class_names if name not in names]
     if unknown:
         raise ValueError(f"{options.folder} has the classes {unknown}, which the model does not know: it knows {names}")
     labels = np.array([names.index(name) for name in found.class_names])[found.labels]
-    paths = [path.split("/", 1)[1] for path in found.paths]  # without the name of the split
+    paths = [path.removeprefix("test/") for path in found.paths]
     return Dataset(found.images, labels, names, paths)
 
 
