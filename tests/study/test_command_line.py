@@ -72,7 +72,7 @@ def test_no_error_speaks_of_the_library(tmp_path):
     with pytest.raises(ValueError, match="splits=") as caught:
         load_image_folder(tmp_path, 8)
     assert in_words(caught.value).endswith(
-        " Expected split/class/image files or class/image files alone, in the folder that is given"
+        " Expected split/class/image files, or class/image files alone in the folder that is given"
     )
 
 

@@ -310,7 +310,9 @@ def _tiling(images, corner, tile, size, numbers, room):
     most = min(96, max(1, room // (numbers * 12)) * 12)
     pairs = max(1, -(-images.number * tiles // (2 * most)))
     block = max(1, -(-images.number * tiles // (2 * pairs)))
-    return Tiling(*corner, across, tiles, -(-block // MR) * MR, *rows_of(tile, size))
+    top, left = corner
+    inputs, outputs = rows_of(tile, size)
+    return Tiling(top, left, across, tiles, -(-block // MR) * MR, inputs, outputs)
 
 
 def _rooms(dtype, tiling, channels, filters, chunks, panel):

@@ -342,4 +342,4 @@ def in_words(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror + (f": {error.filename}" if error.filename else "")
     text = str(error).replace('on_error="skip"', "--skip-bad-files")
-    return text.replace(" (name other split folders with splits=(...))", "")
+    return text.replace("; name other split folders with splits=(...)", "")
