@@ -113,3 +113,22 @@ def test_images_unlike_the_training_images_are_marked_counted_and_left_out(made,
     page, card = ((tmp_path / "out" / name).read_text() for name in ("report.html", "MODEL_CARD.md"))
     assert page.count("<br>unlike the training images</figcaption>") == 1
     assert all("Unlike the training images are 1 of 7" in words for words in (page, card))
+
+
+def test_images_are_brought_to_size_as_those_of_the_training(tmp_path, capsys):
+    """White ones that are wider than high stay white all over if squashed, and get a border if their aspect is kept."""
+    for name in ("bordered", "white"):
+        (tmp_path / "test" / name).mkdir(parents=True)
+        Image.new("RGB", (32, 8), "white").save(tmp_path / "test" / name / "0.png")
+    model = tinycnn.Sequential([Flatten(), Dense(2, activation="softmax")])
+    model.build((16, 16, 3))
+    kernel, bias = model.layers[1].params["kernel"], model.layers[1].params["bias"]
+    kernel[...], bias[...] = [0, 1 / len(kernel)], [0.9, 0]
+    for keep_aspect, called in ((True, "bordered"), (False, "white")):
+        facts = {"class_names": ["bordered", "white"], "preprocessing": {"keep_aspect": keep_aspect, "scale": 1 / 255}}
+        model.metadata = facts
+        model.save(tmp_path / "m.npz")
+        assert main(["evaluate", str(tmp_path / "m.npz"), str(tmp_path), "--out", str(tmp_path / "out")]) == 0
+        told = json.loads((tmp_path / "out/report.json").read_text())["predictions"]
+        assert [row["predicted"] for row in told] == [called, called]
+    capsys.readouterr()

@@ -14,6 +14,7 @@ example:
 import argparse
 import csv
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -44,7 +45,8 @@ def run(options: argparse.Namespace) -> int:
     """Load, predict, print the tables, and write what is asked for."""
     model, size, mode, names = model_of_images(options.model)
     novelty = load_novelty(options.model, model)
-    test = _load(options, size, mode, names)
+    keep_aspect = model.metadata["preprocessing"]["keep_aspect"]
+    test = _load(options, names, {"size": size, "mode": mode, "keep_aspect": keep_aspect})
     groups = _groups(options.by, test.paths) if options.by else None
     scored, probabilities = score_model(model, test)
     distances = np.zeros(len(test)) if novelty is None else novelty.distances(model, test.images) / novelty.threshold
@@ -102,10 +104,10 @@ def _print_unlike(test: Dataset, called: np.ndarray, distances: np.ndarray, most
         print(tables.as_text(Table(("image", "true", "called", "distance"), rows)))
 
 
-def _load(options: argparse.Namespace, size: tuple[int, int], mode: str, names: list[str]) -> Dataset:
-    """The images, with labels that count through the model's classes."""
+def _load(options: argparse.Namespace, names: list[str], as_trained: dict[str, Any]) -> Dataset:
+    """The images, made as large as those of the training were, with labels that count through the model's classes."""
     on_error = "skip" if options.skip_bad_files else "raise"
-    found, _, skipped = load_image_folder(options.folder, size, mode, splits="test", on_error=on_error)
+    found, _, skipped = load_image_folder(options.folder, splits="test", on_error=on_error, **as_trained)
     for path, reason in skipped:
         print(tables.one_line(f"left out {path}: {reason}"))
     unknown = [name for name in found.class_names if name not in names]
