@@ -119,3 +119,16 @@ class Correlate(Layer):
         grad_x, kernel, bias = reference.conv2d_backward(self.x, self.params["kernel"], grad_y, self.strides)
         self.grads.update(kernel=kernel, bias=bias)
         return grad_x
+
+
+def broken(base, name, change, **arguments):
+    """A layer of `base` with one gradient changed: ``change(layer, its gradient, grad_y)``."""
+
+    class Broken(base):
+        def backward(self, grad_y):
+            grads = {"input": super().backward(grad_y), **self.grads}
+            grads[name] = np.array(change(self, grads[name], np.asarray(grad_y)))
+            self.grads.update({key: value for key, value in grads.items() if key != "input"})
+            return grads["input"]
+
+    return Broken(**arguments)
