@@ -108,7 +108,7 @@ def dense_backward():
     return results
 
 
-def adam_update():
+def adam_step():
     param, grad, m, v = (normal(300_000, seed=seed) for seed in range(4))
     plain_elementwise.adam_step([(param, grad, m, v := v**2)], [0.0], 0.1, 0.9, 0.99, 1e-7)
     return param, m, v
@@ -162,6 +162,6 @@ PLAIN_CASES = {
     + [upsample_forward, upsample_backward],
     plain_norm: [moments, normalize, gradient_sums, norm_input_gradient],
     plain_dense: [dense_forward, dense_backward],
-    plain_elementwise: [adam_update, sgd_update, sum_of_squares, scale_u8, dropout_mask_apply]
+    plain_elementwise: [adam_step, sgd_update, sum_of_squares, scale_u8, dropout_mask_apply]
     + [relu_forward, add, relu_backward],
 }

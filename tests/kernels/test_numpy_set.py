@@ -32,5 +32,5 @@ def test_a_debugger_sees_every_line_of_a_convolution():
 
 def test_every_function_is_python():
     """None is compiled: each has source lines that a debugger can stop at."""
-    for function in SETS["reference"]()[:-2]:
+    for function in filter(callable, SETS["reference"]()):
         assert function.__code__.co_filename == numpy_set.__file__
