@@ -188,6 +188,7 @@ def used(thing):
     if isinstance(thing, tinycnn.Sequential):
         thing.build((8, 8, 1))
         thing.forward(IMAGES)
+        thing.metadata = dict(tinycnn.Dataset(IMAGES, LABELS, ("a", "b", "c")).facts)
     elif isinstance(thing, layers.Layer):
         thing.forward(IMAGES.reshape(6, -1) if isinstance(thing, tinycnn.Dense) else IMAGES)
     elif isinstance(thing, losses.Loss):
@@ -343,6 +344,8 @@ def by_function(folder):
         "Checkpoint": {"path": folder / "run.npz"},
         "Sequential": {"layers": network().layers},
         "Sequential.get_layer": {"name": "conv2d"},
+        "Sequential.predict_folder": {"folder": folder / "films/test/a"},
+        "Sequential.predict_image": {"path": folder / "films/test/a/0.png"},
         "Dense.build": {"input_shape": (64,)},
         "Dense.forward": {"x": IMAGES.reshape(6, -1)},
         "Dense.forward_linear": {"x": IMAGES.reshape(6, -1)},

@@ -6,7 +6,7 @@
 
 A campaign is a module in this folder with a docstring, a ``COUNT``, ``prepare(folder)``, which returns what every case
 starts from, and ``attack(subject, rng)``, which runs one case and raises `AssertionError` where tinycnn fell.  Those of
-kernels run once with each register tile, whatever the processor's own is.
+kernels take turns between the register tiles, whatever the processor's own is.
 """
 
 import argparse
@@ -96,7 +96,8 @@ def work(name, tile, options, out):
         subject, start = campaign.prepare(Path(folder)), time.monotonic()
         only, seconds = options.case, options.seconds
         count = options.times * campaign.COUNT if seconds is None else sys.maxsize
-        for case in [only] if only is not None else range(count):
+        turns = (TILES.index(tile), count, len(TILES)) if tile and not options.tile else (count,)
+        for case in [only] if only is not None else range(*turns):
             if seconds is not None and time.monotonic() - start > seconds:
                 break
             out.send((case, None))
