@@ -96,6 +96,7 @@ for make in (test_threads.report_cnn, test_threads.mixture):
 """
 
 
+@pytest.mark.long
 def test_numba_num_threads_changes_no_bit_either(tmp_path):
     here = os.path.dirname(os.path.abspath(__file__))
     root = os.path.dirname(os.path.dirname(tinycnn.__file__))

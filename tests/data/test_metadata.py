@@ -271,7 +271,7 @@ def test_a_damaged_exif_block_is_left_out_like_any_other(source, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("format", ["TIFF", "PNG", "JPEG", "BMP", "WEBP"])
+@pytest.mark.parametrize("format", [pytest.param("TIFF", marks=pytest.mark.long), "PNG", "JPEG", "BMP", "WEBP"])
 def test_every_damage_is_the_files_own_error(format, capfd):
     whole = encode(Image.fromarray(np.arange(30, dtype=np.uint8).reshape(6, 5)), format)
     for at in range(0, len(whole), 1 if format == "TIFF" else 3):

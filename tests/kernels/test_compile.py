@@ -43,7 +43,7 @@ for dtype in DTYPES:
 LINE = "tinycnn: compiling each kernel when it is first needed; later runs load it from numba's cache\n"
 
 
-@pytest.mark.parametrize("quiet", [False, True])
+@pytest.mark.parametrize("quiet", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_compiling_is_announced_once_in_every_process_that_compiles(tmp_path, quiet):
     environment = {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "TINYCNN_QUIET": "1" if quiet else ""}
     line, float32, both = "" if quiet else LINE, "[np.float32]", "[np.float32, np.float64]"
@@ -75,6 +75,7 @@ print(y[0, 4, 4, 0])
 """
 
 
+@pytest.mark.long
 def test_a_change_in_another_file_of_the_kernels_reaches_the_cached_code(tmp_path):
     """numba's own cache looks at the compiled function's file only."""
     copy, environment = copy_of_the_package(tmp_path), {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
@@ -91,6 +92,7 @@ relu_backward(*(np.ones(100, np.float32) for _ in range(3)))
 """
 
 
+@pytest.mark.long
 def test_code_for_another_processor_or_tile_is_not_taken_from_the_cache(tmp_path):
     folder = {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "TINYCNN_QUIET": ""}
     for other, line in (
