@@ -146,6 +146,10 @@ def test_files_that_are_no_images(pets, tmp_path):
     (tmp_path / "sub/good.png").write_bytes(b"")
     with pytest.raises(ValueError, match="2 files cannot be predicted"):
         model.predict_folder(tmp_path, on_error="skip")
+    for i in range(6):
+        (tmp_path / f"sub/{i}.png").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"(?s)8 files cannot be predicted: .*sub/3.png: [^/]*; and 3 more"):
+        model.predict_folder(tmp_path)
     with pytest.raises(ValueError, match='on_error must be "raise" or "skip"'):
         model.predict_folder(tmp_path, on_error="ignore")
     with pytest.raises(FileNotFoundError, match="no such folder"):

@@ -21,6 +21,8 @@ from tinycnn.training.prediction import predict
 if TYPE_CHECKING:
     from tinycnn.model import Sequential
 
+NAMED = 5  # files that an error names
+
 
 class Prediction(NamedTuple):
     """What a model calls an image; ``print`` it for the short form.
@@ -177,8 +179,8 @@ def predict_folder(
     batch_size : int
         Images that are decoded, side by side, and held at a time.
     on_error : "raise" or "skip"
-        What to do about files that are no images or cannot be read: one ValueError that names them all, or leave them
-        out, with a warning that names them.
+        What to do about files that are no images or cannot be read: one ValueError that names the first of them, or
+        leave them out, with a warning that does so.
 
     Returns
     -------
@@ -196,7 +198,8 @@ def predict_folder(
     if not Path(folder).is_dir():
         raise FileNotFoundError(f"no such folder: {folder}")
     predictions, bad = predict_files(model, files_in([folder]), batch_size)
-    listing = "; ".join(f"{path}: {reason}" for path, reason in bad)
+    listing = "; ".join(f"{path}: {reason}" for path, reason in bad[:NAMED])
+    listing += f"; and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
     if bad and (on_error == "raise" or not predictions):
         raise ValueError(f'{len(bad)} files cannot be predicted: {listing}. on_error="skip" leaves them out')
     if bad:
