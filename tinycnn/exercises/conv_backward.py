@@ -63,12 +63,12 @@ def conv_backward(
     return grad_x, grad_kernel, grad_y.sum(axis=(0, 1, 2))
 
 
-def _case(seed, n, h, w, channels, filters, window=(3, 3), strides=(1, 1), padding=((0, 0), (0, 0))):
-    oh, ow = (reference.output_size(*axis) for axis in zip((h, w), window, strides, padding, strict=True))
+def _case(seed, shape, filters, window=(3, 3), strides=(1, 1), padding=((0, 0), (0, 0))):
+    oh, ow = (reference.output_size(*axis) for axis in zip(shape[1:3], window, strides, padding, strict=True))
     return {
-        "x": numbers(seed, n, h, w, channels),
-        "kernel": numbers(seed + 1, *window, channels, filters),
-        "grad_y": numbers(seed + 2, n, oh, ow, filters),
+        "x": numbers(seed, *shape),
+        "kernel": numbers(seed + 1, *window, shape[3], filters),
+        "grad_y": numbers(seed + 2, shape[0], oh, ow, filters),
         "strides": strides,
         "padding": padding,
     }
@@ -91,13 +91,13 @@ EXERCISE = Exercise(
             "strides": (1, 1),
             "padding": ((0, 0), (0, 0)),
         },
-        "one image, one channel, one filter": _case(0, 1, 4, 5, 1, 1),
-        "channels and filters": _case(10, 1, 4, 5, 2, 3),
-        "several images": _case(20, 3, 4, 4, 2, 2),
-        "a kernel of 2 x 3": _case(30, 1, 4, 5, 2, 2, (2, 3)),
-        "padding": _case(40, 1, 4, 4, 1, 2, padding=((2, 0), (0, 1))),
-        "strides, pixels that no window sees": _case(50, 1, 6, 8, 1, 2, (2, 2), (3, 2)),
-        "everything": _case(60, 2, 7, 6, 3, 2, (2, 3), (2, 1), ((1, 0), (2, 1))),
+        "one image, one channel, one filter": _case(0, (1, 4, 5, 1), 1),
+        "channels and filters": _case(10, (1, 4, 5, 2), 3),
+        "several images": _case(20, (3, 4, 4, 2), 2),
+        "a kernel of 2 x 3": _case(30, (1, 4, 5, 2), 2, (2, 3)),
+        "padding": _case(40, (1, 4, 4, 1), 2, padding=((2, 0), (0, 1))),
+        "strides, pixels that no window sees": _case(50, (1, 6, 8, 1), 2, (2, 2), (3, 2)),
+        "everything": _case(60, (2, 7, 6, 3), 2, (2, 3), (2, 1), ((1, 0), (2, 1))),
     },
     suspects=[
         Suspect("the kernel is flipped where it should not be", TO_X, TO_X.replace("kernel", "kernel[::-1, ::-1]")),

@@ -54,10 +54,10 @@ def conv_forward(
     return y
 
 
-def _case(seed, n, h, w, channels, filters, window=(3, 3), strides=(1, 1), padding=((0, 0), (0, 0))):
+def _case(seed, shape, filters, window=(3, 3), strides=(1, 1), padding=((0, 0), (0, 0))):
     return {
-        "x": numbers(seed, n, h, w, channels),
-        "kernel": numbers(seed + 1, *window, channels, filters),
+        "x": numbers(seed, *shape),
+        "kernel": numbers(seed + 1, *window, shape[3], filters),
         "bias": numbers(seed + 2, filters),
         "strides": strides,
         "padding": padding,
@@ -77,13 +77,13 @@ EXERCISE = Exercise(
             "strides": (1, 1),
             "padding": ((0, 0), (0, 0)),
         },
-        "one image, one channel, one filter": _case(0, 1, 4, 5, 1, 1),
-        "channels and filters": _case(10, 1, 4, 5, 2, 3),
-        "several images": _case(20, 3, 4, 4, 2, 2),
-        "a kernel of 2 x 3": _case(30, 1, 4, 5, 2, 2, (2, 3)),
-        "padding": _case(40, 1, 4, 4, 1, 2, padding=((2, 0), (0, 1))),
-        "strides": _case(50, 1, 6, 8, 1, 2, strides=(2, 3)),
-        "everything": _case(60, 2, 7, 6, 3, 2, (2, 3), (2, 1), ((1, 0), (2, 1))),
+        "one image, one channel, one filter": _case(0, (1, 4, 5, 1), 1),
+        "channels and filters": _case(10, (1, 4, 5, 2), 3),
+        "several images": _case(20, (3, 4, 4, 2), 2),
+        "a kernel of 2 x 3": _case(30, (1, 4, 5, 2), 2, (2, 3)),
+        "padding": _case(40, (1, 4, 4, 1), 2, padding=((2, 0), (0, 1))),
+        "strides": _case(50, (1, 6, 8, 1), 2, strides=(2, 3)),
+        "everything": _case(60, (2, 7, 6, 3), 2, (2, 3), (2, 1), ((1, 0), (2, 1))),
     },
     suspects=[
         Suspect(
