@@ -91,21 +91,11 @@ def small_resnet(
     Parameters
     ----------
     classes, dropout, momentum, seed
-        As for `small_vgg`.
+        As of `small_vgg`, and so are result and errors.
     filters : sequence of int
         Filters of each stage.
     blocks : int
-        Residual blocks in each stage.
-
-    Returns
-    -------
-    Sequential
-        Not yet built.
-
-    Raises
-    ------
-    ValueError
-        For fewer than 2 classes, no filters or no blocks.
+        Residual blocks in each stage, at least 1.
 
     References
     ----------
@@ -153,21 +143,11 @@ def deep_encoder(
     Parameters
     ----------
     classes, momentum, seed
-        As for `small_vgg`.
+        As of `small_vgg`, and so are result and errors.
     filters : sequence of int
         Filters of each level.
     dropout : float
         Share of the deepest feature maps' values dropped in training.
-
-    Returns
-    -------
-    Sequential
-        Not yet built.
-
-    Raises
-    ------
-    ValueError
-        For fewer than 2 classes or no filters.
 
     References
     ----------
@@ -201,19 +181,9 @@ def film_cnn(
     Parameters
     ----------
     classes, dropout, seed
-        As for `small_vgg`.
+        As of `small_vgg`, and so are result and errors.
     filters : sequence of int
         Filters of each level.
-
-    Returns
-    -------
-    Sequential
-        Not yet built; any image of at least ``2 ** len(filters)`` pixels a side, any number of channels.
-
-    Raises
-    ------
-    ValueError
-        For fewer than 2 classes or no filters.
 
     References
     ----------
