@@ -84,7 +84,7 @@ def label_vectors(
 
 
 def confusion_matrix(y_true: ArrayLike, y_pred: ArrayLike, num_classes: int | None = None) -> np.ndarray:
-    """Count how often each true class was predicted as each class.
+    """Count how often each true class was predicted as each class; errors as of `label_vectors`.
 
     Parameters
     ----------
@@ -98,11 +98,6 @@ def confusion_matrix(y_true: ArrayLike, y_pred: ArrayLike, num_classes: int | No
     -------
     ndarray of int64, shape (num_classes, num_classes)
         Rows are true classes, columns predicted ones.
-
-    Raises
-    ------
-    ValueError
-        See `label_vectors`.
 
     Examples
     --------
@@ -119,15 +114,8 @@ def confusion_matrix(y_true: ArrayLike, y_pred: ArrayLike, num_classes: int | No
 
 
 def accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
-    """Share of correct predictions, from 0 to 1.
+    """Share of correct predictions, from 0 to 1; errors as of `label_vectors`.
 
-    Raises
-    ------
-    ValueError
-        See `label_vectors`.
-
-    Examples
-    --------
     >>> accuracy([0, 1, 2, 2], [0, 1, 2, 1])
     0.75
     """
@@ -138,14 +126,7 @@ def accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
 def balanced_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     """Mean recall of the classes that occur in `y_true`: each class counts the same, however rare it is.
 
-    Raises
-    ------
-    ValueError
-        See `label_vectors`.
-
-    Examples
-    --------
-    Calling everything class 0 is right 9 times in 10 here, yet no better than a coin:
+    Errors as of `label_vectors`.  Calling everything class 0 is right 9 times in 10 here, yet no better than a coin:
 
     >>> balanced_accuracy([0] * 9 + [1], [0] * 10)
     0.5
