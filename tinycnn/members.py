@@ -128,25 +128,25 @@ def _outlive(parent):
 def _train(make_and_train, jobs, executor, folder, retries, threads, on_member):
     results: dict[str, Any] = {}
     failures: dict[str, str] = {}
-    for name, job in jobs.items():
-        found = _read(folder, name, job)
-        if found:
-            results[name] = found[0]
-            on_member(name, found[0], False)
+
+    def found(name: str, fresh: bool) -> bool:
+        """Whether `folder` holds the member, which then is a result that `on_member` is told of."""
+        stored = _read(folder, name, jobs[name])
+        if stored:
+            results[name] = stored[0]
+            failures.pop(name, None)
+            on_member(name, stored[0], fresh)
+        return bool(stored)
+
     if isinstance(executor, int):
         threads = threads or max(1, get_num_threads() // executor)
         executor = partial(process_pool, executor)
     work = partial(_work, make_and_train, folder, threads)
-    waiting = [name for name in jobs if name not in results]
+    waiting = [name for name in jobs if not found(name, fresh=False)]
     for _ in range(retries + 1):
         lost = []
         for name, failure, error in _finished(work, jobs, waiting, executor):
-            found = None if failure else _read(folder, name, jobs[name])
-            if found:  # also where the worker died between writing and saying so
-                results[name] = found[0]
-                failures.pop(name, None)
-                on_member(name, found[0], True)
-            else:
+            if failure or not found(name, fresh=True):  # found also where the worker died between writing and saying so
                 failures[name] = failure or f"its worker was lost ({error!r})"
                 lost += [] if failure else [name]
         waiting = lost
