@@ -105,7 +105,7 @@ def _memory(size: float) -> str:
 
 
 def _rule(corners: str, columns: list[int]) -> str:
-    left, bar, middle, right = corners
+    left, bar, middle, right = list(corners)
     return left + middle.join(bar * (width + 2) for width in columns) + right + "\n"
 
 
