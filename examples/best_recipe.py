@@ -14,7 +14,8 @@ from functools import partial
 import numpy as np
 
 from tinycnn.data import grouped_kfold
-from tinycnn.ensemble import Ensemble, train_members
+from tinycnn.ensemble import Ensemble
+from tinycnn.members import train_members
 from tinycnn.scores import plots
 from tinycnn.scores.intervals import effective_size, wilson_interval
 from tinycnn.study import cross_validation, recipe

@@ -15,7 +15,7 @@ from functools import partial
 import numpy as np
 
 from tinycnn.data import grouped_kfold
-from tinycnn.ensemble import train_members
+from tinycnn.members import train_members
 from tinycnn.scores import plots
 from tinycnn.scores.calibration import brier_score, log_loss
 from tinycnn.study import cross_validation, recipe

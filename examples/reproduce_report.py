@@ -18,8 +18,8 @@ import tinycnn
 from tinycnn import files
 from tinycnn.data import grouped_kfold
 from tinycnn.data.dataset import Dataset
-from tinycnn.ensemble import train_members
 from tinycnn.losses import balanced_class_weights
+from tinycnn.members import train_members
 from tinycnn.model import Sequential
 from tinycnn.models.autoencoder import add_noise, denoise, denoising_autoencoder, fit_autoencoder
 from tinycnn.scores import plots

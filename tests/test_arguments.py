@@ -20,10 +20,11 @@ from tinycnn.arguments import (
     whole_shape,
 )
 from tinycnn.data.dataset import Dataset
-from tinycnn.ensemble import Ensemble, train_members
+from tinycnn.ensemble import Ensemble
 from tinycnn.inside import grad_cam, heat_map
 from tinycnn.layers import BatchNorm, Conv2D, Dense, LeakyReLU, Parallel, Residual
 from tinycnn.losses import CrossEntropy
+from tinycnn.members import train_members
 from tinycnn.model import Sequential
 from tinycnn.models import add_noise
 from tinycnn.scores import (

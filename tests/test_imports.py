@@ -20,7 +20,7 @@ FLOORS = [
     ["gradcheck", "gradcheck_moves", "serialization", "stack", "walk"],
     ["training"],
     ["model"],
-    ["callbacks", "ensemble", "keras", "models"],
+    ["callbacks", "ensemble", "keras", "members", "models"],
     ["inside", "interop", "scores"],
     ["exercises", "study"],
     ["__main__"],

@@ -26,7 +26,6 @@ from tinycnn.data import equalize as equalize
 from tinycnn.data import load_image_folder as load_image_folder
 from tinycnn.data import strip_metadata as strip_metadata
 from tinycnn.ensemble import Ensemble as Ensemble
-from tinycnn.ensemble import train_members as train_members
 from tinycnn.gradcheck import GradcheckResult as GradcheckResult
 from tinycnn.gradcheck import GradientError as GradientError
 from tinycnn.gradcheck import gradcheck as gradcheck
@@ -83,6 +82,7 @@ from tinycnn.losses import BinaryCrossEntropy as BinaryCrossEntropy
 from tinycnn.losses import CrossEntropy as CrossEntropy
 from tinycnn.losses import MeanSquaredError as MeanSquaredError
 from tinycnn.losses import balanced_class_weights as balanced_class_weights
+from tinycnn.members import train_members as train_members
 from tinycnn.model import Sequential as Sequential
 from tinycnn.models import add_noise as add_noise
 from tinycnn.models import deep_encoder as deep_encoder

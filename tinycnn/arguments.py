@@ -1,4 +1,8 @@
-"""What is asked of arguments, in one set of words; how objects are shown by ``repr`` and chosen by Keras's names."""
+"""What is asked of arguments, in one set of words; how objects are shown by ``repr`` and chosen by Keras's names.
+
+Each check gives the value in the type that its code goes on with, or raises ValueError: `what` the argument is called,
+what it must be, and what was given.
+"""
 
 import math
 from collections.abc import Mapping
@@ -23,15 +27,10 @@ def brief(value: Any) -> str:
 
 
 def number(value: Any, what: str, below: float = math.inf) -> float:
-    """`value` as a float, if it is a number from 0 on and smaller than `below`; `what` is how an error calls it.
+    """`value` as a float, if it is a number from 0 on and smaller than `below`.
 
     >>> number(1, "SGD: learning_rate")
     1.0
-
-    Raises
-    ------
-    ValueError
-        If it is no such number.
     """
     try:
         result = math.nan if isinstance(value, np.ndarray) and value.ndim else float(value)
@@ -48,11 +47,6 @@ def share(value: Any, what: str, most: float = 1.0) -> float:
 
     >>> share(1, "BatchNorm: momentum")
     1.0
-
-    Raises
-    ------
-    ValueError
-        If it is no such number.
     """
     try:
         return number(value, what, math.nextafter(most, math.inf))
@@ -65,11 +59,6 @@ def positive(value: Any, what: str, below: float = math.inf) -> float:
 
     >>> positive(0.5, "confidence", below=1)
     0.5
-
-    Raises
-    ------
-    ValueError
-        If it is no such number.
     """
     try:
         if (result := number(value, what, below)) > 0:
@@ -85,11 +74,6 @@ def whole_number(value: Any, what: str, below: float = math.inf) -> int:
 
     >>> whole_number(1e3, "CosineDecay: decay_steps")
     1000
-
-    Raises
-    ------
-    ValueError
-        If it is no such number.
     """
     if not isinstance(value, str) and (result := number(value, what, below)) >= 1 and result.is_integer():
         return int(result)
@@ -101,11 +85,6 @@ def positive_int(value: Any, what: str, most: float = MOST) -> int:
 
     >>> positive_int(np.int64(3), "Dense: units")
     3
-
-    Raises
-    ------
-    ValueError
-        Otherwise.
     """
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
         raise ValueError(f"{what} must be a positive int, got {brief(value)}")
@@ -115,13 +94,7 @@ def positive_int(value: Any, what: str, most: float = MOST) -> int:
 
 
 def count(value: Any, what: str, most: float = MOST) -> int:
-    """`value` as an int, if it is of such a type, 0 or above, and at most `most`.
-
-    Raises
-    ------
-    ValueError
-        Otherwise.
-    """
+    """`value` as an int, if it is of such a type, 0 or above, and at most `most`."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 0 <= value <= most:
         raise ValueError(f"{what} must be an int from 0 to {most}, got {brief(value)}")
     return int(value)
@@ -132,11 +105,6 @@ def pair(value: Any, what: str) -> tuple[int, int]:
 
     >>> pair((2, 3), "Conv2D: kernel_size")
     (2, 3)
-
-    Raises
-    ------
-    ValueError
-        For anything else.
     """
     values = (
         tuple(value)
@@ -155,11 +123,6 @@ def listed(value: Any, what: str) -> list[Any]:
 
     >>> listed(("a", "b"), "class_names")
     ['a', 'b']
-
-    Raises
-    ------
-    ValueError
-        For anything else, such as a number.
     """
     try:
         return list(value)
@@ -168,15 +131,10 @@ def listed(value: Any, what: str) -> list[Any]:
 
 
 def numbers(value: Any, what: str) -> np.ndarray:
-    """`value` as an array of numbers, in whatever type it has.
+    """`value` as an array of numbers, in whatever type it has: no text, dates, objects, nor rows of different lengths.
 
     >>> numbers([[1, 2]], "images").shape
     (1, 2)
-
-    Raises
-    ------
-    ValueError
-        For text, dates, objects, and rows of different lengths.
     """
     try:
         array = np.asarray(value)
@@ -188,13 +146,7 @@ def numbers(value: Any, what: str) -> np.ndarray:
 
 
 def function(value: Any, what: str) -> None:
-    """Refuse what cannot be called.
-
-    Raises
-    ------
-    ValueError
-        Saying what it is.
-    """
+    """Refuse what cannot be called."""
     if not callable(value):
         raise ValueError(f"{what} must be a function, got {brief(value)}")
 
@@ -204,11 +156,6 @@ def float_type(value: Any, what: str) -> np.dtype:
 
     >>> float_type("float32", "Dense")
     dtype('float32')
-
-    Raises
-    ------
-    ValueError
-        For any other.
     """
     try:
         dtype = np.dtype(value)
@@ -220,15 +167,10 @@ def float_type(value: Any, what: str) -> np.dtype:
 
 
 def whole_shape(value: Any, what: str) -> tuple[int, ...]:
-    """`value` as the shape of one input: ints above 0, one or more.
+    """`value` as the shape of one input: ints above 0, one or more, whose product is at most `MOST`.
 
     >>> whole_shape([8, 8, 1], "Conv2D")
     (8, 8, 1)
-
-    Raises
-    ------
-    ValueError
-        For anything else, or a shape of more than 2**31 - 1 numbers.
     """
     try:
         shape = tuple(int(n) for n in value)
@@ -242,13 +184,7 @@ def whole_shape(value: Any, what: str) -> tuple[int, ...]:
 
 
 def of_class(value: Any, kind: type, what: str) -> None:
-    """Refuse what is no object of class `kind`.
-
-    Raises
-    ------
-    ValueError
-        Saying what it is.
-    """
+    """Refuse what is no object of class `kind`."""
     if not isinstance(value, kind):
         raise ValueError(f"{what} must be of class {kind.__name__}, got {brief(value)}")
 
@@ -258,11 +194,6 @@ def generator(seed: Any, what: str = "seed") -> np.random.Generator:
 
     >>> generator(3).integers(10)
     np.int64(8)
-
-    Raises
-    ------
-    ValueError
-        For anything else.
     """
     try:
         return np.random.default_rng(seed)

@@ -183,6 +183,15 @@ def _sync(path: Path, flags: int) -> None:
         os.close(handle)
 
 
+def is_file_name(name: str) -> bool:
+    """Whether `name` is that of a file that may be written beside others: no path, and not hidden.
+
+    >>> is_file_name("seed-1"), is_file_name("../seed-1")
+    (True, False)
+    """
+    return bool(name) and Path(name).name == name and not name.startswith(".") and "\\" not in name
+
+
 def write_json(path: PathLike, report: Any) -> None:
     """Write a report as indented JSON, whole or not at all; nan becomes null.
 

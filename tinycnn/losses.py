@@ -16,10 +16,21 @@ class Loss:
     _grad: np.ndarray | None = None
 
     def forward(self, logits: np.ndarray, labels: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """Mean loss over the batch, as a float; a loss of your own may do without weights.
+        """Mean loss over the batch, as a float.
 
-        `sample_weight`, shape (n,), multiplies each row's loss and gradient; the sum is divided by the batch size all
-        the same, as in Keras.
+        Parameters
+        ----------
+        logits : ndarray, float32 or float64
+            What the last layer gives, before any softmax or sigmoid.
+        labels : array_like
+        sample_weight : array_like, shape (n,), optional
+            Multiplies each row's loss and gradient; the sum is divided by the batch size all the same, as in Keras.
+            A loss of your own may do without.
+
+        Raises
+        ------
+        ValueError
+            If types or shapes do not fit, or a label is none; it is named with its index.
         """
         raise NotImplementedError
 
@@ -142,22 +153,7 @@ class CrossEntropy(Loss):
         return np.array(weight)
 
     def forward(self, logits: np.ndarray, labels: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """Mean loss over the batch.
-
-        Parameters
-        ----------
-        logits : ndarray, shape (n, classes), float32 or float64
-            Unbounded scores, before any softmax.
-        labels : array_like of int, shape (n,)
-            True class of each row, from 0.
-        sample_weight : array_like, shape (n,), optional
-            As in `Loss.forward`.
-
-        Raises
-        ------
-        ValueError
-            If shapes do not fit, a label is not a class (named with its index), or the weights are too few or many.
-        """
+        """Mean loss over the batch, as in `Loss.forward`: logits (n, classes), labels (n,), classes as ints from 0."""
         logits = self._floats(logits)
         labels = np.asarray(labels)
         if logits.ndim != 2 or labels.shape != logits.shape[:1]:
@@ -224,22 +220,8 @@ class BinaryCrossEntropy(Loss):
     """
 
     def forward(self, logits: np.ndarray, labels: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """Mean loss over all elements.
-
-        Parameters
-        ----------
-        logits : ndarray, float32 or float64
-            Of any shape, often ``(n, 1)``.
-        labels : array_like
-            Of the same shape, or ``(n,)`` for logits ``(n, 1)``; values in [0, 1].
-        sample_weight : array_like, shape (n,), optional
-            As in `Loss.forward`.
-
-        Raises
-        ------
-        ValueError
-            If shapes differ or a label lies outside [0, 1].
-        """
+        """Mean loss over all elements, as in `Loss.forward`: logits of any shape, often ``(n, 1)``; labels of the same
+        shape, or ``(n,)`` for logits ``(n, 1)``, from 0 to 1."""
         logits = self._floats(logits)
         labels = self._numbers(labels)
         if labels.shape != logits.shape and (*labels.shape, 1) != logits.shape:
@@ -286,22 +268,7 @@ class MeanSquaredError(Loss):
     """
 
     def forward(self, logits: np.ndarray, labels: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """Mean loss over all elements.
-
-        Parameters
-        ----------
-        logits : ndarray, float32 or float64
-            The model's output, of any shape.
-        labels : array_like
-            Targets of the same shape.
-        sample_weight : array_like, shape (n,), optional
-            As in `Loss.forward`.
-
-        Raises
-        ------
-        ValueError
-            If shapes differ (nothing is broadcast), or a target is not a finite number.
-        """
+        """Mean loss over all elements, as in `Loss.forward`: outputs and targets of one shape, whatever it is."""
         outputs = self._floats(logits)
         targets = self._numbers(labels)
         if targets.shape != outputs.shape:

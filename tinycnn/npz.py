@@ -17,9 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from tinycnn.files import atomic_write
+from tinycnn.files import PathLike, atomic_write
 
-Path = str | os.PathLike[str]
 HEADER = "tinycnn"  # name of the JSON text inside the file
 VERSION = 1
 
@@ -35,7 +34,7 @@ _PIECE = 1 << 20  # bytes read at once
 _LONGEST_HEADER = 4096  # bytes; NumPy's are of 128, and of more only for very many axes
 
 
-def write_npz(path: Path, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+def write_npz(path: PathLike, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
     """Write `arrays` and the JSON-able dict `header` to `path`, whole or not at all.
 
     Equal contents give equal bytes: the zip entries carry a fixed date.
@@ -55,7 +54,7 @@ def write_npz(path: Path, header: Mapping[str, Any], arrays: Mapping[str, np.nda
         np.savez(file, **{HEADER: np.array(text), **arrays})  # type: ignore[arg-type]
 
 
-def read_npz(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def read_npz(path: PathLike) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """The pair ``(header, arrays)`` that `write_npz` stored.
 
     Nothing is executed or unpacked, and no more memory is taken than twice what the file has.

@@ -121,14 +121,7 @@ def batchnorm_backward(x: Array, gamma: Array, grad_y: Array, epsilon: float) ->
 
 
 def adam_update(
-    param: Array,
-    grad: Array,
-    m: Array,
-    v: Array,
-    lr_t: float,
-    beta_1: float,
-    beta_2: float,
-    epsilon: float,
+    param: Array, grad: Array, m: Array, v: Array, lr_t: float, beta_1: float, beta_2: float, epsilon: float
 ) -> tuple[Array, Array, Array]:
     """One Adam step (Kingma and Ba 2015); returns the new ``(param, m, v)``.
 

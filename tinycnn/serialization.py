@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from tinycnn.files import PathLike
 from tinycnn.layers.registry import describe, restore
-from tinycnn.npz import Path, field, read_npz
+from tinycnn.npz import field, read_npz
 from tinycnn.walk import weights_of
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def describe_model(model: "Stack") -> dict[str, Any]:
     }
 
 
-def load_model(cls: type[Model], path: Path, allow_nonfinite: bool = False) -> Model:
+def load_model(cls: type[Model], path: PathLike, allow_nonfinite: bool = False) -> Model:
     """A `cls` (`Sequential`) like the one saved at `path`, with its weights; errors as of `Sequential.load`."""
     header, arrays = read_npz(path)
     metadata = field(header, "metadata", dict, str(path))
@@ -38,7 +39,9 @@ def load_model(cls: type[Model], path: Path, allow_nonfinite: bool = False) -> M
     return model
 
 
-def load_weights(model: "Stack", arrays: Mapping[str, np.ndarray], path: Path, allow_nonfinite: bool = False) -> None:
+def load_weights(
+    model: "Stack", arrays: Mapping[str, np.ndarray], path: PathLike, allow_nonfinite: bool = False
+) -> None:
     """Copy the weights among the `arrays` of the file at `path` into `model`, all or none.
 
     Raises
@@ -56,7 +59,7 @@ def load_weights(model: "Stack", arrays: Mapping[str, np.ndarray], path: Path, a
     model.set_weights(weights, source=str(path))
 
 
-def _build(cls: type[Model], stored: dict[str, Any], path: Path) -> Model:
+def _build(cls: type[Model], stored: dict[str, Any], path: PathLike) -> Model:
     """The model that a file describes, weights at zero.  Zeros nobody has touched take no memory, so that a file which
     claims a layer larger than its weights is refused, when shapes are compared, at no cost."""
     where = f"{path}: architecture"

@@ -1,6 +1,7 @@
 """The table that `Sequential.summary` prints, in the letters and widths of Keras 3's, or shows in a notebook."""
 
 import shutil
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -59,16 +60,9 @@ def summary_text(model: "Stack", line_length: int | None = None) -> str:
     columns = [ends[0] - 3, ends[1] - ends[0] - 4, ends[2] - ends[1] - 3]
     if min(columns) < 1:
         raise ValueError(f"a summary needs a width of at least 24 characters, got {width}")
-    rows = _layers(model)
-    lines = [f'Model: "{model.name}"', _rule("┏━┳┓", columns)]
-    lines += _row(HEADING, columns, "┃")
-    lines.append(_rule("┡━╇┩", columns))
-    for i, row in enumerate(rows):
-        if i:
-            lines.append(_rule("├─┼┤", columns))
-        lines += _row(row, columns, "│")
-    lines.append(_rule("└─┴┘", columns))
-    return "\n".join([*lines, *(f" {text}" for text in _totals(model))]) + "\n"
+    head = _rule("┏━┳┓", columns) + _row(HEADING, columns, "┃") + _rule("┡━╇┩", columns)
+    body = _rule("├─┼┤", columns).join(_row(row, columns, "│") for row in _layers(model)) + _rule("└─┴┘", columns)
+    return f'Model: "{model.name}"\n{head}{body}' + "".join(f" {text}\n" for text in _totals(model))
 
 
 def summary_html(model: "Stack") -> str:
@@ -112,18 +106,17 @@ def _memory(size: float) -> str:
 
 def _rule(corners: str, columns: list[int]) -> str:
     left, bar, middle, right = list(corners)
-    return left + middle.join(bar * (width + 2) for width in columns) + right
+    return left + middle.join(bar * (width + 2) for width in columns) + right + "\n"
 
 
-def _row(cells: tuple[str, str, str], columns: list[int], edge: str) -> list[str]:
+def _row(cells: tuple[str, str, str], columns: list[int], edge: str) -> str:
+    """One line, or several where a cell is wider than its column; numbers stand to the right."""
     wrapped = [_wrap(cell, width) for cell, width in zip(cells, columns, strict=True)]
-    height = max(map(len, wrapped))
-    lines = []
-    for i in range(height):
-        parts = [column[i] if i < len(column) else "" for column in wrapped]
-        padded = [parts[0].ljust(columns[0]), parts[1].ljust(columns[1]), parts[2].rjust(columns[2])]
-        lines.append(edge + edge.join(f" {part} " for part in padded) + edge)
-    return lines
+    lines = [
+        edge.join(f" {text:{side}{width}} " for text, side, width in zip(texts, "<<>", columns, strict=True))
+        for texts in zip_longest(*wrapped, fillvalue="")
+    ]
+    return "".join(f"{edge}{line}{edge}\n" for line in lines)
 
 
 def _wrap(text: str, width: int) -> list[str]:

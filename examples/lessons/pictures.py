@@ -10,7 +10,7 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from tinycnn.inside.passes import SIGNED
-from tinycnn.scores.figure import save_figure
+from tinycnn.scores.figure import finished
 from tinycnn.scores.plots import COLOURS, LINES
 
 # Okabe and Ito's colours (2008), told apart by all common kinds of colour blindness.
@@ -33,7 +33,9 @@ def folder() -> Path:
 
 def save(figure: Figure, name: str, title: str) -> Image.Image:
     """Write ``NAME.png`` and return it: a notebook shows what the last line of a cell gives."""
-    return Image.open(save_figure(figure, folder() / f"{name}.png", title=title))
+    path = folder() / f"{name}.png"
+    finished(figure, path, title)
+    return Image.open(path)
 
 
 def show(

@@ -25,7 +25,7 @@ from toys import spots
 
 import tinycnn
 from tinycnn import layers, losses
-from tinycnn.ensemble import MemberError
+from tinycnn.members import MemberError
 from tinycnn.study.report.scoring import score_predictions
 
 COUNT = 850

@@ -5,7 +5,8 @@ import json
 from campaign_tools import bits_turned, spoiled
 from toys import small_model
 
-from tinycnn.ensemble import Ensemble, MemberError, train_members
+from tinycnn.ensemble import Ensemble
+from tinycnn.members import MemberError, train_members
 
 COUNT = 1500
 JOBS = {"two": 2, "three": 3}

@@ -3,7 +3,7 @@
 import pytest
 
 from tinycnn.data.dataset import BadFile
-from tinycnn.data.layout import available_cores, find_images, map_files
+from tinycnn.data.layout import find_images, map_files, worker_threads
 from tinycnn.data.source import FolderSource
 
 
@@ -55,4 +55,4 @@ def test_files_that_fail_are_named_and_the_others_come_in_order(folder):
 def test_the_number_of_workers_is_checked(folder, workers):
     with pytest.raises(ValueError, match="workers must be an int from 1 to 1024"):
         map_files(len, FolderSource(folder), (), [], workers)
-    assert available_cores() >= 1
+    assert worker_threads(None) >= 1

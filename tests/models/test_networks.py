@@ -6,10 +6,10 @@ import pytest
 from tinycnn.gradcheck import gradcheck
 from tinycnn.kernels.sets import get_kernels
 from tinycnn.model import Sequential
-from tinycnn.models.networks import deep_encoder, small_resnet, small_vgg
+from tinycnn.models.networks import deep_encoder, film_cnn, small_resnet, small_vgg
 from tinycnn.optimizers import SGD, Adam
 
-EVERY = pytest.mark.parametrize("make", [small_vgg, small_resnet, deep_encoder])
+EVERY = pytest.mark.parametrize("make", [small_vgg, small_resnet, deep_encoder, film_cnn])
 
 
 def pictures(n=8, size=(16, 20), channels=1, seed=0):
@@ -84,3 +84,31 @@ def test_a_resnet_of_more_blocks_halves_the_image_once_a_stage():
     assert shapes == [(32, 24, 4)] * 3 + [(16, 12, 8)] * 3 + [(8, 6, 16)] * 3
     with pytest.raises(ValueError, match="at least 1 block"):
         small_resnet(blocks=0)
+
+
+def test_nine_places_remain_of_a_film_of_96():
+    model = film_cnn()
+    model.build((96, 96, 1))
+    last = [layer for layer in model.layers if layer.name.startswith("re_lu")][-1]
+    assert last.output_shape == (3, 3, 128)
+    assert model.build((32, 45, 3)) == (3,), "other sizes and channels"
+
+
+def test_a_place_of_the_last_level_sees_153_pixels():
+    model = film_cnn(filters=(1, 1, 1, 1, 1), dropout=0.0)
+    model.build((384, 384, 1))
+    last = [layer.name for layer in model.layers].index("re_lu_4")
+    body = Sequential(model.layers[: last + 1])
+    body.build((384, 384, 1))
+    for layer in body.layers:
+        if "kernel" in layer.params:
+            layer.params["kernel"][...] = 1  # with positive inputs every path stays open
+    image = np.random.default_rng(0).random((1, 384, 384, 1)).astype(np.float32)
+    centre = body.forward(image)[0, 6, 6, 0]
+    seen = []
+    for row in range(384):  # max-pools pass one of four: a raised row wins in all of them
+        raised = image.copy()
+        raised[0, row] += 10
+        if body.forward(raised)[0, 6, 6, 0] != centre:
+            seen.append(row)
+    assert len(seen) == 153 == seen[-1] - seen[0] + 1

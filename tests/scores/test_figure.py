@@ -3,7 +3,7 @@
 import pytest
 from matplotlib.figure import Figure
 
-from tinycnn.scores.figure import Picture, save_figure
+from tinycnn.scores.figure import Picture, finished, save_figure
 
 
 def figure():
@@ -19,10 +19,11 @@ def figure():
     [("a", b"\x89PNG"), ("a.png", b"\x89PNG"), ("a.JPG", b"\xff\xd8"), ("a.svg", b"<?xml"), ("a.b.pdf", b"%PDF")],
 )
 def test_the_ending_says_the_format_and_equal_figures_give_equal_bytes(name, start, tmp_path):
-    path = save_figure(figure(), str(tmp_path / name), "Title", "note")
+    drawn = finished(figure(), None, "Title", "note")
+    path = save_figure(drawn, str(tmp_path / name))
     first = path.read_bytes()
     assert path == tmp_path / name and first.startswith(start)
-    save_figure(figure(), path, "Title", "note")
+    finished(figure(), path, "Title", "note")
     assert path.read_bytes() == first and list(tmp_path.iterdir()) == [path]
 
 
@@ -34,8 +35,8 @@ def test_an_unknown_ending_is_refused_before_anything_is_written(tmp_path, name)
 
 
 def test_a_title_that_is_no_utf8_is_drawn_as_far_as_it_can_be(tmp_path):
-    drawn = figure()
-    save_figure(drawn, tmp_path / "a.png", b"caf\xe9 for 5 $".decode("utf-8", "surrogateescape"))
+    title = b"caf\xe9 for 5 $".decode("utf-8", "surrogateescape")
+    drawn = finished(figure(), tmp_path / "a.png", title)
     assert drawn.get_suptitle() == r"caf? for 5 \$"
 
 

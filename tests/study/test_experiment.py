@@ -8,7 +8,7 @@ import pytest
 from runs import films
 
 from tinycnn.data import load_image_folder
-from tinycnn.ensemble import train_members
+from tinycnn.members import train_members
 from tinycnn.models import report_cnn, small_vgg
 from tinycnn.study.command_line import add_executor, example_parser
 from tinycnn.study.experiment import Experiment, begin, checkpoint_to_resume

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from tinycnn.data import Dataset
-from tinycnn.ensemble import Ensemble, train_members
+from tinycnn.ensemble import Ensemble
+from tinycnn.members import train_members
 from tinycnn.study import recipe
 from tinycnn.study.films.phantoms import chest_phantoms
 from tinycnn.training.loop import History

@@ -100,9 +100,11 @@ def worker_threads(workers: int | None) -> int:
     ValueError
         If it is no int from 1 to 1024.
     """
-    if workers is not None and not (isinstance(workers, int) and 1 <= workers <= _MAX_WORKERS):
+    if workers is None:  # cores that this process may use, which can be fewer than the machine has
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not (isinstance(workers, int) and 1 <= workers <= _MAX_WORKERS):
         raise ValueError(f"workers must be an int from 1 to {_MAX_WORKERS}, got {brief(workers)}")
-    return workers or available_cores()
+    return workers
 
 
 def map_files(
@@ -136,8 +138,3 @@ def map_files(
             except BaseException:  # Ctrl-C must not wait for the files still queued
                 pool.shutdown(cancel_futures=True)
                 raise
-
-
-def available_cores() -> int:
-    """Cores that this process may use, which can be fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

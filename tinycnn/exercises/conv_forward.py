@@ -3,7 +3,7 @@
 import numpy as np
 
 from tinycnn import reference
-from tinycnn.exercises.exercise import Exercise, Suspect, numbers
+from tinycnn.exercises.exercise import Exercise, Suspect, numbers, window_mistakes
 
 
 def conv_forward(
@@ -92,34 +92,11 @@ EXERCISE = Exercise(
             "patch, kernel[::-1, ::-1], axes",
         ),
         Suspect("rows and columns of the kernel are exchanged", FIRST, f"kernel = kernel.swapaxes(0, 1)\n    {FIRST}"),
-        Suspect("the stride is ignored", FIRST, f"strides = (1, 1)\n    {FIRST}"),
-        Suspect(
-            "the window does not move by the stride, only their number is right",
-            "i * strides[0], j * strides[1]",
-            "i, j",
-        ),
-        Suspect("vertical and horizontal stride are exchanged", FIRST, f"strides = strides[::-1]\n    {FIRST}"),
-        Suspect("the padding is ignored", FIRST, f"padding = ((0, 0), (0, 0))\n    {FIRST}"),
-        Suspect("the padding of rows and of columns is exchanged", FIRST, f"padding = padding[::-1]\n    {FIRST}"),
-        Suspect(
-            "the padding is on the wrong side: top and left come first",
-            "*padding",
-            "*[side[::-1] for side in padding]",
-        ),
+        *window_mistakes(FIRST),
         Suspect("the bias is left out", " + bias", ""),
         Suspect("the bias is added for every cell of the window instead of once", " + bias", " + kh * kw * bias"),
         Suspect("the sum over channels is missing", "patch, kernel, axes", "patch[..., -1:], kernel[:, :, -1:], axes"),
         Suspect("only one image is convolved", "patch = padded[:,", "patch = padded[:1,"),
-        Suspect(
-            "padding is taken for ((top, left), (bottom, right)): it is ((top, bottom), (left, right))",
-            "*padding",
-            "*zip(*padding)",
-        ),
-        Suspect(
-            "one number is used for both sides: bottom and right have their own",
-            "*padding",
-            "*[(side[0], side[0]) for side in padding]",
-        ),
         Suspect("the bias is added once for each channel", " + bias", " + kernel.shape[2] * bias"),
         Suspect(
             "every channel is weighed by the kernel of the first",

@@ -122,6 +122,33 @@ class Exercise:
         return names[self.solution.__name__]
 
 
+def window_mistakes(first: str) -> list[Suspect]:
+    """What goes wrong with strides and padding wherever a window moves; `first` is the first line of the solution."""
+    turned = "*[side[::-1] for side in padding]"
+    return [
+        Suspect("the stride is ignored", first, f"strides = (1, 1)\n    {first}"),
+        Suspect(
+            "the window does not move by the stride, only their number is right",
+            "i * strides[0], j * strides[1]",
+            "i, j",
+        ),
+        Suspect("vertical and horizontal stride are exchanged", first, f"strides = strides[::-1]\n    {first}"),
+        Suspect("the padding is ignored", first, f"padding = ((0, 0), (0, 0))\n    {first}"),
+        Suspect("the padding of rows and of columns is exchanged", first, f"padding = padding[::-1]\n    {first}"),
+        Suspect("the padding is on the wrong side: top and left come first", "*padding", turned),
+        Suspect(
+            "padding is taken for ((top, left), (bottom, right)): it is ((top, bottom), (left, right))",
+            "*padding",
+            "*zip(*padding)",
+        ),
+        Suspect(
+            "one number is used for both sides: bottom and right have their own",
+            "*padding",
+            "*[(side[0], side[0]) for side in padding]",
+        ),
+    ]
+
+
 def numbers(seed: int, *shape: int) -> np.ndarray:
     """Normal random numbers, the same for the same seed.
 

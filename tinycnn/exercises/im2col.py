@@ -3,7 +3,7 @@
 import numpy as np
 
 from tinycnn import reference
-from tinycnn.exercises.exercise import Exercise, Suspect, numbers
+from tinycnn.exercises.exercise import Exercise, Suspect, numbers, window_mistakes
 
 
 def im2col(
@@ -55,7 +55,7 @@ def _case(seed, shape, window, strides=(1, 1), padding=((0, 0), (0, 0))):
     return {"x": numbers(seed, *shape), "window": window, "strides": strides, "padding": padding}
 
 
-FIRST, LAST = "kh, kw = window", "return columns.reshape("
+LAST = "return columns.reshape("
 EXERCISE = Exercise(
     solution=im2col,
     outputs=("columns",),
@@ -90,28 +90,7 @@ EXERCISE = Exercise(
         ),
         Suspect("j runs slower than i over the rows", LAST, f"columns = columns.swapaxes(1, 2)\n    {LAST}"),
         Suspect("each window is flipped", LAST, f"columns = columns[:, :, :, ::-1, ::-1]\n    {LAST}"),
-        Suspect("the stride is ignored", FIRST, f"{FIRST}\n    strides = (1, 1)"),
-        Suspect(
-            "the window does not move by the stride, only their number is right",
-            "i * strides[0], j * strides[1]",
-            "i, j",
-        ),
-        Suspect("vertical and horizontal stride are exchanged", FIRST, f"{FIRST}\n    strides = strides[::-1]"),
-        Suspect("the padding is ignored", FIRST, f"{FIRST}\n    padding = ((0, 0), (0, 0))"),
-        Suspect("the padding of rows and of columns is exchanged", FIRST, f"{FIRST}\n    padding = padding[::-1]"),
-        Suspect(
-            "the padding is on the wrong side: top and left come first", "*padding", "*[side[::-1] for side in padding]"
-        ),
-        Suspect(
-            "padding is taken for ((top, left), (bottom, right)): it is ((top, bottom), (left, right))",
-            "*padding",
-            "*zip(*padding)",
-        ),
-        Suspect(
-            "one number is used for both sides: bottom and right have their own",
-            "*padding",
-            "*[(side[0], side[0]) for side in padding]",
-        ),
+        *window_mistakes("kh, kw = window"),
         Suspect("the edge is repeated: outside of x there are zeros", "(0, 0)))", '(0, 0)), mode="edge")'),
     ],
     hints=[

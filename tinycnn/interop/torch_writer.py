@@ -3,6 +3,7 @@
 import math
 from collections import OrderedDict
 from functools import cache
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -86,9 +87,9 @@ def _parts(torch: Any, layer: Layer, before: Any = None, after: Any = None) -> l
     if isinstance(layer, Block):
         rows = [_row(torch, sum((_parts(torch, part) for part in path), [])) for path in layer.paths]
         if isinstance(layer, Parallel):
-            modules = [_parallel()(rows, layer.merge)]
+            modules = [_own().Parallel(rows, layer.merge)]
         else:
-            modules = [_residual()(*rows)] if isinstance(layer, Residual) else rows
+            modules = [_own().Residual(*rows)] if isinstance(layer, Residual) else rows
     else:
         modules = _modules(torch.nn, layer)
     owner = next((part for module in modules for part in module.modules() if hasattr(part, "weight")), None)
@@ -129,7 +130,7 @@ def _modules(nn: Any, layer: Any) -> list[Any]:
         return _pool(nn, layer)
     if isinstance(layer, LayerNorm):
         norm = nn.LayerNorm(layer.input_shape[-1], layer.epsilon)
-        return [_channel_norm()(norm) if len(layer.input_shape) == 3 else norm]
+        return [_own().ChannelNorm(norm) if len(layer.input_shape) == 3 else norm]
     if isinstance(layer, (GlobalAveragePool2D, GlobalMaxPool2D)):
         kind = nn.AdaptiveAvgPool2d if isinstance(layer, GlobalAveragePool2D) else nn.AdaptiveMaxPool2d
         return [kind(1), *([] if layer.keepdims else [nn.Flatten()])]
@@ -155,7 +156,7 @@ def _modules(nn: Any, layer: Any) -> list[Any]:
         SiLU: nn.SiLU,
         Softplus: nn.Softplus,
         Dropout: lambda: nn.Dropout(layer.rate),
-        Rescaling: lambda: _rescaling()(layer.scale, layer.offset),
+        Rescaling: lambda: _own().Rescaling(layer.scale, layer.offset),
         Augmentation: nn.Identity,
     }
     if type(layer) not in simple:
@@ -198,11 +199,14 @@ def _pool(nn: Any, layer: Any) -> list[Any]:
 
 
 @cache
-def _residual() -> Any:
-    """The class of modules that add a shortcut to a row of layers; made once torch is there to derive it from."""
-    nn: Any = peer("torch", "to_torch").nn
+def _own() -> Any:
+    """Classes of modules that PyTorch has no equal of; made once torch is there to derive them from."""
+    torch = peer("torch", "to_torch")
+    Module: Any = torch.nn.Module
 
-    class Residual(nn.Module):  # type: ignore[name-defined]
+    class Residual(Module):
+        """A shortcut added to a row of layers."""
+
         def __init__(self, layers: Any, shortcut: Any) -> None:
             super().__init__()
             self.layers, self.shortcut = layers, shortcut
@@ -210,15 +214,9 @@ def _residual() -> Any:
         def forward(self, x: Any) -> Any:
             return self.layers(x) + self.shortcut(x)
 
-    return Residual
+    class Parallel(Module):
+        """What branches give, concatenated or added."""
 
-
-@cache
-def _parallel() -> Any:
-    """The class of modules that concatenate or add what branches give."""
-    torch = peer("torch", "to_torch")
-
-    class Parallel(torch.nn.Module):  # type: ignore[name-defined]
         def __init__(self, branches: Any, merge: str) -> None:
             super().__init__()
             self.branches, self.merge = torch.nn.ModuleList(branches), merge
@@ -227,15 +225,9 @@ def _parallel() -> Any:
             ends = [branch(x) for branch in self.branches]
             return torch.cat(ends, 1) if self.merge == "concat" else sum(ends[1:], ends[0])
 
-    return Parallel
+    class ChannelNorm(Module):
+        """A LayerNorm of the channels of each pixel."""
 
-
-@cache
-def _channel_norm() -> Any:
-    """The class of modules that apply a LayerNorm to the channels of each pixel."""
-    nn: Any = peer("torch", "to_torch").nn
-
-    class ChannelNorm(nn.Module):  # type: ignore[name-defined]
         def __init__(self, norm: Any) -> None:
             super().__init__()
             self.norm = norm
@@ -243,15 +235,9 @@ def _channel_norm() -> Any:
         def forward(self, x: Any) -> Any:
             return self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
-    return ChannelNorm
+    class Rescaling(Module):
+        """``scale * x + offset``."""
 
-
-@cache
-def _rescaling() -> Any:
-    """The class of modules that compute ``scale * x + offset``."""
-    nn: Any = peer("torch", "to_torch").nn
-
-    class Rescaling(nn.Module):  # type: ignore[name-defined]
         def __init__(self, scale: float, offset: float) -> None:
             super().__init__()
             self.scale, self.offset = scale, offset
@@ -259,4 +245,4 @@ def _rescaling() -> Any:
         def forward(self, x: Any) -> Any:
             return self.scale * x + self.offset
 
-    return Rescaling
+    return SimpleNamespace(Residual=Residual, Parallel=Parallel, ChannelNorm=ChannelNorm, Rescaling=Rescaling)

@@ -254,9 +254,9 @@ class Conv2DTranspose(_Convolution):
         backward   grad_x      = the convolution of grad with kernel
                    grad_kernel = the kernel gradient of that convolution, with grad as image and x as output gradient
 
-    Parameters are those of `Conv2D`.  "valid" gives ``(size - 1) * stride + max(kernel, stride)`` outputs, "same"
-    ``size * stride``, as in Keras; numeric padding crops ``(size - 1) * stride + kernel`` by so many pixels, as
-    in PyTorch.
+    Parameters are those of `Conv2D`, without `dilation_rate` and `groups`.  "valid" gives
+    ``(size - 1) * stride + max(kernel, stride)`` outputs, "same" ``size * stride``, as in Keras; numeric padding crops
+    ``(size - 1) * stride + kernel`` by so many pixels, as in PyTorch.
 
     Input shape ``(images, height, width, channels)``; ``kernel (rows, columns, filters, channels)`` as in Keras.
 

@@ -44,31 +44,27 @@ def one_chart(ax: Axes | None, note: str | None, figsize: tuple[float, float]) -
 
 
 def finished(
-    figure: Figure, path: PathLike | None, title: str | None, note: str | None, ax: Axes | None = None
+    figure: Figure, path: PathLike | None, title: str | None, note: str | None = None, ax: Axes | None = None
 ) -> Figure:
     """`figure` with its title above, its note small below, and, if there is a `path`, on the disk.
 
     With `ax`, the caller's axes, the title stands above these.  Errors as of `save_figure`.
     """
+    # 9.3 and 14 letters per inch of the 12 and 8 point sans-serif; constrained layout does not wrap by itself.
+    width = figure.get_figwidth()
     if title and ax is not None:
-        ax.set_title(wrapped(title, int(9.3 * figure.get_figwidth() * ax.get_position().width)), fontsize=12)
-        title = None
-    _caption(figure, title, note)
+        ax.set_title(wrapped(title, int(9.3 * width * ax.get_position().width)), fontsize=12)
+    elif title:
+        figure.suptitle(wrapped(title, int(9.3 * width)), fontsize=12)
+    if note:
+        figure.supxlabel(wrapped(note, int(14 * width)), fontsize=8, color="0.3")
     if path is not None:
         save_figure(figure, path)
     return figure
 
 
-def _caption(figure: Figure, title: str | None, note: str | None) -> None:
-    # Letters per inch of the 12 and 8 point sans-serif below; constrained layout does not wrap by itself.
-    if title:
-        figure.suptitle(wrapped(title, int(9.3 * figure.get_figwidth())), fontsize=12)
-    if note:
-        figure.supxlabel(wrapped(note, int(14 * figure.get_figwidth())), fontsize=8, color="0.3")
-
-
-def save_figure(figure: Figure, path: PathLike, title: str | None = None, note: str | None = None) -> Path:
-    """Write `figure` with a title above and a small note below it, in the format that the ending of `path` says.
+def save_figure(figure: Figure, path: PathLike) -> Path:
+    """Write `figure` in the format that the ending of `path` says.
 
     The file is written whole or not at all, and equal figures give equal bytes.
 
@@ -80,7 +76,7 @@ def save_figure(figure: Figure, path: PathLike, title: str | None = None, note: 
     Examples
     --------
     >>> import tempfile
-    >>> save_figure(Figure(), tempfile.mkdtemp() + "/empty.pdf", title="Nothing").read_bytes()[:4]
+    >>> save_figure(Figure(), tempfile.mkdtemp() + "/empty.pdf").read_bytes()[:4]
     b'%PDF'
     """
     path = Path(path)
@@ -88,7 +84,6 @@ def save_figure(figure: Figure, path: PathLike, title: str | None = None, note: 
     known = figure.canvas.get_supported_filetypes()
     if form not in known:
         raise ValueError(f"{path}: '{path.suffix}' is no format of pictures; use one of {', '.join(known)}")
-    _caption(figure, title, note)
     undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form)
     with atomic_write(path) as temporary, rc_context({"svg.hashsalt": "tinycnn"}):
         figure.savefig(temporary, format=form, dpi=DPI, metadata=undated)

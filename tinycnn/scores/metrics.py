@@ -48,15 +48,13 @@ def label_vector(labels: ArrayLike, what: str = "labels", num_classes: int | Non
     if labels.dtype.kind not in "biu":
         raise ValueError(f"{what}: must be integer labels, got dtype {labels.dtype} (first value {labels[0]!r})")
     labels = labels.astype(np.int64)
+    limit, rule = MOST_CLASSES, f"labels start at 0 and end below {MOST_CLASSES}"
     if num_classes is not None:
-        num_classes = positive_int(num_classes, "num_classes", most=MOST_CLASSES)
-    limit = MOST_CLASSES if num_classes is None else num_classes
+        limit = positive_int(num_classes, "num_classes", most=MOST_CLASSES)
+        rule = f"with {limit} classes labels go from 0 to {limit - 1}"
     wrong = np.flatnonzero((labels < 0) | (labels >= limit))
     if wrong.size:
-        value = f"{what}: label {labels[wrong[0]]} at index {wrong[0]}"
-        if num_classes is None:
-            raise ValueError(f"{value}, but labels start at 0 and end below {MOST_CLASSES}")
-        raise ValueError(f"{value}, but with {num_classes} classes labels go from 0 to {num_classes - 1}")
+        raise ValueError(f"{what}: label {labels[wrong[0]]} at index {wrong[0]}, but {rule}")
     return labels
 
 
@@ -84,7 +82,7 @@ def label_vectors(
 
 
 def confusion_matrix(y_true: ArrayLike, y_pred: ArrayLike, num_classes: int | None = None) -> np.ndarray:
-    """Count how often each true class was predicted as each class.
+    """Count how often each true class was predicted as each class; errors as of `label_vectors`.
 
     Parameters
     ----------
@@ -98,11 +96,6 @@ def confusion_matrix(y_true: ArrayLike, y_pred: ArrayLike, num_classes: int | No
     -------
     ndarray of int64, shape (num_classes, num_classes)
         Rows are true classes, columns predicted ones.
-
-    Raises
-    ------
-    ValueError
-        See `label_vectors`.
 
     Examples
     --------
@@ -119,15 +112,8 @@ def confusion_matrix(y_true: ArrayLike, y_pred: ArrayLike, num_classes: int | No
 
 
 def accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
-    """Share of correct predictions, from 0 to 1.
+    """Share of correct predictions, from 0 to 1; errors as of `label_vectors`.
 
-    Raises
-    ------
-    ValueError
-        See `label_vectors`.
-
-    Examples
-    --------
     >>> accuracy([0, 1, 2, 2], [0, 1, 2, 1])
     0.75
     """
@@ -138,14 +124,7 @@ def accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
 def balanced_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     """Mean recall of the classes that occur in `y_true`: each class counts the same, however rare it is.
 
-    Raises
-    ------
-    ValueError
-        See `label_vectors`.
-
-    Examples
-    --------
-    Calling everything class 0 is right 9 times in 10 here, yet no better than a coin:
+    Errors as of `label_vectors`.  Calling everything class 0 is right 9 times in 10 here, yet no better than a coin:
 
     >>> balanced_accuracy([0] * 9 + [1], [0] * 10)
     0.5
@@ -305,14 +284,15 @@ def classification_report(
 
     digits = count(digits, "digits", most=17)
     width = max(max(map(len, names)), len("weighted avg"), digits)
-    line = "{:>{width}s}  {:>9.{digits}f} {:>9.{digits}f} {:>9.{digits}f} {:>9}\n"
-    text = "{:>{width}s}  {:>9} {:>9} {:>9} {:>9}\n\n".format("", *columns, width=width)
-    text += "".join(line.format(*row, width=width, digits=digits) for row in rows)
-    text += f"\n{'accuracy':>{width}s}  {'':>9} {'':>9} {share_correct:>9.{digits}f} {len(y_true):>9}\n"
-    table = ReportTable(text + "".join(line.format(*row, width=width, digits=digits) for row in averages))
-    cells = [[name, *(f"{value:.{digits}f}" for value in values), n] for name, *values, n in rows + averages]
-    cells.insert(len(rows), ["accuracy", "", "", f"{share_correct:.{digits}f}", len(y_true)])
-    table.html = html_table(["", *columns], cells, numbers=range(1, 5))
+    line = "{:>{width}s}  {:>9} {:>9} {:>9} {:>9}\n"
+    each, below = (
+        [[name, *(f"{value:.{digits}f}" for value in values), n] for name, *values, n in table]
+        for table in (rows, averages)
+    )
+    below.insert(0, ["accuracy", "", "", f"{share_correct:.{digits}f}", len(y_true)])
+    parts = ["".join(line.format(*cells, width=width) for cells in part) for part in ([["", *columns]], each, below)]
+    table = ReportTable("\n".join(parts))
+    table.html = html_table(["", *columns], each + below, numbers=range(1, 5))
     return table
 
 

@@ -14,8 +14,8 @@ from typing import Any
 from tinycnn import __version__
 from tinycnn.data.dataset import SCALE, Splits
 from tinycnn.data.folder import load_image_folder
-from tinycnn.ensemble import MemberError
 from tinycnn.files import PathLike, alone
+from tinycnn.members import MemberError
 from tinycnn.model import Sequential
 from tinycnn.scores.metrics import class_labels
 from tinycnn.study.films.audit import Audit, audit
@@ -115,7 +115,7 @@ def add_executor(parser: argparse.ArgumentParser) -> None:
 
 
 def executor_of(text: str) -> int | Callable | None:
-    """What `tinycnn.ensemble.train_members` takes as its executor: None, a number of processes, or a function.
+    """What `tinycnn.members.train_members` takes as its executor: None, a number of processes, or a function.
 
     >>> executor_of("1"), executor_of("4"), executor_of("concurrent.futures:ThreadPoolExecutor").__name__
     (None, 4, 'ThreadPoolExecutor')
@@ -136,7 +136,7 @@ def executor_of(text: str) -> int | Callable | None:
 
 
 def teller(total: int, about: Callable[[Any], str] = lambda result: "") -> Callable[[str, Any, bool], None]:
-    """An ``on_member`` for `tinycnn.ensemble.train_members` that prints each of `total` members and the time left.
+    """An ``on_member`` for `tinycnn.members.train_members` that prints each of `total` members and the time left.
 
     >>> tell = teller(3, lambda result: f"{result} %, ")
     >>> tell("first", 80, False)

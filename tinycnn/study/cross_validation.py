@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike
 
 from tinycnn.data.dataset import Dataset, Splits
 from tinycnn.data.splits import first_of_each_group, grouped_kfold, leak_free, merge_groups, patient_groups
-from tinycnn.ensemble import train_members
 from tinycnn.files import plain
+from tinycnn.members import train_members
 from tinycnn.scores.intervals import bootstrap_interval, effective_size, wilson_interval
 from tinycnn.scores.metrics import accuracy, f1_score
 from tinycnn.study.films.audit import Audit

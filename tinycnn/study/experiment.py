@@ -108,7 +108,7 @@ class Experiment:
         return {"train": chosen, "validation": held_out, "test": test}
 
     def members(self, heading: str, total: int, about: Callable[[Any], str] = lambda result: "") -> dict[str, Any]:
-        """Options of `tinycnn.ensemble.train_members` for `total` members, after the heading; `about` as of `teller`.
+        """Options of `tinycnn.members.train_members` for `total` members, after the heading; `about` as of `teller`.
 
         They are trained by ``options.executor`` and kept in the folder ``members``, where the same command finds them.
         """

@@ -22,8 +22,7 @@ from tinycnn.ensemble import Ensemble
 from tinycnn.files import plain
 from tinycnn.losses import CrossEntropy
 from tinycnn.model import Sequential
-from tinycnn.models.film_cnn import film_cnn
-from tinycnn.models.networks import deep_encoder, small_resnet, small_vgg
+from tinycnn.models.networks import deep_encoder, film_cnn, small_resnet, small_vgg
 from tinycnn.optimizers import Adam
 from tinycnn.schedules import CosineDecay
 

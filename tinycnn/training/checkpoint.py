@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinycnn.npz import Path, field, read_npz, write_npz
+from tinycnn.files import PathLike
+from tinycnn.npz import field, read_npz, write_npz
 from tinycnn.serialization import load_weights
 from tinycnn.training.objective import Totals
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from tinycnn.training.loop import Training
 
 
-def save_checkpoint(path: Path, training: "Training") -> None:
+def save_checkpoint(path: PathLike, training: "Training") -> None:
     """Write model, optimizer, generator states, callbacks, history and position of `training` to `path`, atomically.
 
     `Sequential.load` and `load_weights` read the model out of such a file too.
@@ -56,7 +57,7 @@ def save_checkpoint(path: Path, training: "Training") -> None:
     write_npz(path, header, arrays)
 
 
-def load_checkpoint(path: Path, training: "Training") -> Callable[[], None]:
+def load_checkpoint(path: PathLike, training: "Training") -> Callable[[], None]:
     """Bring `training` to the point at which `path` was written.
 
     Returns
@@ -165,7 +166,7 @@ def _state(owner: str, scalars: dict[str, Any], arrays: dict[str, np.ndarray]) -
     return found
 
 
-def _compare_architectures(path: Path, theirs: dict[str, Any], ours: dict[str, Any]) -> None:
+def _compare_architectures(path: PathLike, theirs: dict[str, Any], ours: dict[str, Any]) -> None:
     ours = json.loads(json.dumps(ours))  # tuples become lists, as in the file
     where = f"{path}: architecture"
     for key in ("input_shape", "dtype", "frozen"):

@@ -240,10 +240,11 @@ def fit(
     class_weight : None, dict, sequence or "balanced"
         Weight of each class in the training loss; "balanced" is ``n / (classes * n_class)``.  Validation is not
         weighted, as in Keras.
-    optimizer : Optimizer
-        A new ``Adam()`` by default.  Pass the same one again to go on with its moments.
-    loss : Loss
-        ``CrossEntropy()`` by default.
+    optimizer : Optimizer or str
+        A new ``Adam()`` by default; names as in `tinycnn.optimizers.get`.  Pass the same one again to go on with its
+        moments.
+    loss : Loss or str
+        ``CrossEntropy()`` by default; names as in `tinycnn.losses.get`.
     callbacks : sequence of Callback
         Called in this order, checkpoints after all others.
     augment : callable, optional

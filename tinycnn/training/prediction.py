@@ -29,7 +29,7 @@ def evaluate(model: "Sequential", data: Data, batch_size: int = 16, loss: Loss |
         As for `fit`.
     batch_size : int
         Images at a time; the result does not depend on it beyond rounding.
-    loss : Loss, optional
+    loss : Loss or str, optional
         That of the model's last `fit` by default, else ``CrossEntropy()``.
 
     Returns
