@@ -327,13 +327,16 @@ def test_the_kernel_that_is_named_is_the_one_called(pooled, monkeypatch):
         (Conv2D(2, 1), 16),
         (Conv2D(24, 3, groups=2), 4),
         (Conv2D(5, 3), 1),
+        (Conv2DTranspose(2, 3, strides=2), 32),
+        (Conv2DTranspose(24, 3, strides=2), 32),
+        (Conv2DTranspose(2, 3), 5),
     ):
         model = Sequential([layer, *[MaxPool2D(2)] * pooled])
         model.build((8, 8, channels))
         claim = anatomy(model).rows[0].kernel
         called.clear()
         model.forward(np.zeros((1, 8, 8, channels), np.float32), training=True)
-        assert called == [names[claim]], (layer.config(), claim)
+        assert set(called) == {names[claim]}, (layer.config(), claim)
         found.add(claim)
     assert found >= {"depthwise", "direct"} and (pooled or "few filters" in found)
 

@@ -11,13 +11,17 @@ import tinycnn
 from tinycnn.inside.trace import trace
 from tinycnn.kernels.sets import set_kernels
 from tinycnn.layers.activation import ReLU, Softmax
+from tinycnn.layers.augmentation import Augmentation
 from tinycnn.layers.base import Layer
 from tinycnn.layers.conv import Conv2D
 from tinycnn.layers.dense import Dense
 from tinycnn.layers.dropout import Dropout
 from tinycnn.layers.norm import BatchNorm
+from tinycnn.layers.parallel import Parallel
 from tinycnn.layers.pool import MaxPool2D
+from tinycnn.layers.rescaling import Rescaling
 from tinycnn.layers.reshape import Flatten
+from tinycnn.layers.residual import Residual
 from tinycnn.losses import BinaryCrossEntropy, CrossEntropy, MeanSquaredError
 from tinycnn.model import Sequential
 
@@ -197,6 +201,22 @@ def test_dropout_drops_what_the_next_training_step_would():
     traced = trace(model, x, training=True)["dropout"].output
     model.forward(x, training=True)
     np.testing.assert_array_equal(model.layers[0].last_output, traced)
+
+
+@pytest.mark.parametrize("block", [Parallel, Residual])
+def test_augmentation_inside_a_branch_trains_as_it_does_in_the_model(block):
+    path = lambda: [Augmentation(flip=1.0), Conv2D(2, 3, padding="same")]  # noqa: E731
+    first = Parallel([path(), [Conv2D(2, 1)]]) if block is Parallel else Residual(path(), activation="relu")
+    model = Sequential([Rescaling(2.0), first, Flatten(), Dense(2)], seed=1)
+    model.build((4, 4, 2))
+    images, labels = np.random.default_rng(0).random((3, 4, 4, 2), np.float32), [0, 1, 0]
+    seen = trace(model, images, labels, training=True)
+    assert seen[first.name].grad_output.any() and seen[first.name].grad_input is None
+    with pytest.raises(ValueError, match="none passes through augmentation"):
+        seen.back(first.name, (0, 0, 0, 0))
+    model.fit((images, labels), epochs=1, batch_size=3, shuffle=False, verbose=0)
+    kernel = f"{first.name}/conv2d"
+    np.testing.assert_array_equal(seen[kernel].grads["kernel"], model.get_layer(kernel).grads["kernel"])
 
 
 def test_a_frozen_normalisation_uses_its_moving_statistics():

@@ -337,16 +337,16 @@ def _kernel(layer: Layer, pools: bool) -> str:
     from tinycnn.kernels.channelwise import suits_dot
     from tinycnn.kernels.conv import LANES, winograd_tile
 
-    if isinstance(layer, Conv2DTranspose):
-        return "direct"
-    if not isinstance(layer, Conv2D):
+    if not isinstance(layer, (Conv2D, Conv2DTranspose)):
         return ""
-    kernel, channels = layer.params["kernel"], layer.input_shape[-1]
-    if tile := winograd_tile(kernel.shape, layer.geometry(layer.input_shape), layer.output_shape[:2]):
-        return f"Winograd {tile}x{tile}"
-    if layer.groups == channels > 1 and layer.filters // channels < LANES:
-        return "depthwise"
-    return "few filters" if layer.groups == 1 and not pools and suits_dot(channels, layer.filters) else "direct"
+    kernel, channels, groups = layer.params["kernel"], layer.input_shape[-1], 1
+    if isinstance(layer, Conv2D):
+        groups = layer.groups
+        if tile := winograd_tile(kernel.shape, layer.geometry(layer.input_shape), layer.output_shape[:2]):
+            return f"Winograd {tile}x{tile}"
+        if groups == channels > 1 and layer.filters // channels < LANES:
+            return "depthwise"
+    return "few filters" if groups == 1 and not pools and suits_dot(channels, layer.filters) else "direct"
 
 
 def _fused(layer: Layer, context: _Context) -> str:

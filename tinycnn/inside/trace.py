@@ -20,6 +20,7 @@ from tinycnn.layers.weighted import Weighted
 from tinycnn.losses import Loss
 from tinycnn.model import Sequential
 from tinycnn.training.objective import Objective
+from tinycnn.walk import walk
 
 
 @dataclass(repr=False)
@@ -271,7 +272,7 @@ def trace(
     twin = twin_of(model)
     found = Trace({str(layer.name): layer for layer in twin.all_layers()}, training)
     for path, layer in found.layers.items():
-        _watch(layer, found[path])
+        _watch(layer, found[path], training)
     body, head = plan(twin.layers, fuse=False)
     x = np.array(twin.prepare(images))
     for step in body:
@@ -289,7 +290,7 @@ def trace(
                 found[str(step.layers[0].name)].grad_input = grad
             head = []
         for step in reversed([*body, *head]):
-            grad = step.backward(grad)
+            grad = step.backward(grad, input_grad=not (training and _changes_images(step.layers[0])))
             if grad is None:
                 break
         for path, layer in found.layers.items():
@@ -314,11 +315,17 @@ def _checked(index: tuple[int, ...], array: np.ndarray, what: str) -> tuple[int,
     return tuple(int(i) for i in given)
 
 
-def _watch(layer: Layer, record: Record) -> None:
+def _changes_images(layer: Layer) -> bool:
+    """Whether an augmentation is in it: in training no gradient to its input exists."""
+    return any(isinstance(part, Augmentation) for part in walk(layer))
+
+
+def _watch(layer: Layer, record: Record, training: bool) -> None:
     """Put recording functions into the place of the layer's methods.
 
     A layer with a linear part runs it apart from its activation, though its kernel could do both.
     """
+    goes_back = not (training and _changes_images(layer))
     linear = isinstance(layer, (Weighted, Block))
     names = ("forward_linear", "backward_linear") if linear else ("forward", "backward")
     compute, hand_back = (getattr(layer, name) for name in names)
@@ -331,7 +338,7 @@ def _watch(layer: Layer, record: Record) -> None:
 
     def backward_linear(grad: np.ndarray, input_grad: bool = True) -> np.ndarray:
         record.grad_pre_activation = grad.copy()
-        grad_x = hand_back(grad, not isinstance(layer, Augmentation))  # which has none to hand on in training
+        grad_x = hand_back(grad, input_grad or goes_back)
         record.grad_input = None if grad_x is None else grad_x.copy()
         return grad_x
 
@@ -344,7 +351,7 @@ def _watch(layer: Layer, record: Record) -> None:
 
     def backward(grad: np.ndarray, input_grad: bool = True) -> np.ndarray:
         record.grad_output = grad.copy()
-        return backward_linear(grad if layer.activation is None else layer.activation.backward(grad))
+        return backward_linear(grad if layer.activation is None else layer.activation.backward(grad), input_grad)
 
     if isinstance(layer, Block):
         layer.fuse = False

@@ -83,7 +83,7 @@ function running({ products, bias, total }) {
 function matrices({ windows, terms, filters }, row, filter) {
   const [P, K, F] = [150, 90, 60];
   const drawing = svg("svg", {
-    viewBox: "0 0 372 206",
+    viewBox: "0 0 372 190",
     class: "matrices",
     role: "img",
     "aria-label": `A matrix of ${windows} by ${terms} times one of ${terms} by ${filters}: row ${row}, column ${filter}`,

@@ -50,7 +50,8 @@ function about() {
     document.getElementById("about"),
     called,
     label,
-    " Click a layer, then a pixel: below stands what its number is made of, and where its gradient comes from.",
+    " Click a layer, then a pixel: below stands what its number is made of",
+    data.loss === null ? "." : ", and where its gradient comes from.",
   );
 }
 

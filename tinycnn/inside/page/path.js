@@ -120,11 +120,14 @@ function drawPath() {
   }
   fill(
     section,
-    heading("One pixel’s way, from the image to the loss and back"),
+    heading(data.loss === null ? "One pixel’s way from the image" : "One pixel’s way, from the image to the loss and back"),
     h(
       "p",
       {},
-      "Down: from the image to this number by the largest product each time, and on by the output that gives it most gradient. Up, in the last column: the gradient on its way back. ",
+      "Down: from the image to this number by the largest product each time",
+      data.loss === null
+        ? ". (Without a label there is no loss, and no gradient on its way back.) "
+        : ", and on by the output that gives it most gradient. Up, in the last column: the gradient on its way back. ",
       before.length || after.length ? "Click a step to look at it." : "",
     ),
     tableOf(heads, rows),

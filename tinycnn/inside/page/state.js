@@ -5,12 +5,16 @@
  *  `other`: channel of the other side; `weight`: place in the kernel; `view`: which of the layer's arrays. */
 const state = { layer: "", back: false, at: 0, other: 0, weight: null, view: "" };
 
+let resting; // a timer
+
 /** Change what is looked at, and draw it. */
 function look(change) {
   Object.assign(state, change);
   if (state.layer !== "loss") complete(change);
-  history.replaceState(null, "", `#${address()}`);
   draw();
+  // Browsers let an address be written a few times a second; a key held down would be more.
+  clearTimeout(resting);
+  resting = setTimeout(() => history.replaceState(null, "", `#${address()}`), 150);
 }
 
 /** Fill in what a change left open. */
