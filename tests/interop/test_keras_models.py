@@ -102,6 +102,8 @@ def test_layers_of_this_century(keras):
         k.GlobalMaxPooling2D(),
         k.Dense(4, activation="softplus", kernel_regularizer="l2"),
         k.Identity(),
+        k.Rescaling(9),
+        k.ReLU(6),
     ]
     theirs = keras.Sequential([keras.Input((6, 5, 3)), *parts])
     model = agree(theirs, (6, 5, 3))
@@ -114,7 +116,8 @@ def test_what_does_not_convert_is_named(keras):
     k, orthogonal = keras.layers, keras.regularizers.OrthogonalRegularizer()
     for layer, says in (
         (k.GaussianNoise(0.1), "a GaussianNoise does not convert; Activation, Add, "),
-        (k.ReLU(max_value=6, name="six"), "'six': max_value and threshold do not convert"),
+        (k.ReLU(max_value=5, name="five"), "'five': threshold and max_value do not convert, but max_value=6 alone"),
+        (k.ReLU(6, 0.1, name="six"), "'six': threshold and max_value do not convert"),
         (k.Activation("mish", name="act"), "'act': unknown activation 'mish'"),
         (k.Conv2DTranspose(2, 3, 2, output_padding=0, name="up"), "'up': output_padding and dilation_rate"),
         (k.Cropping2D(1, name="cut"), "'cut': padding by 0.0, .* is no layer here"),

@@ -7,7 +7,7 @@ import numpy as np
 
 from tinycnn.interop.graph import Graph, Merge, Pad, check_built, crops_of, sides_of
 from tinycnn.interop.peers import peer
-from tinycnn.layers.activation import LeakyReLU, ReLU, Sigmoid, Softmax, Tanh, get
+from tinycnn.layers.activation import LeakyReLU, ReLU, ReLU6, Sigmoid, Softmax, Tanh, get
 from tinycnn.layers.augmentation import Augmentation
 from tinycnn.layers.base import Layer, Shape
 from tinycnn.layers.block import Block
@@ -228,9 +228,9 @@ def _norm(m: Any, shape: Shape) -> Converted:
 
 
 def _relu(m: Any, shape: Shape) -> Converted:
-    if m.max_value is not None or m.threshold:
-        raise ValueError("max_value and threshold do not convert; leave them out")
-    return (LeakyReLU(float(m.negative_slope)) if m.negative_slope else ReLU()), {}
+    if m.threshold or m.max_value is not None and (m.max_value != 6 or m.negative_slope):
+        raise ValueError("threshold and max_value do not convert, but max_value=6 alone; leave them out")
+    return (LeakyReLU(float(m.negative_slope)) if m.negative_slope else ReLU6() if m.max_value else ReLU()), {}
 
 
 def _softmax(m: Any, shape: Shape) -> Converted:
@@ -353,7 +353,7 @@ def _layers(k: Any, layer: Any) -> list[Any]:
     if isinstance(layer, (Augmentation, Flatten)):
         return [k.Flatten(**own) if isinstance(layer, Flatten) else k.Identity(**own)]
     functions: dict[type[Layer], str] = {ReLU: "relu", Sigmoid: "sigmoid", Tanh: "tanh", Softmax: "softmax"}
-    functions |= {GELU: "gelu", SiLU: "silu", Softplus: "softplus"}
+    functions |= {ReLU6: "relu6", GELU: "gelu", SiLU: "silu", Softplus: "softplus"}
     if type(layer) not in functions or isinstance(layer, GELU) and layer.approximate:
         raise ValueError(f"to_keras: {layer.where()} has no counterpart in Keras; replace it, or convert without it")
     return [k.Activation(functions[type(layer)], **own)]
