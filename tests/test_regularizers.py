@@ -17,14 +17,15 @@ RNG = np.random.default_rng(0)
 IMAGES, LABELS = RNG.random((4, 5, 5, 2)), np.array([0, 1, 1, 0])
 
 
-def regularized(of=L1L2(0.01, 0.02), **names):  # noqa: B008  # frozen
+def regularized(kernel=L1L2(0.01, 0.02), bias=L1L2(0.03, 0.01)):  # noqa: B008  # frozen
+    of = {"kernel_regularizer": kernel, "bias_regularizer": bias}
     return Sequential(
         [
-            Conv2D(2, 3, padding="same", activation="relu", kernel_regularizer=of, **names),
-            Parallel([[DepthwiseConv2D(2, kernel_regularizer=of)], [SeparableConv2D(2, 2, kernel_regularizer=of)]]),
-            Conv2DTranspose(2, 2, kernel_regularizer=of),
+            Conv2D(2, 3, padding="same", activation="relu", **of),
+            Parallel([[DepthwiseConv2D(2, **of)], [SeparableConv2D(2, 2, **of)]]),
+            Conv2DTranspose(2, 2, **of),
             Flatten(),
-            Dense(2, activation="softmax", kernel_regularizer=of),
+            Dense(2, activation="softmax", **of),
         ]
     )
 
@@ -34,13 +35,19 @@ def test_a_step_follows_the_numeric_gradient_of_the_loss_with_its_penalties():
     model, rate = regularized(), 1.0
     model.build(IMAGES.shape[1:], dtype=np.float64)
     before = model.get_weights()
+    for key in before:
+        if key.endswith("bias"):  # an L1 bends at 0, where biases begin
+            before[key] = RNG.choice([-0.2, 0.3], before[key].shape)
+    model.set_weights(before)
     kernels = [array for key, array in before.items() if key.endswith("kernel")]
-    plain = regularized(None)
+    biases = [array for key, array in before.items() if key.endswith("bias")]
+    plain = regularized(None, None)
     plain.build(IMAGES.shape[1:], dtype=np.float64)
     plain.set_weights(dict(zip(plain.get_weights(), before.values(), strict=True)))
     loss = evaluate(plain, (IMAGES, LABELS))["loss"]
     loss += sum(0.01 * np.abs(kernel).sum() + 0.02 * np.square(kernel).sum() for kernel in kernels)
-    assert len(kernels) == 6
+    loss += sum(0.03 * np.abs(bias).sum() + 0.01 * np.square(bias).sum() for bias in biases)
+    assert len(kernels) == 6 and len(biases) == 5
 
     numeric, model.untrained = {}, False
     for key, array, _ in model.parameters():
@@ -99,14 +106,16 @@ def test_an_l2_is_weight_decay_for_plain_gradient_descent():
 
 
 def test_files_keep_them(tmp_path):
-    model = regularized(l2(1e-4))
+    model = regularized(l2(1e-4), "l1")
     model.build(IMAGES.shape[1:])
+    model.layers[-1].params["bias"][...] = 1
+    assert len(model.layers[-1].regularizers) == 2
     model.save(tmp_path / "a.npz")
     again = Sequential.load(tmp_path / "a.npz")
     assert penalty(again.layers) == penalty(model.layers) > 0
     for layer in model.all_layers():
         assert restore(json.loads(json.dumps(describe(layer)))).regularizers == layer.regularizers
-    assert "regularizer" not in str(describe(regularized(None).layers[1])), "files without one are as they were"
+    assert "regularizer" not in str(describe(regularized(None, None).layers[1])), "files without one are as they were"
 
 
 def test_what_the_argument_takes():
@@ -114,6 +123,11 @@ def test_what_the_argument_takes():
     for wrong in ("l3", 0.1, l2, {"l3": 1}, []):
         with pytest.raises(ValueError, match="a regularizer must be None"):
             Dense(2, kernel_regularizer=wrong)
+        with pytest.raises(ValueError, match="a regularizer must be None"):
+            Dense(2, bias_regularizer=wrong)
+    without = Dense(2, use_bias=False, bias_regularizer="l2")
+    without.build((3,))
+    assert penalty([without]) == 0.0
     for wrong in (-1, np.nan, "a", None):
         with pytest.raises(ValueError, match="L1L2: l2 must be"):
             l2(wrong)
@@ -132,7 +146,7 @@ def test_losses_and_weights_are_keras():
                     layers.Input((5, 5, 2)),
                     layers.Conv2D(3, 3, activation="relu", kernel_regularizer=of.l2(0.03)),
                     layers.Flatten(),
-                    layers.Dense(4, kernel_regularizer=of.L1L2(l1=0.01, l2=0.02)),
+                    layers.Dense(4, kernel_regularizer=of.L1L2(l1=0.01, l2=0.02), bias_regularizer=of.l2(0.5)),
                     layers.Dense(3, kernel_regularizer="l1"),
                     layers.Dense(2, activation="softmax", kernel_regularizer=of.L1(0.02)),
                 ]

@@ -5,17 +5,16 @@ import math
 import numpy as np
 
 from tinycnn import reference
-from tinycnn.layers.activation import ELU, GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softmax, Softplus, Tanh
+from tinycnn.layers import GlobalMaxPool2D, Rescaling
+from tinycnn.layers.activation import ELU, GELU, LeakyReLU, ReLU, ReLU6, Sigmoid, SiLU, Softmax, Softplus, Tanh
 from tinycnn.layers.conv import Conv2D, Conv2DTranspose
 from tinycnn.layers.dense import Dense
 from tinycnn.layers.depthwise import DepthwiseConv2D, SeparableConv2D
 from tinycnn.layers.dropout import Dropout
-from tinycnn.layers.global_max import GlobalMaxPool2D
 from tinycnn.layers.layer_norm import LayerNorm
 from tinycnn.layers.norm import BatchNorm
 from tinycnn.layers.parallel import Parallel
 from tinycnn.layers.pool import AveragePool2D, GlobalAveragePool2D, MaxPool2D
-from tinycnn.layers.rescaling import Rescaling
 from tinycnn.layers.reshape import Flatten, Reshape
 from tinycnn.layers.residual import Residual
 from tinycnn.layers.upsample import UpSample2D
@@ -73,7 +72,7 @@ def other_layers(dtype=np.float64, seed=0):
             SeparableConv2D(4, (3, 4), activation="softplus"),
             Parallel([Conv2D(5, 1), [SeparableConv2D(5, 3, padding="same"), ELU(0.5)]], merge="add"),
             Parallel([[], Conv2D(5, 1, activation="elu"), LayerNorm()], merge="add"),
-            Parallel([[], [MaxPool2D(2), Parallel([GELU(approximate=True), SiLU()]), UpSample2D(2)]]),
+            Parallel([[], [MaxPool2D(2), ReLU6(), Parallel([GELU(approximate=True), SiLU()]), UpSample2D(2)]]),
             Softplus(),
             Parallel([GlobalMaxPool2D(keepdims=True), GlobalAveragePool2D(keepdims=True)]),
             Flatten(),
@@ -317,6 +316,7 @@ def _bend_back(layer, x, y, grad):
         return y * (grad - (grad * y).sum(axis=-1, keepdims=True))
     slopes = {
         ReLU: lambda: (y > 0) * 1.0,
+        ReLU6: lambda: (0 < x) * (x < 6) * 1.0,
         LeakyReLU: lambda: np.where(x > 0, 1, layer.negative_slope),
         Sigmoid: lambda: y * (1 - y),
         Tanh: lambda: 1 - y * y,
@@ -388,6 +388,7 @@ KINDS = {
         lambda trace, layer, record, grad: (grad.reshape(record.input.shape), {}),
     ),
     ReLU: _bent(lambda layer, x: np.maximum(x, 0)),
+    ReLU6: _bent(lambda layer, x: np.minimum(np.maximum(x, 0), 6)),
     LeakyReLU: _bent(lambda layer, x: np.where(x > 0, x, layer.negative_slope * x)),
     Sigmoid: _bent(lambda layer, x: 1 / (1 + np.exp(-x))),
     Tanh: _bent(lambda layer, x: np.tanh(x)),

@@ -72,6 +72,7 @@ from tinycnn.layers import Layer as Layer
 from tinycnn.layers import LeakyReLU as LeakyReLU
 from tinycnn.layers import MaxPool2D as MaxPool2D
 from tinycnn.layers import ReLU as ReLU
+from tinycnn.layers import ReLU6 as ReLU6
 from tinycnn.layers import Reshape as Reshape
 from tinycnn.layers import Residual as Residual
 from tinycnn.layers import Sigmoid as Sigmoid

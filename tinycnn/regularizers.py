@@ -1,4 +1,4 @@
-"""Penalties on large weights, added to the loss: L1 and L2, as of Keras's ``kernel_regularizer``."""
+"""Penalties on large weights, added to the loss: Keras's ``kernel_regularizer`` and ``bias_regularizer``."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -89,7 +89,7 @@ Regularizer = L1L2 | str | dict[str, float] | None
 
 
 def get(regularizer: Regularizer) -> L1L2 | None:
-    """The penalty that a ``kernel_regularizer=`` argument stands for.
+    """The penalty that a ``kernel_regularizer=`` or ``bias_regularizer=`` argument stands for.
 
     Parameters
     ----------

@@ -91,15 +91,19 @@ def test_layers_of_this_century(keras):
     k, l2 = keras.layers, keras.regularizers.L2(0.01)
     parts = [
         k.Rescaling(0.5, offset=0.25),
-        k.SeparableConv2D(4, 3, depth_multiplier=2, depthwise_regularizer=l2, pointwise_regularizer=l2),
+        k.SeparableConv2D(
+            4, 3, depth_multiplier=2, depthwise_regularizer=l2, pointwise_regularizer=l2, bias_regularizer="l1"
+        ),
         k.LayerNormalization(center=False),
         k.Conv2D(5, 2, activation="swish", kernel_regularizer=keras.regularizers.L1L2(0.01, 0.02)),
-        k.DepthwiseConv2D(2, activation="gelu", depthwise_regularizer="l1"),
+        k.DepthwiseConv2D(2, activation="gelu", depthwise_regularizer="l1", bias_regularizer=l2),
         k.ELU(0.5),
         k.ZeroPadding2D(1),
         k.GlobalMaxPooling2D(),
         k.Dense(4, activation="softplus", kernel_regularizer="l2"),
         k.Identity(),
+        k.Rescaling(9),
+        k.ReLU(6),
     ]
     theirs = keras.Sequential([keras.Input((6, 5, 3)), *parts])
     model = agree(theirs, (6, 5, 3))
@@ -112,7 +116,8 @@ def test_what_does_not_convert_is_named(keras):
     k, orthogonal = keras.layers, keras.regularizers.OrthogonalRegularizer()
     for layer, says in (
         (k.GaussianNoise(0.1), "a GaussianNoise does not convert; Activation, Add, "),
-        (k.ReLU(max_value=6, name="six"), "'six': max_value and threshold do not convert"),
+        (k.ReLU(max_value=5, name="five"), "'five': threshold and max_value do not convert, but max_value=6 alone"),
+        (k.ReLU(6, 0.1, name="six"), "'six': threshold and max_value do not convert"),
         (k.Activation("mish", name="act"), "'act': unknown activation 'mish'"),
         (k.Conv2DTranspose(2, 3, 2, output_padding=0, name="up"), "'up': output_padding and dilation_rate"),
         (k.Cropping2D(1, name="cut"), "'cut': padding by 0.0, .* is no layer here"),
@@ -122,7 +127,8 @@ def test_what_does_not_convert_is_named(keras):
             "'c': a OrthogonalRegularizer does not convert",
         ),
         (k.Rescaling([0.5, 0.25], name="each"), "'each': float"),
-        (k.Conv2D(2, 1, bias_regularizer="l2", name="c"), "'c': a bias_regularizer does not convert"),
+        (k.Conv2D(2, 1, activity_regularizer="l2", name="c"), "'c': activity_regularizer does not convert"),
+        (k.BatchNormalization(gamma_regularizer="l2", name="bn"), "'bn': gamma_regularizer does not convert"),
     ):
         with pytest.raises(ValueError, match=f"from_keras: .*{says}"):
             from_keras(keras.Sequential([keras.Input((8, 8, 2)), layer]))

@@ -69,9 +69,12 @@ def test_numbers_for_all_and_a_swish_of_an_exporters(tmp_path):
         ("Mul", ["c", "b"], "d", {}),
         ("GlobalMaxPool", ["d"], "e", {}),
         ("Flatten", ["e"], "f", {}),
-        ("LayerNormalization", ["f", "gamma"], "y", {"axis": 1}),
+        ("LayerNormalization", ["f", "gamma"], "g", {"axis": 1}),
+        ("Mul", ["g", "ten"], "h", {}),
+        ("Clip", ["h", "zero", "six"], "y", {}),
     ]
     constants = {"two": np.float32([2]), "half": np.float32(0.5), "gamma": normal(3)}
+    constants |= {"ten": np.float32(10), "zero": np.float32(0), "six": np.float32(6)}
     proto = write(tmp_path / "m.onnx", nodes, constants, ["n", 3, 4, 5])
     x = normal(2, 3, 4, 5)
     theirs = reference.ReferenceEvaluator(proto).run(None, {"x": x})[0]
@@ -91,6 +94,7 @@ def test_numbers_for_all_and_a_swish_of_an_exporters(tmp_path):
             "'LayerNormalization_y': it normalizes along the rows of NCHW",
         ),
         ([("MatMul", ["x", "x"], "y", {})], {}, "'MatMul_y': its weights are computed"),
+        ([("Clip", ["x", "c"], "y", {})], {"c": np.float32(0)}, "'Clip_y': limits of 0.0 and None do not convert"),
         ([("Softmax", ["x"], "y", {"axis": 2})], {}, "'Softmax_y': a softmax converts over the channels only"),
         (
             [("AveragePool", ["x"], "y", {"kernel_shape": [2, 2], "pads": [1, 1, 1, 1], "count_include_pad": 1})],

@@ -114,6 +114,27 @@ class DenseNet(nn.Module):
         return torch.cat(features, 1)
 
 
+class InvertedResidual(nn.Module):
+    """As in torchvision's mobilenet_v2."""
+
+    def __init__(self, channels, filters, stride, expansion):
+        super().__init__()
+        wide = channels * expansion
+        self.same = stride == 1 and channels == filters
+        self.conv = nn.Sequential(
+            *([] if expansion == 1 else self.row(channels, wide, 1)),
+            *self.row(wide, wide, 3, stride, 1, groups=wide),
+            nn.Conv2d(wide, filters, 1, bias=False),
+            nn.BatchNorm2d(filters),
+        )
+
+    def row(self, *sizes, **options):
+        return nn.Conv2d(*sizes, bias=False, **options), nn.BatchNorm2d(sizes[1]), nn.ReLU6(inplace=True)
+
+    def forward(self, x):
+        return x + self.conv(x) if self.same else self.conv(x)
+
+
 class Smooth(nn.Module):
     """Activations and constants by functions, and a LayerNorm as ConvNeXt has it."""
 
@@ -124,7 +145,7 @@ class Smooth(nn.Module):
     def forward(self, x):
         x = F.gelu(x, approximate="tanh") + F.elu(x, 0.5)
         x = self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-        x = F.softplus(2 * x + 0.5) * 0.25
+        x = F.softplus(2 * F.relu6(4 * x) + 0.5) * 0.25
         return self.bare(F.silu(F.gelu(x).mean((2, 3))))
 
 
@@ -181,6 +202,15 @@ def test_densenet_gives_the_same_logits_and_its_layers_are_blocks():
     model = agree(DenseNet(), (16, 16, 3))
     blocks = [layer for layer in model.layers if isinstance(layer, Parallel)]
     assert [block.output_shape[-1] for block in blocks] == [8, 10, 12, 6, 8]
+
+
+def test_mobilenet_v2_gives_the_same_logits():
+    blocks = [InvertedResidual(*sizes) for sizes in ((8, 4, 1, 1), (4, 6, 2, 6), (6, 6, 1, 6), (6, 6, 1, 6))]
+    stem = [nn.Conv2d(3, 8, 3, 2, 1, bias=False), nn.BatchNorm2d(8), nn.Hardtanh(0.0, 6.0)]
+    end = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.2), nn.Linear(6, 5)]
+    model = agree(nn.Sequential(*stem, *blocks, *end), (20, 24, 3))
+    assert [type(layer).__name__ for layer in model.all_layers()].count("ReLU6") == 8
+    assert sum(isinstance(layer, Residual) for layer in model.layers) == 2
 
 
 @pytest.mark.parametrize(("size", "ends"), [(9, (1, 1)), (10, (1, 2))])
@@ -261,6 +291,7 @@ class Scaled(nn.Module):
         (nn.Sequential(nn.Flatten()), (2, 2, 2), "from_torch: Flatten .*end with a Dense"),
         (nn.Sequential(nn.LogSoftmax(dim=1)), (4,), "LogSoftmax does not convert"),
         (nn.Sequential(nn.Softplus(2.0)), (4,), "'0': beta=2.0 does not convert"),
+        (nn.Sequential(nn.Hardtanh()), (4,), "'0': limits of -1.0 and 1.0 do not convert, only those of a ReLU6"),
         (nn.Sequential(nn.LayerNorm(4)), (4, 4, 4), "'0': it normalizes along the rows of NCHW"),
         (nn.Sequential(nn.LayerNorm((4, 4))), (4, 4, 4), "'0': normalized_shape=.* only the channels'"),
         (nn.Sequential(nn.AdaptiveMaxPool2d(2)), (4, 4, 4), "'0': only the maximum of the whole image"),

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from tinycnn.gradcheck import gradcheck
-from tinycnn.layers.activation import LeakyReLU, ReLU, Sigmoid, Softmax, Tanh, get
+from tinycnn.layers.activation import LeakyReLU, ReLU, ReLU6, Sigmoid, Softmax, Tanh, get
 from tinycnn.layers.dropout import Dropout
 from tinycnn.layers.registry import describe, restore
 
-LAYERS = [ReLU, LeakyReLU, lambda: LeakyReLU(1.7), lambda: LeakyReLU(0.0), Sigmoid, Tanh, Softmax]
+LAYERS = [ReLU, ReLU6, LeakyReLU, lambda: LeakyReLU(1.7), lambda: LeakyReLU(0.0), Sigmoid, Tanh, Softmax]
 SHAPES = [(3, 5), (2, 3, 4, 5), (1, 1)]
 
 
@@ -19,7 +19,7 @@ def random(shape, seed=0, dtype=np.float64):
 @pytest.mark.parametrize("make", LAYERS)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_gradients(make, shape):
-    assert gradcheck(make(), random(shape)).ok
+    assert gradcheck(make(), 4 * random(shape)).ok
 
 
 @pytest.mark.parametrize("make", LAYERS)
@@ -48,9 +48,17 @@ def test_reused_buffers_give_the_same(make):
 
 def test_values_at_zero():
     x, one = np.zeros((1, 1)), np.ones((1, 1))
-    for layer, y, slope in ((ReLU(), 0, 0), (LeakyReLU(0.3), 0, 0.3), (Sigmoid(), 0.5, 0.25), (Tanh(), 0, 1)):
+    for layer, y, slope in (
+        (ReLU(), 0, 0),
+        (ReLU6(), 0, 0),
+        (LeakyReLU(0.3), 0, 0.3),
+        (Sigmoid(), 0.5, 0.25),
+        (Tanh(), 0, 1),
+    ):
         assert layer.forward(x).item() == y
         assert layer.backward(one).item() == slope
+    relu6 = ReLU6()
+    assert relu6.forward(6 * one).item() == 6 and relu6.backward(one).item() == 0
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -91,10 +99,11 @@ def test_bad_slopes_are_refused(slope):
         LeakyReLU(slope)
 
 
-@pytest.mark.parametrize("name", ["relu", "leaky_relu", "sigmoid", "tanh", "softmax"])
+@pytest.mark.parametrize("name", ["relu", "relu6", "leaky_relu", "sigmoid", "tanh", "softmax"])
 def test_names_mean_what_they_mean_in_keras(name):
     keras = pytest.importorskip("keras")
     x = random((5, 7), 3, np.float32)
+    x[0] *= 9
     assert get(name).forward(x) == pytest.approx(np.array(keras.activations.get(name)(x)), rel=1e-5, abs=1e-7)
 
 
@@ -107,6 +116,7 @@ def test_default_slope_is_that_of_keras_layer():
     ("layer", "theirs"),
     [
         (ReLU(), lambda nn: nn.ReLU()),
+        (ReLU6(), lambda nn: nn.ReLU6()),
         (LeakyReLU(0.1), lambda nn: nn.LeakyReLU(0.1)),
         (Sigmoid(), lambda nn: nn.Sigmoid()),
         (Tanh(), lambda nn: nn.Tanh()),
@@ -116,7 +126,7 @@ def test_default_slope_is_that_of_keras_layer():
 def test_torch_agrees_both_ways(layer, theirs):
     torch = pytest.importorskip("torch")
     x, grad_y = 4 * random((3, 2, 5)), random((3, 2, 5), 1)
-    x[0, 0, 0] = 0
+    x[0, 0, :2] = 0, 6
     x_torch = torch.tensor(x, requires_grad=True)
     y = theirs(torch.nn)(x_torch)
     y.backward(torch.tensor(grad_y))

@@ -255,6 +255,24 @@ def test_one_chart_is_drawn_in_axes_of_the_callers(plot, tmp_path):
         plot(*PLOTS[plot], ax=figure)
 
 
+def test_two_charts_are_drawn_in_a_pair_of_axes():
+    figure = Figure(figsize=(9, 7))
+    pairs = figure.subplots(2, 2)
+    assert plots.plot_history(history(3, "loss", "accuracy"), ax=pairs[0]) is figure
+    assert plots.plot_reliability(*PLOTS[plots.plot_reliability], ax=list(pairs[1])) is figure
+    assert [axes.get_title().replace("\n", " ").split(" ")[0] for axes in pairs.flat] == [
+        "Training",
+        "",
+        "Reliability",
+        "",
+    ]
+    assert [axes.get_ylabel().split()[0] for axes in pairs.flat] == ["Loss", "Accuracy", "Accuracy", "Images"]
+    assert pairs[1, 0].get_xlim() == pairs[1, 1].get_xlim()
+    plots.plot_history({"loss": [2.0]}, ax=pairs[0, 1], title=None)
+    with pytest.raises(ValueError, match="there are 2 charts to draw, so ax must be 2 axes, got 1"):
+        plots.plot_history(history(3, "loss", "accuracy"), ax=pairs[0, 0])
+
+
 @pytest.mark.parametrize("plot", PLOTS)
 def test_without_a_path_nothing_is_written(plot, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

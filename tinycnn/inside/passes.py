@@ -97,6 +97,7 @@ def plot_pass(
     Returns
     -------
     matplotlib.figure.Figure
+        A grid, and so a figure of its own: there is no ``ax=``.
 
     Raises
     ------

@@ -14,7 +14,7 @@ from numpy.typing import DTypeLike
 
 from tinycnn.arguments import of_class
 from tinycnn.interop.orders import feature_orders, reordered
-from tinycnn.layers.activation import ACTIVATIONS, ReLU, Sigmoid, Softmax
+from tinycnn.layers.activation import ACTIVATIONS, ReLU, ReLU6, Sigmoid, Softmax
 from tinycnn.layers.base import Layer, Shape
 from tinycnn.layers.block import Block
 from tinycnn.layers.conv import Conv2D, Conv2DTranspose
@@ -224,7 +224,7 @@ class Graph:
         """The node's layer, padding by itself what `pad` would, if it can."""
         layer, (sides, value) = node.layer, pad.layer  # type: ignore[misc]
         # A pool's window never sees its own padding; zeros are as good where nothing is below zero.
-        floors = (ReLU, Sigmoid, Softmax)
+        floors = (ReLU, ReLU6, Sigmoid, Softmax)
         floor = isinstance(before, Layer) and (isinstance(before, floors) or isinstance(before.activation, floors))
         pool = isinstance(layer, MaxPool2D) and (value == -math.inf or value == 0 and floor)
         if np.min(sides) < 0 or not (pool or isinstance(layer, Conv2D) and value == 0):

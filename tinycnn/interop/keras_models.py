@@ -7,7 +7,7 @@ import numpy as np
 
 from tinycnn.interop.graph import Graph, Merge, Pad, check_built, crops_of, sides_of
 from tinycnn.interop.peers import peer
-from tinycnn.layers.activation import LeakyReLU, ReLU, Sigmoid, Softmax, Tanh, get
+from tinycnn.layers.activation import LeakyReLU, ReLU, ReLU6, Sigmoid, Softmax, Tanh, get
 from tinycnn.layers.augmentation import Augmentation
 from tinycnn.layers.base import Layer, Shape
 from tinycnn.layers.block import Block
@@ -40,7 +40,7 @@ def from_keras(model: "keras.Model") -> Sequential:
     """A `Sequential` that computes what a Keras model computes, with its weights.
 
     Layers may stand in a row, and branches that fork and are added or concatenated again become `Residual` or
-    `Parallel`; models inside the model are opened.  L1 and L2 penalties on kernels come along.  Both libraries keep
+    `Parallel`; models inside the model are opened.  L1 and L2 penalties come along.  Both libraries keep
     images in NHWC and kernels in HWIO, so every weight stays as it is.
 
     Parameters
@@ -106,9 +106,9 @@ def _add(graph: Graph, converters: Any, layer: Any, names: list[str]) -> str:
             raise ValueError(f"a {type(layer).__name__} does not convert; {known} do")
         if getattr(layer, "data_format", "channels_last") != "channels_last":
             raise ValueError("channels first do not convert; make it with data_format='channels_last'")
-        for key in ("bias_regularizer", "activity_regularizer"):
+        for key in ("activity_regularizer", "beta_regularizer", "gamma_regularizer"):
             if getattr(layer, key, None) is not None:
-                raise ValueError(f"a {key} does not convert, which only training needs; set the layer's {key} to None")
+                raise ValueError(f"{key} does not convert, which only training needs; set the layer's {key} to None")
         converted, variables = converters[kind](layer, graph.shapes.get(names[0], ()))
         activation = _activation(layer)
     except (ValueError, TypeError) as error:  # the latter from a Rescaling by a list
@@ -133,10 +133,7 @@ def _converters(k: Any) -> dict[type, Callable[[Any, Shape], Converted]]:
         k.DepthwiseConv2D: _depthwise,
         k.Conv2DTranspose: _conv_transpose,
         k.SeparableConv2D: _separable,
-        k.Dense: lambda m, shape: (
-            Dense(m.units, use_bias=m.use_bias, kernel_regularizer=_penalty(m.kernel_regularizer)),
-            _kernel(m),
-        ),
+        k.Dense: lambda m, shape: (Dense(m.units, **_bias_and_penalties(m)), _kernel(m)),
         k.LayerNormalization: _layer_norm,
         k.BatchNormalization: _norm,
         k.MaxPooling2D: lambda m, shape: (MaxPool2D(m.pool_size, m.strides, m.padding), {}),
@@ -172,27 +169,32 @@ def _penalty(regularizer: Any) -> L1L2 | None:
     return L1L2(**{key: float(value) for key, value in config.items()}) if config else None
 
 
+def _bias_and_penalties(m: Any, kernel: str = "kernel") -> dict[str, Any]:
+    """Those arguments that layers with a kernel share; `kernel` is what Keras calls it."""
+    penalties = {"kernel": _penalty(getattr(m, f"{kernel}_regularizer")), "bias": _penalty(m.bias_regularizer)}
+    return {"use_bias": m.use_bias} | {f"{key}_regularizer": penalty for key, penalty in penalties.items()}
+
+
 def _conv(m: Any, shape: Shape) -> Converted:
     sizes = (m.filters, m.kernel_size, m.strides, m.padding, m.dilation_rate, m.groups)
-    return Conv2D(*sizes, use_bias=m.use_bias, kernel_regularizer=_penalty(m.kernel_regularizer)), _kernel(m)
+    return Conv2D(*sizes, **_bias_and_penalties(m)), _kernel(m)
 
 
 def _depthwise(m: Any, shape: Shape) -> Converted:
     rows, columns, channels, multiplier = m.kernel.shape
-    filters, penalty = channels * multiplier, _penalty(m.depthwise_regularizer)
+    filters = channels * multiplier
     sizes = (filters, m.kernel_size, m.strides, m.padding, m.dilation_rate, channels)
-    layer = Conv2D(*sizes, use_bias=m.use_bias, kernel_regularizer=penalty)
+    layer = Conv2D(*sizes, **_bias_and_penalties(m, "depthwise"))
     return layer, {"kernel": np.reshape(m.kernel, (rows, columns, 1, filters)), "bias": m.bias}
 
 
 def _separable(m: Any, shape: Shape) -> Converted:
-    penalty = _penalty(m.depthwise_regularizer)
-    if penalty != _penalty(m.pointwise_regularizer):
+    if _penalty(m.depthwise_regularizer) != _penalty(m.pointwise_regularizer):
         raise ValueError("its two kernels have different regularizers, which does not convert")
     rows, columns, channels, multiplier = m.depthwise_kernel.shape
     sizes = (m.filters, m.kernel_size, m.strides, m.padding, m.depth_multiplier, m.dilation_rate)
     depthwise = np.reshape(m.depthwise_kernel, (rows, columns, 1, channels * multiplier))
-    return SeparableConv2D(*sizes, use_bias=m.use_bias, kernel_regularizer=penalty), {
+    return SeparableConv2D(*sizes, **_bias_and_penalties(m, "pointwise")), {
         "depthwise_conv2d/kernel": depthwise,
         "conv2d/kernel": m.pointwise_kernel,
         "conv2d/bias": m.bias,
@@ -212,9 +214,8 @@ def _layer_norm(m: Any, shape: Shape) -> Converted:
 def _conv_transpose(m: Any, shape: Shape) -> Converted:
     if m.output_padding is not None or tuple(m.dilation_rate) != (1, 1):
         raise ValueError("output_padding and dilation_rate of a transposed convolution do not convert; leave them out")
-    penalty = _penalty(m.kernel_regularizer)
     sizes = (m.filters, m.kernel_size, m.strides, m.padding)
-    return Conv2DTranspose(*sizes, use_bias=m.use_bias, kernel_regularizer=penalty), _kernel(m)
+    return Conv2DTranspose(*sizes, **_bias_and_penalties(m)), _kernel(m)
 
 
 def _norm(m: Any, shape: Shape) -> Converted:
@@ -227,9 +228,9 @@ def _norm(m: Any, shape: Shape) -> Converted:
 
 
 def _relu(m: Any, shape: Shape) -> Converted:
-    if m.max_value is not None or m.threshold:
-        raise ValueError("max_value and threshold do not convert; leave them out")
-    return (LeakyReLU(float(m.negative_slope)) if m.negative_slope else ReLU()), {}
+    if m.threshold or m.max_value is not None and (m.max_value != 6 or m.negative_slope):
+        raise ValueError("threshold and max_value do not convert, but max_value=6 alone; leave them out")
+    return (LeakyReLU(float(m.negative_slope)) if m.negative_slope else ReLU6() if m.max_value else ReLU()), {}
 
 
 def _softmax(m: Any, shape: Shape) -> Converted:
@@ -303,9 +304,9 @@ def _layers(k: Any, layer: Any) -> list[Any]:
     own: dict[str, Any] = {"name": _name(layer), "dtype": layer.dtype.name}
     other = {"dtype": layer.dtype.name}
     if isinstance(layer, Weighted):
-        own["use_bias"], penalty = layer.use_bias, layer.kernel_regularizer
-        if penalty is not None:
-            own["kernel_regularizer"] = {"class_name": "L1L2", "config": penalty.config()}
+        own["use_bias"] = layer.use_bias
+        for key, penalty in layer.regularizers.items():
+            own[f"{key}_regularizer"] = {"class_name": "L1L2", "config": penalty.config()}
     if isinstance(layer, Dense):
         return [k.Dense(layer.units, **own)]
     if isinstance(layer, Conv2D):
@@ -352,7 +353,7 @@ def _layers(k: Any, layer: Any) -> list[Any]:
     if isinstance(layer, (Augmentation, Flatten)):
         return [k.Flatten(**own) if isinstance(layer, Flatten) else k.Identity(**own)]
     functions: dict[type[Layer], str] = {ReLU: "relu", Sigmoid: "sigmoid", Tanh: "tanh", Softmax: "softmax"}
-    functions |= {GELU: "gelu", SiLU: "silu", Softplus: "softplus"}
+    functions |= {ReLU6: "relu6", GELU: "gelu", SiLU: "silu", Softplus: "softplus"}
     if type(layer) not in functions or isinstance(layer, GELU) and layer.approximate:
         raise ValueError(f"to_keras: {layer.where()} has no counterpart in Keras; replace it, or convert without it")
     return [k.Activation(functions[type(layer)], **own)]

@@ -9,7 +9,7 @@ import numpy as np
 from tinycnn.files import PathLike
 from tinycnn.interop.graph import Graph, Merge, Pad, ceil_sides
 from tinycnn.interop.peers import peer
-from tinycnn.layers.activation import LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
+from tinycnn.layers.activation import LeakyReLU, ReLU, ReLU6, Sigmoid, Softmax, Tanh
 from tinycnn.layers.base import Layer, Shape
 from tinycnn.layers.conv import Conv2D, Conv2DTranspose
 from tinycnn.layers.dense import Dense
@@ -140,7 +140,7 @@ def from_onnx(path: PathLike) -> Sequential:
 
 
 _ANY_LAYOUT = {"Relu", "LeakyRelu", "Sigmoid", "Tanh", "Identity", "Dropout", "Add", "Sum", "Reshape", "Flatten"}
-_ANY_LAYOUT |= {"Elu", "Gelu", "Softplus", "Swish", "Mul", "LayerNormalization"}
+_ANY_LAYOUT |= {"Elu", "Gelu", "Softplus", "Swish", "Mul", "LayerNormalization", "Clip"}
 
 
 def _kernel(operands: Sequence[Any], axes: tuple[int, ...]) -> dict[str, Any]:
@@ -269,6 +269,13 @@ def _layer_norm(a: dict[str, Any], operands: Sequence[Any], shape: Shape) -> Con
     return LayerNorm(a.get("epsilon", 1e-5)), {"gamma": operands[1], "beta": beta}
 
 
+def _clip(a: dict[str, Any], operands: Sequence[Any], shape: Shape) -> Converted:
+    low, high, *_ = (*operands[1:], None, None) if len(operands) > 1 else (a.get("min"), a.get("max"))  # opset 6
+    if (low, high) != (0, 6):
+        raise ValueError(f"limits of {low} and {high} do not convert, only those of a ReLU6, 0 and 6")
+    return ReLU6(), {}
+
+
 def _swish(a: dict[str, Any], operands: Sequence[Any], shape: Shape) -> Converted:
     if a.get("alpha", 1.0) != 1:
         raise ValueError(f"alpha={a['alpha']} does not convert, only 1")
@@ -332,6 +339,7 @@ _CONVERTERS: dict[str, Callable[..., Converted]] = {
     "Softplus": lambda a, operands, shape: (Softplus(), {}),
     "Swish": _swish,
     "Relu": lambda a, operands, shape: (ReLU(), {}),
+    "Clip": _clip,
     "LeakyRelu": lambda a, operands, shape: (LeakyReLU(a.get("alpha", 0.01)), {}),
     "Sigmoid": lambda a, operands, shape: (Sigmoid(), {}),
     "Tanh": lambda a, operands, shape: (Tanh(), {}),

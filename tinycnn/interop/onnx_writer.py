@@ -8,7 +8,7 @@ import numpy as np
 from tinycnn.files import PathLike, atomic_write
 from tinycnn.interop.graph import check_built, crops_of, sides_of
 from tinycnn.interop.peers import peer
-from tinycnn.layers.activation import LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
+from tinycnn.layers.activation import LeakyReLU, ReLU, ReLU6, Sigmoid, Softmax, Tanh
 from tinycnn.layers.augmentation import Augmentation
 from tinycnn.layers.base import Layer
 from tinycnn.layers.block import Block
@@ -191,6 +191,9 @@ def _write_linear(to: _Written, layer: Any, name: str, x: str) -> str:
     if isinstance(layer, Dropout):
         rate = to.constant(f"{name}/rate", np.float32(layer.rate))
         return to.operation("Dropout", name, [x, rate])
+    if isinstance(layer, ReLU6):
+        limits = [to.constant(f"{name}/{key}", np.array(n, layer.dtype)) for key, n in (("min", 0), ("max", 6))]
+        return to.operation("Clip", name, [x, *limits])
     if isinstance(layer, LeakyReLU):
         return to.operation("LeakyRelu", name, [x], alpha=layer.negative_slope)
     if isinstance(layer, ELU):

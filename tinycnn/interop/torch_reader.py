@@ -8,7 +8,7 @@ import numpy as np
 
 from tinycnn.interop.graph import Graph, Merge, Pad, ceil_sides
 from tinycnn.interop.peers import peer
-from tinycnn.layers.activation import LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
+from tinycnn.layers.activation import LeakyReLU, ReLU, ReLU6, Sigmoid, Softmax, Tanh
 from tinycnn.layers.base import Layer, Shape, pair
 from tinycnn.layers.conv import Conv2D, Conv2DTranspose
 from tinycnn.layers.dense import Dense
@@ -145,7 +145,9 @@ def _called(torch: Any, node: Any) -> Any:
         return Rescaling(1.0, numbers[0]) if numbers else Merge("add")
     if node.target in (operator.mul, operator.imul, torch.mul, "mul", "mul_"):
         if not numbers:
-            raise ValueError("a product of two tensors does not convert; only sums and concatenations do")
+            raise ValueError(
+                "a product of two tensors does not convert (squeeze-and-excite); only sums and concatenations do"
+            )
         return Rescaling(numbers[0])
     if node.target in (torch.cat, torch.concat):
         if kwargs.get("dim", (*args, 0)[0]) not in (1, -3):
@@ -175,6 +177,8 @@ def _called(torch: Any, node: Any) -> Any:
         **dict.fromkeys((f.tanh, torch.tanh, "tanh"), nn.Tanh),
         **dict.fromkeys((f.softmax, torch.softmax, "softmax"), nn.Softmax),
         **dict.fromkeys((torch.flatten, "flatten"), nn.Flatten),
+        f.relu6: nn.ReLU6,
+        f.hardtanh: nn.Hardtanh,
         f.leaky_relu: nn.LeakyReLU,
         f.elu: nn.ELU,
         f.gelu: nn.GELU,
@@ -221,6 +225,8 @@ def _converters(nn: Any) -> dict[type, Callable[[Any, Shape], Converted]]:
         nn.SiLU: lambda m, shape: (SiLU(), {}),
         nn.Softplus: _softplus,
         nn.ReLU: lambda m, shape: (ReLU(), {}),
+        nn.ReLU6: _hardtanh,
+        nn.Hardtanh: _hardtanh,
         nn.LeakyReLU: lambda m, shape: (LeakyReLU(m.negative_slope), {}),
         nn.Sigmoid: lambda m, shape: (Sigmoid(), {}),
         nn.Tanh: lambda m, shape: (Tanh(), {}),
@@ -316,6 +322,12 @@ def _layer_norm(m: Any, shape: Shape) -> Converted:
         raise ValueError(f"normalized_shape={m.normalized_shape} does not convert, only the channels' {shape[-1:]}")
     gamma = np.ones(shape[-1]) if m.weight is None else m.weight
     return LayerNorm(m.eps), {"gamma": gamma, "beta": np.zeros(shape[-1]) if m.bias is None else m.bias}
+
+
+def _hardtanh(m: Any, shape: Shape) -> Converted:
+    if (m.min_val, m.max_val) != (0, 6):
+        raise ValueError(f"limits of {m.min_val} and {m.max_val} do not convert, only those of a ReLU6, 0 and 6")
+    return ReLU6(), {}
 
 
 def _softplus(m: Any, shape: Shape) -> Converted:

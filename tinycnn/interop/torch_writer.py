@@ -11,7 +11,7 @@ import numpy as np
 from tinycnn.interop.graph import ceil_sides, check_built, crops_of, sides_of
 from tinycnn.interop.orders import feature_orders, reordered
 from tinycnn.interop.peers import peer
-from tinycnn.layers.activation import LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
+from tinycnn.layers.activation import LeakyReLU, ReLU, ReLU6, Sigmoid, Softmax, Tanh
 from tinycnn.layers.augmentation import Augmentation
 from tinycnn.layers.base import Layer
 from tinycnn.layers.block import Block
@@ -147,6 +147,7 @@ def _modules(nn: Any, layer: Any) -> list[Any]:
     simple = {
         Flatten: nn.Flatten,
         ReLU: nn.ReLU,
+        ReLU6: nn.ReLU6,
         Sigmoid: nn.Sigmoid,
         Tanh: nn.Tanh,
         Softmax: lambda: nn.Softmax(dim=1),

@@ -1,5 +1,6 @@
 from tinycnn.layers.activation import LeakyReLU as LeakyReLU
 from tinycnn.layers.activation import ReLU as ReLU
+from tinycnn.layers.activation import ReLU6 as ReLU6
 from tinycnn.layers.activation import Sigmoid as Sigmoid
 from tinycnn.layers.activation import Softmax as Softmax
 from tinycnn.layers.activation import Tanh as Tanh

@@ -56,6 +56,38 @@ class ReLU(Layer):
         return grad_x
 
 
+class ReLU6(Layer):
+    """Rectified linear unit that goes no higher than 6, so that few bits hold what it gives.
+
+    ::
+
+        forward    y = min(max(x, 0), 6)
+        backward   dL/dx = dL/dy where 0 < y < 6, else 0
+
+    References
+    ----------
+    Howard et al., MobileNets, arXiv:1704.04861; Krizhevsky, Convolutional deep belief networks on CIFAR-10, 2010.
+
+    Examples
+    --------
+    >>> relu6 = ReLU6()
+    >>> relu6.forward(np.float32([[-1, 2, 7]])), relu6.backward(np.float32([[5, 5, 5]]))
+    (array([[0., 2., 6.]], dtype=float32), array([[0., 5., 0.]], dtype=float32))
+    """
+
+    def forward(self, x: ArrayLike, training: bool = False) -> np.ndarray:
+        """``y = min(max(x, 0), 6)``."""
+        x = self._enter(x)
+        return np.clip(x, 0, 6, out=self._output())
+
+    def backward(self, grad_y: ArrayLike, input_grad: bool = True) -> np.ndarray:
+        """``grad_y`` where the output was between 0 and 6, else 0."""
+        grad_y = self._enter_backward(grad_y)
+        grad_x = self._input_gradient(grad_y)
+        grad_x[...] = np.where((self._y > 0) & (self._y < 6), grad_y, 0)
+        return grad_x
+
+
 class LeakyReLU(Layer):
     """Rectified linear unit with a small slope for negative inputs.
 
@@ -215,10 +247,11 @@ class Softmax(Layer):
         return grad_x
 
 
-ACTIVATIONS = (ELU, GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softmax, Softplus, Tanh)
+ACTIVATIONS = (ELU, GELU, LeakyReLU, ReLU, ReLU6, Sigmoid, SiLU, Softmax, Softplus, Tanh)
 _BY_NAME: dict[str, Callable[[], Layer | None]] = {
     "linear": lambda: None,
     "relu": ReLU,
+    "relu6": ReLU6,
     "leaky_relu": lambda: LeakyReLU(0.2),
     "sigmoid": Sigmoid,
     "tanh": Tanh,
@@ -237,9 +270,9 @@ def get(activation: str | Layer | dict[str, Any] | None) -> Layer | None:
     Parameters
     ----------
     activation : None, str, Layer or dict
-        ``None`` or ``"linear"``: no activation; ``"relu"``, ``"leaky_relu"`` (slope 0.2), ``"elu"``, ``"softplus"``,
-        ``"silu"`` or ``"swish"``, ``"gelu"``, ``"sigmoid"``, ``"tanh"``, ``"softmax"``; a layer is returned as it is; a
-        dict is what `registry.describe` made of one.
+        ``None`` or ``"linear"``: no activation; ``"relu"``, ``"relu6"``, ``"leaky_relu"`` (slope 0.2), ``"elu"``,
+        ``"softplus"``, ``"silu"`` or ``"swish"``, ``"gelu"``, ``"sigmoid"``, ``"tanh"``, ``"softmax"``; a layer is
+        returned as it is; a dict is what `registry.describe` made of one.
 
     Returns
     -------

@@ -94,8 +94,8 @@ class Conv2D(_Convolution):
     use_bias : bool
     kernel_initializer, bias_initializer : str
         As in `tinycnn.initializers`.
-    kernel_regularizer : None, L1L2, str or dict
-        A penalty on the kernel, as in `tinycnn.regularizers.get`.
+    kernel_regularizer, bias_regularizer : None, L1L2, str or dict
+        A penalty on kernel or bias, as in `tinycnn.regularizers.get`.
 
     Input shape ``(images, height, width, channels)``; output shape ``(images, rows, columns, filters)``;
     ``kernel (kernel_rows, kernel_columns, channels / groups, filters)``, ``bias (filters,)``.
@@ -132,6 +132,7 @@ class Conv2D(_Convolution):
         kernel_initializer: str = "glorot_uniform",
         bias_initializer: str = "zeros",
         kernel_regularizer: Regularizer = None,
+        bias_regularizer: Regularizer = None,
         name: str | None = None,
     ) -> None:
         super().__init__(
@@ -145,6 +146,7 @@ class Conv2D(_Convolution):
             kernel_initializer=kernel_initializer,
             bias_initializer=bias_initializer,
             kernel_regularizer=kernel_regularizer,
+            bias_regularizer=bias_regularizer,
         )
         self.groups = positive_int(groups, "Conv2D: groups")
         if self.filters % self.groups:
@@ -281,6 +283,7 @@ class Conv2DTranspose(_Convolution):
         kernel_initializer: str = "glorot_uniform",
         bias_initializer: str = "zeros",
         kernel_regularizer: Regularizer = None,
+        bias_regularizer: Regularizer = None,
         name: str | None = None,
     ) -> None:
         super().__init__(
@@ -294,6 +297,7 @@ class Conv2DTranspose(_Convolution):
             kernel_initializer=kernel_initializer,
             bias_initializer=bias_initializer,
             kernel_regularizer=kernel_regularizer,
+            bias_regularizer=bias_regularizer,
         )
 
     def output_shape_of(self, input_shape: Shape) -> Shape:

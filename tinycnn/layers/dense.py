@@ -30,8 +30,8 @@ class Dense(Weighted):
     use_bias : bool
     kernel_initializer, bias_initializer : str
         As in `tinycnn.initializers`.
-    kernel_regularizer : None, L1L2, str or dict
-        A penalty on the kernel, as in `tinycnn.regularizers.get`.
+    kernel_regularizer, bias_regularizer : None, L1L2, str or dict
+        A penalty on kernel or bias, as in `tinycnn.regularizers.get`.
 
     Input shape ``(images, inputs)``; output shape ``(images, units)``; ``kernel (inputs, units)``,
     ``bias (units,)``.
@@ -62,9 +62,12 @@ class Dense(Weighted):
         kernel_initializer: str = "glorot_uniform",
         bias_initializer: str = "zeros",
         kernel_regularizer: Regularizer = None,
+        bias_regularizer: Regularizer = None,
         name: str | None = None,
     ) -> None:
-        super().__init__(activation, use_bias, kernel_initializer, bias_initializer, kernel_regularizer, name)
+        super().__init__(
+            activation, use_bias, kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer, name
+        )
         self.units = positive_int(units, "Dense: units")
 
     def config(self) -> dict[str, Any]:

@@ -26,7 +26,7 @@ class DepthwiseConv2D(Conv2D):
     Parameters
     ----------
     kernel_size, strides, padding, dilation_rate, activation, use_bias, kernel_initializer, bias_initializer,
-    kernel_regularizer
+    kernel_regularizer, bias_regularizer
         As in `Conv2D`.
     depth_multiplier : int
         Output channels of each input channel.
@@ -62,6 +62,7 @@ class DepthwiseConv2D(Conv2D):
         kernel_initializer: str = "glorot_uniform",
         bias_initializer: str = "zeros",
         kernel_regularizer: Regularizer = None,
+        bias_regularizer: Regularizer = None,
         name: str | None = None,
     ) -> None:
         self.depth_multiplier = positive_int(depth_multiplier, "DepthwiseConv2D: depth_multiplier")
@@ -76,6 +77,7 @@ class DepthwiseConv2D(Conv2D):
             kernel_initializer=kernel_initializer,
             bias_initializer=bias_initializer,
             kernel_regularizer=kernel_regularizer,
+            bias_regularizer=bias_regularizer,
             name=name,
         )
 
@@ -103,7 +105,7 @@ class SeparableConv2D(Block):
         Output channels, of the 1x1 convolution.
     kernel_size, strides, padding, depth_multiplier, dilation_rate
         Of the depthwise convolution, which has no bias.
-    activation, use_bias
+    activation, use_bias, bias_regularizer
         Of the 1x1 convolution.
     kernel_initializer, kernel_regularizer
         Of both.
@@ -138,6 +140,7 @@ class SeparableConv2D(Block):
         use_bias: bool = True,
         kernel_initializer: str = "glorot_uniform",
         kernel_regularizer: Regularizer = None,
+        bias_regularizer: Regularizer = None,
         name: str | None = None,
     ) -> None:
         self.depthwise = DepthwiseConv2D(
@@ -156,6 +159,7 @@ class SeparableConv2D(Block):
             use_bias=use_bias,
             kernel_initializer=kernel_initializer,
             kernel_regularizer=kernel_regularizer,
+            bias_regularizer=bias_regularizer,
         )
         super().__init__([[self.depthwise, self.pointwise]], activation, name)
 
@@ -164,9 +168,10 @@ class SeparableConv2D(Block):
         kept = ("kernel_size", "strides", "padding", "depth_multiplier", "dilation_rate", "kernel_initializer")
         return {
             "filters": self.pointwise.filters,
-            **{key: depthwise[key] for key in (*kept, "kernel_regularizer") if key in depthwise},
+            **{key: depthwise[key] for key in kept},
             "activation": describe(self.activation),
             "use_bias": self.pointwise.use_bias,
+            **{f"{key}_regularizer": penalty.config() for key, penalty in self.pointwise.regularizers.items()},
         }
 
     def output_shape_of(self, input_shape: Shape) -> Shape:

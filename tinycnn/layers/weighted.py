@@ -24,7 +24,7 @@ class Weighted(Layer):
     use_bias : bool
     kernel_initializer, bias_initializer : str
         As in `tinycnn.initializers`.
-    kernel_regularizer : None, L1L2, str or dict
+    kernel_regularizer, bias_regularizer : None, L1L2, str or dict
         As in `tinycnn.regularizers.get`.
     """
 
@@ -35,15 +35,16 @@ class Weighted(Layer):
         kernel_initializer: str = "glorot_uniform",
         bias_initializer: str = "zeros",
         kernel_regularizer: Regularizer = None,
+        bias_regularizer: Regularizer = None,
         name: str | None = None,
     ) -> None:
         super().__init__(name)
         self.activation = get(activation)
         self.use_bias = bool(use_bias)
         self.kernel_initializer, self.bias_initializer = kernel_initializer, bias_initializer
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        if self.kernel_regularizer is not None:
-            self.regularizers["kernel"] = self.kernel_regularizer
+        given = {"kernel": kernel_regularizer, "bias": bias_regularizer if use_bias else None}
+        found = {key: regularizers.get(penalty) for key, penalty in given.items()}
+        self.regularizers = {key: penalty for key, penalty in found.items() if penalty is not None}
 
     def config(self) -> dict[str, Any]:
         config = {
@@ -52,9 +53,7 @@ class Weighted(Layer):
             "kernel_initializer": self.kernel_initializer,
             "bias_initializer": self.bias_initializer,
         }
-        if self.kernel_regularizer is None:
-            return config
-        return {**config, "kernel_regularizer": self.kernel_regularizer.config()}
+        return config | {f"{key}_regularizer": penalty.config() for key, penalty in self.regularizers.items()}
 
     def sublayers(self) -> list[Layer]:
         return [] if self.activation is None else [self.activation]

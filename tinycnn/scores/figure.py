@@ -3,7 +3,9 @@
 import io
 import textwrap
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -27,33 +29,36 @@ class Picture(Figure):
         return file.getvalue()
 
 
-def one_chart(ax: Axes | None, note: str | None, figsize: tuple[float, float]) -> Axes:
-    """`ax`, or the axes of a new `Picture` of `figsize` inches.
+def axes_for(ax: Any, note: str | None, figsize: tuple[float, float], charts: int = 1, **layout: Any) -> list[Axes]:
+    """Those of `ax`, one or a sequence, or of a new `Picture` of `figsize` inches with that `layout` of subplots.
 
     Raises
     ------
     ValueError
-        For a note without a figure of its own to stand below.
+        If they are not as many as there are `charts`, or for a note without a figure of its own to stand below.
     """
-    if ax is None:
-        return Picture(figsize=figsize, layout="constrained").subplots()
-    of_class(ax, Axes, "ax")
-    if note:
+    axes = list(np.ravel(Picture(figsize=figsize, layout="constrained").subplots(**layout) if ax is None else ax))
+    for one in axes:
+        of_class(one, Axes, "ax")
+    if len(axes) != charts:
+        raise ValueError(f"there are {charts} charts to draw, so ax must be {charts} axes, got {len(axes)}")
+    if note and ax is not None:
         raise ValueError("a note stands below a whole figure; with ax=, give it to your own, by figure.supxlabel(note)")
-    return ax
+    return axes
 
 
 def finished(
-    figure: Figure, path: PathLike | None, title: str | None, note: str | None = None, ax: Axes | None = None
+    figure: Figure, path: PathLike | None, title: str | None, note: str | None = None, ax: Any = None
 ) -> Figure:
     """`figure` with its title above, its note small below, and, if there is a `path`, on the disk.
 
-    With `ax`, the caller's axes, the title stands above these.  Errors as of `save_figure`.
+    With `ax`, the caller's axes, the title stands above the first of these.  Errors as of `save_figure`.
     """
     # 9.3 and 14 letters per inch of the 12 and 8 point sans-serif; constrained layout does not wrap by itself.
     width = figure.get_figwidth()
     if title and ax is not None:
-        ax.set_title(wrapped(title, int(9.3 * width * ax.get_position().width)), fontsize=12)
+        first = np.ravel(ax)[0]
+        first.set_title(wrapped(title, int(9.3 * width * first.get_position().width)), fontsize=12)
     elif title:
         figure.suptitle(wrapped(title, int(9.3 * width)), fontsize=12)
     if note:

@@ -7,8 +7,9 @@ colour-blind-safe set, 2008), so they survive a grey printer.
 
 Common to all: `path` (optional) is the file to write, whose ending says the format (png, svg, pdf, jpg, whatever
 matplotlib knows; ValueError for others) and is PNG if there is none; `title` (str or None) stands above the picture;
-`note` (str or None) is printed small below it, and is the place to say what the data are and are not.  Those that draw
-one chart take `ax`, the matplotlib axes of a figure of your own to draw it in; a note is then your figure's to have.
+`note` (str or None) is printed small below it, and is the place to say what the data are and are not.  Charts take
+`ax`, the matplotlib axes of a figure of your own, a pair where there are two; a note is then your figure's to have.
+Pictures of images are a grid of as many axes as it takes, and so a figure of their own.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +24,7 @@ from numpy.typing import ArrayLike
 from tinycnn.arguments import listed, of_class, positive_int
 from tinycnn.files import PathLike
 from tinycnn.scores.calibration import ReliabilityCurve
-from tinycnn.scores.figure import Picture, finished, one_chart, plain_text, wrapped
+from tinycnn.scores.figure import Picture, axes_for, finished, plain_text, wrapped
 from tinycnn.scores.intervals import wilson_interval
 from tinycnn.scores.metrics import label_vector
 from tinycnn.scores.roc import RocCurve
@@ -38,6 +39,7 @@ def plot_history(
     history: Mapping[str, Sequence[float]],
     path: PathLike | None = None,
     *,
+    ax: Any = None,
     title: str | None = "Training history",
     note: str | None = None,
 ) -> Figure:
@@ -48,7 +50,7 @@ def plot_history(
     history : mapping of str to sequence of float
         One value per epoch under ``loss`` and, each optional, ``accuracy``, ``val_loss``, ``val_accuracy``.
         Without any accuracy (an autoencoder's history) only the loss is drawn.
-    path, title, note
+    path, ax, title, note
         As in the module docstring.
 
     Raises
@@ -68,8 +70,8 @@ def plot_history(
     panels = [("loss", "Loss (mean per image)")]
     if "accuracy" in series or "val_accuracy" in series:
         panels.append(("accuracy", "Accuracy (% of images)"))
-    figure = Picture(figsize=(5.2 * len(panels), 4.2), layout="constrained")
-    for axes, (key, label) in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels, strict=True):
+    charts = axes_for(ax, note, (5.2 * len(panels), 4.2), len(panels), ncols=len(panels))
+    for axes, (key, label) in zip(charts, panels, strict=True):
         scale = 100 if key == "accuracy" else 1
         for i, (name, who) in enumerate(((key, "training"), ("val_" + key, "validation"))):
             if name not in series:
@@ -87,7 +89,7 @@ def plot_history(
         axes.set(xlabel="Epoch", ylabel=label)
         axes.grid(alpha=0.3)
         axes.legend(loc="best", handlelength=3.5)
-    return finished(figure, path, title, note)
+    return finished(charts[0].figure.figure, path, title, note, ax)
 
 
 def plot_confusion_matrix(
@@ -126,7 +128,7 @@ def plot_confusion_matrix(
     totals = matrix.sum(axis=1, keepdims=True)
     percent = 100 * matrix / np.maximum(totals, 1)  # (classes, classes)
     side = 1.05 * classes
-    axes = one_chart(ax, note, (side + 3.2, side + 1.8))
+    (axes,) = axes_for(ax, note, (side + 3.2, side + 1.8))
     # Blues gets steadily darker, so the order of the shares survives a grey printer.
     image = axes.imshow(percent, cmap="Blues", vmin=0, vmax=100)
     for (row, column), count in np.ndenumerate(matrix):
@@ -299,7 +301,7 @@ def plot_roc(
     of_class(curves, Mapping, "curves")
     if not curves:
         raise ValueError("there is no ROC curve to draw")
-    axes = one_chart(ax, note, (5.6, 5.8))
+    (axes,) = axes_for(ax, note, (5.6, 5.8))
     for i, (name, curve) in enumerate(curves.items()):
         of_class(curve, RocCurve, f"the curve {name!r}")
         # Thinner and thinner, so that a curve drawn over another does not hide it.
@@ -317,6 +319,7 @@ def plot_reliability(
     curves: ReliabilityCurve | Mapping[str, ReliabilityCurve],
     path: PathLike | None = None,
     *,
+    ax: Any = None,
     title: str | None = "Reliability of the probabilities",
     note: str | None = None,
 ) -> Figure:
@@ -326,7 +329,7 @@ def plot_reliability(
     ----------
     curves : ReliabilityCurve, or mapping of str to ReliabilityCurve
         One curve, or several with equal bins, such as before and after temperature scaling.
-    path, title, note
+    path, ax, title, note
         As in the module docstring.
 
     Raises
@@ -347,8 +350,7 @@ def plot_reliability(
     sizes = {name: len(curve.count) for name, curve in curves.items()}
     if len(set(sizes.values())) != 1:
         raise ValueError(f"curves with equal bins are needed, at least one; got bins {sizes}")
-    figure = Picture(figsize=(5.6, 6.6), layout="constrained")
-    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3.2, 1))
+    upper, lower = axes_for(ax, note, (5.6, 6.6), 2, nrows=2, sharex=True, height_ratios=(3.2, 1))
     _diagonal(upper, "confidence = accuracy")
     for i, (name, curve) in enumerate(curves.items()):
         full = curve.count > 0
@@ -361,14 +363,15 @@ def plot_reliability(
         upper.errorbar(x, y, yerr, **_style(i), marker=MARKERS[i % 6], capsize=3, elinewidth=1, label=label)
         width = 100 / len(curve.count) / len(curves)
         left, hatch = 100 * curve.edges[:-1] + i * width, ("", "///", "...", "xx")[i % 4]
-        face = {"color": COLOURS[i % 6], "hatch": hatch, "edgecolor": "black", "linewidth": 0.5}
+        face: dict[str, Any] = {"color": COLOURS[i % 6], "hatch": hatch, "edgecolor": "black", "linewidth": 0.5}
         lower.bar(left, curve.count, 0.9 * width, align="edge", **face)
     upper.set_ylabel("Accuracy (% of images, 95 % interval)")
-    # Outside: the long bars of nearly empty bins reach everywhere.
-    upper.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), handlelength=3.5, fontsize=9, frameon=False)
-    lower.set(xlabel="Confidence (probability of the predicted class, %)", ylabel="Images")
+    # Outside, where it meets no title of the caller's axes: the long bars of nearly empty bins reach everywhere.
+    place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0)} if ax is None else {"loc": "best"}
+    upper.legend(**place, handlelength=3.5, fontsize=9, frameon=False)
+    lower.set(xlabel="Confidence (probability of the predicted class, %)", ylabel="Images", xlim=upper.get_xlim())
     lower.yaxis.set_major_locator(MaxNLocator(4, integer=True))
-    return finished(figure, path, title, note)
+    return finished(upper.figure.figure, path, title, note, ax)
 
 
 def _diagonal(axes, label):

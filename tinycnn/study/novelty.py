@@ -58,6 +58,10 @@ class Novelty(NamedTuple):
         """How far each image is from the training images of `model`: float64, (images,)."""
         return np.linalg.norm((channel_statistics(model, images) - self.mean) @ self.whitening, axis=1)
 
+    def in_thresholds(self, model: Sequential, images: np.ndarray) -> np.ndarray:
+        """`distances` divided by the threshold: above 1, an image is marked."""
+        return self.distances(model, images) / (self.threshold or np.finfo(float).tiny)
+
     def marks(self, model: Sequential, images: np.ndarray) -> np.ndarray:
         """Whether each image is unlike the training images of `model`: bool, (images,)."""
         return self.distances(model, images) > self.threshold

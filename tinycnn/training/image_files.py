@@ -1,7 +1,7 @@
 """`predict_image` and `predict_folder`: image files through a model that knows how its images were made."""
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -34,6 +34,8 @@ class Prediction(NamedTuple):
         The class with the largest probability.
     probabilities : dict of str to float
         Of every class, by name; of whatever it is shown, a model says one of its classes.
+    distance : float or None
+        From the training images, where `predict_files` was given what measures it.
 
     Examples
     --------
@@ -44,6 +46,7 @@ class Prediction(NamedTuple):
     path: str
     predicted: str
     probabilities: dict[str, float]
+    distance: float | None = None
 
     def __str__(self) -> str:
         return f"{self.path}: {self.predicted} ({100 * self.probabilities[self.predicted]:.0f} %)"
@@ -127,6 +130,7 @@ def predict_image(model: "Sequential", path: PathLike) -> Prediction:
 
     The file is decoded, turned upright and resized as by `load_image_folder`.  What else you did to the images of a
     `Dataset`, such as `equalize`, nobody told the model: do the same to an image of `load_image`, and call `predict`.
+    Whether the image is unlike those that the model was trained on, the model cannot say; `tinycnn.study.novelty` can.
 
     Parameters
     ----------
@@ -225,9 +229,15 @@ def files_in(paths: Iterable[PathLike]) -> list[Path]:
 
 
 def predict_files(
-    model: "Sequential", files: Sequence[PathLike], batch_size: int = 16
+    model: "Sequential",
+    files: Sequence[PathLike],
+    batch_size: int = 16,
+    distance: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> tuple[list[Prediction], list[BadFile]]:
-    """`predict_image` of every file that is an image, and the others with what is wrong with them."""
+    """`predict_image` of every file that is an image, and the others with what is wrong with them.
+
+    `distance` takes images as the model does and gives a number for each.
+    """
     facts, size = image_facts(model), positive_int(batch_size, "batch_size")
 
     def load(file: PathLike) -> np.ndarray | BadFile:
@@ -247,7 +257,12 @@ def predict_files(
             bad += [one for _, one in found if isinstance(one, BadFile)]
             good = [(str(path), image) for path, image in found if not isinstance(image, BadFile)]
             if good:
-                predictions += _named(model, facts, [path for path, _ in good], np.stack([image for _, image in good]))
+                images = np.stack([image for _, image in good])
+                named = _named(model, facts, [path for path, _ in good], images)
+                if distance is not None:
+                    far = distance(facts.inputs(images)).tolist()
+                    named = [one._replace(distance=d) for one, d in zip(named, far, strict=True)]
+                predictions += named
     return predictions, bad
 
 

@@ -13,6 +13,7 @@ import tinycnn
 from tinycnn.__main__ import main
 from tinycnn.data.decode import load_image
 from tinycnn.layers import Conv2D, Dense, Flatten
+from tinycnn.study.novelty import fit_novelty, save_novelty
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +50,33 @@ def test_the_three_formats_say_what_the_model_says(made, capsys):
         assert any(
             line.split() == [path, name, f"{row[0]:.3f}", f"{row[1]:.3f}"] for line in printed["table"].splitlines()
         )
+
+
+def test_images_unlike_the_training_images_are_marked(made, tmp_path, capsys):
+    model, _, images = made
+    model.save(tmp_path / "m.npz")
+    Image.new("RGB", (8, 8), "white").save(tmp_path / "white.png")
+    arguments = ["predict", str(tmp_path / "m.npz"), str(images / "dog"), str(tmp_path / "white.png")]
+    assert main(arguments) == 0
+    text, error = capsys.readouterr()
+    assert "distance" not in text and "there is no " in error and "m.novelty.npz" in error
+
+    pixels = np.stack([load_image(path, (20, 24), "L") for path in sorted(images.rglob("*.png"))])
+    data = tinycnn.Dataset(pixels, [0] * 3 + [1] * 3, ("cat", "dog"))
+    novelty = fit_novelty(model, data, data)
+    save_novelty(tmp_path / "m.npz", model, novelty)
+    shown = np.concatenate([pixels[3:], np.full((1, 20, 24, 1), 255, np.uint8)])
+    expected = novelty.distances(model, shown) / novelty.threshold
+    printed = {}
+    for form in ("table", "csv", "json"):
+        assert main([*arguments, "--format", form]) == 0
+        printed[form], error = capsys.readouterr()
+        assert "Unlike the training images are 1 of 4 (25 %); of images like the 6 held out" in error
+    np.testing.assert_allclose([row["distance"] for row in json.loads(printed["json"])], expected, rtol=1e-5)
+    heads, *rows = csv.reader(io.StringIO(printed["csv"]))
+    assert heads[-1] == "distance"
+    np.testing.assert_allclose([float(row[-1]) for row in rows], expected, rtol=1e-5)
+    assert [line.split()[-1] for line in printed["table"].splitlines()[1:]] == ["like"] * 3 + ["unlike"]
 
 
 def test_images_are_made_as_the_file_says(made, tmp_path, capsys):

@@ -3,6 +3,11 @@
 
 const FUNCTIONS = {
   ReLU: { words: "max(x, 0)", value: (x) => Math.max(x, 0), slope: (x) => Number(x > 0) },
+  ReLU6: {
+    words: "max(x, 0), at most 6",
+    value: (x) => Math.min(Math.max(x, 0), 6),
+    slope: (x) => Number(x > 0 && x < 6),
+  },
   LeakyReLU: {
     words: "x, below 0 a share of it",
     value: (x, { negative_slope: share }) => (x > 0 ? x : share * x),

@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
     test = _load(options, names, {"size": size, "mode": mode, "keep_aspect": keep_aspect})
     groups = _groups(options.by, test.paths) if options.by else None
     scored, probabilities = score_model(model, test)
-    distances = np.zeros(len(test)) if novelty is None else novelty.distances(model, test.images) / novelty.threshold
+    distances = np.zeros(len(test)) if novelty is None else novelty.in_thresholds(model, test.images)
     marks = distances > 1
     told = {} if novelty is None else {"novelty": novelty.told(marks)}
 

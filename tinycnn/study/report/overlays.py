@@ -91,6 +91,7 @@ def plot_overlays(
     Returns
     -------
     matplotlib.figure.Figure
+        A grid, and so a figure of its own: there is no ``ax=``.
 
     Raises
     ------
