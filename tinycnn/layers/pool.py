@@ -169,7 +169,7 @@ class AveragePool2D(_Pooling):
         backward   dL/dx[n, i, c] = sum over windows o that cover i  dL/dy[n, o, c] / cells[o]
 
     Padded cells are left out of the mean, as in Keras (PyTorch counts them as zeros unless told
-    ```count_include_pad=False```).  Sums run in float64.
+    ``count_include_pad=False``).  Sums run in float64.
 
     Parameters, shapes and errors as in `MaxPool2D`, but the window may have any size.
 
