@@ -1,4 +1,4 @@
-"""Convolution and transposed convolution."""
+"""Convolution and transposed convolution.  Their sums, to read: `tinycnn.kernels.im2col`."""
 
 from typing import Any
 

@@ -42,8 +42,8 @@ class Training:
     Attributes
     ----------
     model, optimizer : objects in use
-    objective : Objective
-        The loss, and what is counted beside it.
+    objective, validator : Objective
+        The loss in training and in validation, and what is counted beside it.
     train : (images, targets), or Stream
     validation : (images, targets), or None
     sample_weight : ndarray, shape (images,), or None
