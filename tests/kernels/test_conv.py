@@ -51,6 +51,7 @@ CASES = [
     ((5, 9), 5, 15, ((3, 3), (1, 2), SAME, (1, 1), 5)),  # three filters a channel
     ((6, 9), 2, 2 * LANES, ((3, 3), (1, 1), SAME, (1, 1), 2)),  # a vector of filters a channel
     ((8, 6), LANES, 2 * LANES, ((3, 3), (2, 2), ((0, 0), (0, 0)), (1, 1), 4)),  # grouped, in place
+    ((6, 8), 3, 5, ((2, 2), (2, 2), SAME, (1, 1), 1)),  # phases whose gradient begins inside the output's
 ]
 
 

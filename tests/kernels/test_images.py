@@ -139,6 +139,18 @@ def test_each_tile_alone_where_tiles_are_far_apart():
     np.testing.assert_array_equal(result[0, 30:, :9], corner[0, 10:, :9])
 
 
+def test_between_tiles_their_curves_are_mixed():
+    image = np.random.default_rng(2).integers(50, 58, (8, 12), np.uint8)
+    y, x = (np.clip((np.arange(size) + 0.5) / size * 2 - 0.5, 0, 1) for size in image.shape)  # 0 and 1: tiles' centres
+    expected = np.zeros(image.shape)
+    for i, j in np.ndindex(2, 2):
+        counts = np.bincount(image[4 * i : 4 * i + 4, 6 * j : 6 * j + 6].ravel(), minlength=256)
+        darkest = counts[counts > 0][0]
+        curve = (counts.cumsum() - darkest).clip(0) / (24 - darkest) * 255
+        expected += np.outer(abs(1 - i - y), abs(1 - j - x)) * curve[image]
+    assert abs(equalized(image[None, :, :, None], tiles=2)[0, :, :, 0] - expected).max() <= 0.5 + 1e-4
+
+
 def test_clipping_by_hand():
     """Levels 0, 128, 255 with 11, 1 and 4 of 16 pixels; limit 64/16 = 4: 7 pixels are cut, 7/256 go to each level."""
     image = np.zeros((1, 4, 4, 1), np.uint8)

@@ -35,3 +35,18 @@ def test_sums_in_vectors_and_one_by_one_equal_those_of_numpy(shape, dtype):
         for mine, reference in zip(ours, theirs, strict=True):
             assert mine.dtype == np.float64
             assert np.allclose(mine, reference, rtol=1e-10, atol=1e-10 if dtype == np.float64 else 1e-4)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(3, LANES), (200, 2 * LANES + 3)])
+def test_rows_in_vectors_and_one_by_one_equal_those_of_numpy(shape, dtype):
+    rng = np.random.default_rng(0)
+    (x, grad_y), (mean, scale, third, fourth) = rng.normal(size=(2, *shape)), rng.normal(size=(4, shape[1]))
+    x, grad_y, *columns = (a.astype(dtype) for a in (x, grad_y, mean, scale, third, fourth))
+    (y, exact_y), (grad_x, exact_x) = np.full((2, 2, *shape), 7, dtype)
+    norm.normalize(x, *columns[:3], y)
+    numpy_set.normalize(x, *columns[:3], exact_y)
+    norm.input_gradient(x, grad_y, *columns, grad_x)
+    numpy_set.norm_input_gradient(x, grad_y, *columns, exact_x)
+    tolerance = 20 * np.finfo(dtype).eps * max(abs(exact_y).max(), abs(exact_x).max())
+    assert abs(y - exact_y).max() < tolerance and abs(grad_x - exact_x).max() < tolerance

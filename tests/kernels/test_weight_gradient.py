@@ -3,6 +3,7 @@ import pytest
 from kernel_cases import CONVOLUTIONS, merges, places_of, pooled_gradient
 
 from tinycnn import reference
+from tinycnn.kernels import runtime
 from tinycnn.kernels.correlate import Taps
 from tinycnn.kernels.nhwc import as_images
 from tinycnn.kernels.simd import LANES
@@ -42,7 +43,7 @@ def test_weight_gradient_equals_reference(case, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("size", [(6, 8), (7, 9), (3, 2)])
+@pytest.mark.parametrize("size", [(6, 8), (7, 9), (3, 2), (17, 300)])  # the last in several blocks of rows
 def test_weight_gradient_expands_a_pooled_gradient(size, dtype):
     grad, codes, full = pooled_gradient(size, 2 * LANES, dtype)
     x = normal(3, *size, 3, dtype=dtype)
@@ -67,6 +68,16 @@ def test_the_bias_of_a_million_pixels_keeps_its_digits():
     grad, grad_bias = np.full((1, 1000, 1000, 1), 0.1, np.float32), np.empty(1, np.float32)
     sum_bias(grad, grad_bias)
     assert grad_bias == np.float32(1e6 * float(np.float32(0.1)))
+
+
+def test_one_image_is_fewer_than_the_chunks():
+    x, grad, padding = normal(1, 5, 7, 3), normal(1, 5, 7, 4, seed=3), ((1, 1), (1, 1))
+    _, exact, exact_bias = reference.conv2d_backward(x, np.zeros((3, 3, 3, 4)), grad, padding=padding)
+    runtime.locked(runtime.scratch)(x.dtype, 1 << 14)[0].fill(np.nan)  # where the chunks' sums will lie
+    grad_kernel, grad_bias = np.full(exact.shape, np.nan), np.full(4, np.nan)
+    taps = Taps(places_of((3, 3), padding, (1, 1)), (1, 1))
+    weight_gradient(as_images(x), as_images(grad), taps, 1, grad_kernel, grad_bias)
+    assert close(grad_kernel, exact, np.float64) and close(grad_bias, exact_bias, np.float64)
 
 
 @pytest.mark.parametrize("padding", [((1, 1), (1, 1)), ((0, 0), (0, 0))])

@@ -63,6 +63,10 @@ def test_config_makes_it_again():
     assert Flatten(**Flatten().config()).build((2, 3)) == (6,)
 
 
-def test_a_number_is_told_to_become_a_tuple():
-    with pytest.raises(ValueError, match=r"must be a tuple of whole numbers, got 0; write Reshape\(\(0,\)\)"):
-        Reshape(0)
+@pytest.mark.parametrize(
+    "number, hint", [(60, "; write Reshape((60,))"), (-1, "; write Reshape((-1,))"), (0, ""), (-2, "")]
+)
+def test_a_number_that_can_be_a_shape_is_told_to_become_a_tuple(number, hint):
+    with pytest.raises(ValueError) as error:
+        Reshape(number)
+    assert str(error.value) == f"Reshape: target_shape must be a tuple of whole numbers, got {number}{hint}"

@@ -11,7 +11,7 @@ same subset of taps, so each phase is again a plain correlation over the output 
 im2col (one row per output pixel, one column per kernel element) turns it into a matrix product; here it never exists.
 In NHWC a kernel row is ``kw * channels`` consecutive numbers, so the tile reads it where it lies, as one run of
 `gemm.panel_tile`: in the image itself or, where zeros surround it, in a padded copy of a few rows that stays in cache.
-See `tinycnn.reference.im2col` for the version with the matrix.
+`tinycnn.kernels.im2col` is the version with the matrix.
 """
 
 import functools

@@ -109,7 +109,7 @@ def _run_in_python(kernel, args):
     except NotImplementedError as error:
         raise NotImplementedError(
             f"NUMBA_DISABLE_JIT=1: the kernel {kernel.__name__} consists of vector instructions, which Python lacks; "
-            "unset the variable, or step through the same calculation in tinycnn.reference"
+            "unset the variable, or step through the same calculation in NumPy with TINYCNN_KERNELS=reference"
         ) from error
 
 

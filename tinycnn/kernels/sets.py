@@ -22,12 +22,13 @@ Function = Callable[..., None]  # fills the arrays it is given, C-contiguous and
 
 class Kernels(NamedTuple):
     """The contract.  Images are NHWC, kernels HWIO; `geometry` is a `geometry.Geometry`, or for pooling six ints
-    ``(window rows, window columns, stride y, stride x, rows of padding above, columns of padding on the left)``."""
+    ``(window rows, window columns, stride y, stride x, rows of padding above, columns of padding on the left)``.
+    `bias`, and `grad_x` and `grad_bias` of what fills other gradients too, may be None: not there, not wanted."""
 
     conv_forward: Function  # (x, kernel, bias, geometry, y, relu, codes): y = x * kernel + bias, cut at 0 with `relu`
-    conv_backward: Function  # (x, kernel, grad, geometry, grad_x, grad_kernel, grad_bias, codes): the next two; or None
+    conv_backward: Function  # (x, kernel, grad, geometry, grad_x, grad_kernel, grad_bias, codes): the next two at once
     conv_input_gradient: Function  # (grad, kernel, geometry, grad_x, bias): also a transposed convolution's forward
-    conv_kernel_gradient: Function  # (x, grad, geometry, grad_kernel, grad_bias): grad_bias may be None
+    conv_kernel_gradient: Function  # (x, grad, geometry, grad_kernel, grad_bias)
     bias_gradient: Function  # (grad, grad_bias): the sum over images, rows and columns, in float64
     maxpool_forward: Function  # (x, geometry, y, codes): byte r * window columns + s; first of equals, NaN over all
     maxpool_backward: Function  # (grad, codes, geometry, grad_x): a code outside the window passes nothing on
@@ -39,8 +40,8 @@ class Kernels(NamedTuple):
     normalize: Function  # (x, mean, scale, beta, y, relu): y = (x - mean) * scale + beta, cut at 0 with `relu`
     gradient_sums: Callable[..., tuple]  # (x, grad_y, mean, inverse_std, scale, beta) -> grad_gamma, grad_beta, float64
     norm_input_gradient: Function  # (x, grad_y, mean, scale, mean_grad, slope, grad_x, beta); `beta` after a ReLU only
-    dense_forward: Function  # (x, kernel, bias, y): y = x @ kernel + bias; bias may be None
-    dense_backward: Function  # (x, kernel, grad, grad_x, grad_kernel): grad_x may be None
+    dense_forward: Function  # (x, kernel, bias, y): y = x @ kernel + bias
+    dense_backward: Function  # (x, kernel, grad, grad_x, grad_kernel)
     relu_forward: Function  # (x, out): max(x, 0); a NaN stays one
     add: Function  # (a, b, out, relu): a + b, cut at 0 with `relu`
     relu_backward: Function  # (grad, y, out): grad where y > 0, else 0
@@ -49,9 +50,7 @@ class Kernels(NamedTuple):
     adam_step: Function  # ([(param, grad, m, v), ...], [decay, ...], lr_t, beta_1, beta_2, epsilon, grad_scale)
     sgd_update: Function  # (param, grad, velocity, lr, momentum, nesterov, decay, grad_scale), in place
     sum_of_squares: Callable[[np.ndarray], float]  # summed in float64
-    pool_width: (
-        int  # conv_* take the `codes` of a 2x2 max-pool that they fuse, if the filters of a group are a multiple; or 0
-    )
+    pool_width: int  # conv_* fuse a 2x2 max-pool, given its `codes`, for so many filters of a group or multiples; or 0
     reuses_outputs: bool  # whether a training step lays gradients over outputs that it is done with
     fuses: bool  # whether a ReLU runs in one pass with the normalisation or sum before it, see `layers.fused`
 

@@ -12,7 +12,7 @@ filters); that is where the time goes, in `gemm.gemm_tile`.  The gradients are t
     D  = A grad_Y A^T          grad_d = B [ D @ (G g G^T)^T ] B^T         grad_g = G^T [ (B^T d B)^T @ D ] G
 
 so the transformed input and the transformed gradient D are each computed once per tile and used for everything.
-Neighbouring input tiles overlap by two pixels; their grad_d are added up.
+Neighbouring input tiles overlap by two pixels (four for a 5x5 kernel); their grad_d are added up.
 
 The one-dimensional transforms, for vectors of channels, are in `winograd_transforms`; here they are applied to the
 columns and then to the rows of a tile.  Tuples of as many zeros as its rows choose the variant at compile time.

@@ -62,9 +62,7 @@ class Layer:
     """
 
     reads_output: ClassVar[bool] = True
-    registry: ClassVar[
-        dict[str, type["Layer"]]
-    ] = {}  # class name -> class, so that a saved architecture can be rebuilt
+    registry: ClassVar[dict[str, type["Layer"]]] = {}  # class name -> class, to rebuild a saved architecture
     activation: Any = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

@@ -1,4 +1,4 @@
-"""Convolution and transposed convolution."""
+"""Convolution and transposed convolution.  Their sums, to read: `tinycnn.kernels.im2col`."""
 
 from typing import Any
 
@@ -199,6 +199,7 @@ class Conv2D(_Convolution):
     def backward_linear(
         self, grad: ArrayLike, input_grad: bool = True, codes: np.ndarray | None = None
     ) -> np.ndarray | None:
+        """`backward` from the gradient before the activation or, with `codes`, from that of a 2x2 max-pool after it."""
         grad = self._enter_backward(grad) if codes is None else np.asarray(grad)
         grad_x = self._input_gradient(grad) if input_grad else None
         kernel, grad_kernel, grad_bias = self.params["kernel"], self.grads["kernel"], self.grads.get("bias")

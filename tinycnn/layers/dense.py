@@ -1,4 +1,4 @@
-"""The fully connected layer."""
+"""The fully connected layer.  Its sums, to read: `tinycnn.kernels.plain_dense`."""
 
 from typing import Any
 

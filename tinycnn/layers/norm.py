@@ -1,4 +1,4 @@
-"""Batch normalisation."""
+"""Batch normalisation.  Its sums, to read: `tinycnn.kernels.plain_norm`."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Pooling: the maximum or the mean of small windows, or of whole images."""
+"""Pooling: the maximum or the mean of small windows, or of whole images; to read: `tinycnn.kernels.plain_pool`."""
 
 from typing import Any
 

@@ -60,7 +60,8 @@ class Reshape(_View):
         super().__init__(name)
         whole = (int, np.integer)
         if not isinstance(target_shape, (tuple, list)) or not all(isinstance(n, whole) for n in target_shape):
-            hint = f"; write Reshape(({target_shape},))" if isinstance(target_shape, whole) else ""
+            one = isinstance(target_shape, whole) and (target_shape > 0 or target_shape == -1)
+            hint = f"; write Reshape(({target_shape},))" if one else ""
             raise ValueError(f"Reshape: target_shape must be a tuple of whole numbers, got {brief(target_shape)}{hint}")
         self.target_shape = tuple(int(n) for n in target_shape)
         known = [n for n in self.target_shape if n != -1]

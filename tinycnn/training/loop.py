@@ -42,8 +42,8 @@ class Training:
     Attributes
     ----------
     model, optimizer : objects in use
-    objective : Objective
-        The loss, and what is counted beside it.
+    objective, validator : Objective
+        The loss in training and in validation, and what is counted beside it.
     train : (images, targets), or Stream
     validation : (images, targets), or None
     sample_weight : ndarray, shape (images,), or None
@@ -228,11 +228,11 @@ def fit(
     model : Sequential
         Built for the images' shape if it is not yet built.
     train, validation : Dataset or (images, labels)
-        Of a `Dataset` the model keeps ``Dataset.facts`` in its ``metadata``.
         Images ``(n, *input_shape)``, uint8 (scaled by 1/255) or float (as they are); integer labels ``(n,)``,
         or target arrays for a loss such as `MeanSquaredError`, where uint8 targets are scaled like images.
         Or any iterable of batches ``(x, y)`` or ``(x, y, sample_weight)``: a generator, a loader; `train` is gone
-        through once an epoch, in its own order, and `validation` once, before training.
+        through once an epoch, in its own order, and `validation` once, before training.  Of a `Dataset` the model
+        keeps ``Dataset.facts`` in its ``metadata``.
     epochs : int
         Passes over `train`, those of a resumed run included.
     batch_size : int
