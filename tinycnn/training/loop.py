@@ -2,7 +2,6 @@
 
 import math
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -328,8 +327,8 @@ def fit(
     model.loss, model.stop_training = plain, False
     if isinstance(train, Dataset):
         model.metadata = {**model.metadata, **train.facts}
-    progress, asked = Progress(verbose), threading.Event()
-    training.callbacks = [progress, *sorted(callbacks, key=lambda callback: callback.runs_last), Interruption(asked)]
+    progress, interruption = Progress(verbose), Interruption()
+    training.callbacks = [progress, *sorted(callbacks, key=lambda callback: callback.runs_last), interruption]
     restore_callbacks = None if resume is None else load_checkpoint(resume, training)
     with ExitStack() as ends:
         for callback in training.callbacks:
@@ -340,7 +339,7 @@ def fit(
         if restore_callbacks:
             restore_callbacks()
         try:
-            with gentle_interrupt(asked):
+            with gentle_interrupt(interruption):
                 while training.epoch < epochs and not training.stop:
                     training.run_epoch()
         except KeyboardInterrupt:
