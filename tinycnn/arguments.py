@@ -1,7 +1,9 @@
 """What is asked of arguments, in one set of words; how objects are shown by ``repr`` and chosen by Keras's names."""
 
 import math
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -165,6 +167,72 @@ def listed(value: Any, what: str) -> list[Any]:
         return list(value)
     except TypeError:
         raise ValueError(f"{what} must be a list, got {brief(value)}") from None
+
+
+def flag(value: Any, what: str) -> bool:
+    """What Python takes `value` for, true or false.
+
+    >>> flag(1, "verbose")
+    True
+
+    Raises
+    ------
+    ValueError
+        For an array of several numbers or none, which is neither.
+    """
+    try:
+        return bool(value)
+    except ValueError:
+        raise ValueError(f"{what} must be one value, such as True or False, got {brief(value)}") from None
+
+
+def one_of(value: Any, what: str, options: Sequence[str | None]) -> None:
+    """Refuse what is none of the words `options`, of which one may be None.
+
+    Raises
+    ------
+    ValueError
+        Listing them.
+    """
+    if not isinstance(value, str | None) or value not in options:
+        quoted = ["None" if option is None else f'"{option}"' for option in options]
+        raise ValueError(f"{what} must be {' or '.join(quoted)}, got {brief(value)}")
+
+
+def as_path(value: Any, what: str = "path") -> Path:
+    """`value` as a Path.
+
+    Raises
+    ------
+    TypeError
+        If it is neither text nor a path.
+    ValueError
+        If it holds a null byte, which no file's name can.
+    """
+    if not isinstance(value, str | os.PathLike):
+        raise TypeError(f"{what} must be a str or a Path, got {brief(value)}")
+    if "\0" in (text := os.fsdecode(value)):
+        raise ValueError(f"{what} must not hold a null byte, got {brief(value)}")
+    return Path(text)
+
+
+def at_home(value: Any, what: str = "path") -> Path:
+    """The same, with ``~`` or ``~user`` in front replaced by that user's folder, if there is one."""
+    return Path(os.path.expanduser(as_path(value, what)))
+
+
+def as_array(value: Any, what: str) -> np.ndarray:
+    """`value` as an array, in whatever type it has.
+
+    Raises
+    ------
+    ValueError
+        For rows of different lengths.
+    """
+    try:
+        return np.asarray(value)
+    except ValueError:
+        raise ValueError(f"{what} must be an array, with rows of one length, got {brief(value)}") from None
 
 
 def numbers(value: Any, what: str) -> np.ndarray:

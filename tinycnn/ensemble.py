@@ -22,7 +22,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
-from itertools import count, islice
 from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn.arguments import brief, function
+from tinycnn.arguments import as_path, brief, count, function, listed, positive_int
 from tinycnn.data.dataset import Dataset
 from tinycnn.files import PathLike, plain, read_json, write_json
 from tinycnn.kernels.runtime import get_num_threads, set_num_threads
@@ -73,7 +72,7 @@ class Ensemble:
     """
 
     def __init__(self, members: Iterable[Sequential]) -> None:
-        self.members = list(members)
+        self.members = listed(members, "members")
         if not self.members:
             raise ValueError("an Ensemble needs at least one member")
         first = self.members[0]
@@ -128,9 +127,9 @@ class Ensemble:
         OSError
             Naming the file.
         """
-        folder = Path(folder)
+        folder = as_path(folder, "folder")
         old = {path.name for path in folder.glob("member-*.npz")}
-        names = list(islice((name for i in count() if (name := f"member-{i}.npz") not in old), len(self)))
+        names = [n for i in range(len(old) + len(self)) if (n := f"member-{i}.npz") not in old][: len(self)]
         try:
             for name, member in zip(names, self.members, strict=True):
                 member.save(folder / name)
@@ -152,7 +151,8 @@ class Ensemble:
         ValueError
             If a file is damaged, or the list names a file outside `folder`.
         """
-        return cls(Sequential.load(Path(folder) / name) for name in _member_names(Path(folder)))
+        folder = as_path(folder, "folder")
+        return cls(Sequential.load(folder / name) for name in _member_names(folder))
 
 
 def _member_names(folder: Path) -> list[str]:
@@ -167,8 +167,9 @@ def _member_names(folder: Path) -> list[str]:
     return names
 
 
-def _is_file_name(name: str) -> bool:
-    return bool(name) and Path(name).name == name and not name.startswith(".") and "\\" not in name
+def _is_file_name(name: Any) -> bool:
+    plain = isinstance(name, str) and bool(name) and not name.startswith(".") and "\\" not in name
+    return plain and Path(name).name == name
 
 
 class MemberError(RuntimeError):
@@ -232,15 +233,14 @@ def train_members(
     if on_member is not None:
         function(on_member, "on_member")
     function(make_and_train, "make_and_train")
-    jobs = dict(jobs) if isinstance(jobs, Mapping) else {str(i): job for i, job in enumerate(jobs)}
+    jobs = dict(jobs) if isinstance(jobs, Mapping) else {str(i): job for i, job in enumerate(listed(jobs, "jobs"))}
     for name in jobs:
         if not _is_file_name(name):
             raise ValueError(f"a member's name is the name of its file, so {name!r} will not do")
-    if not isinstance(retries, int) or retries < 0 or isinstance(executor, int) and not 0 < executor <= 1024:
-        raise ValueError(
-            f"retries must be 0 or more and processes 1 or more, up to 1024; got {brief(retries)} and {brief(executor)}"
-        )
-    kept = Path(tempfile.mkdtemp(prefix="tinycnn-") if folder is None else folder).absolute()
+    count(retries, "retries")
+    if isinstance(executor, int):
+        positive_int(executor, "executor, a number of processes,", most=1024)
+    kept = as_path(tempfile.mkdtemp(prefix="tinycnn-") if folder is None else folder, "folder").absolute()
     try:
         kept.mkdir(parents=True, exist_ok=True)
         return _train(make_and_train, jobs, executor, kept, retries, threads, on_member or (lambda *_: None))

@@ -15,6 +15,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from tinycnn.arguments import as_path
+
 try:
     import fcntl
 except ImportError:  # Windows, where temporary files of killed processes stay
@@ -43,7 +45,9 @@ def atomic_write(path: PathLike) -> Iterator[Path]:
     OSError
         With the target's name, if the folder is missing, read-only or full; the old file is untouched.
     """
-    path = Path(path)
+    path = as_path(path)
+    if not path.name:
+        raise ValueError(f"{path} names no file to write")
     temporary = handle = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -205,8 +209,9 @@ def read_json(path: PathLike) -> Any:
     ValueError
         Naming `path`, if it is no JSON, is nested too deeply, or holds a number that is not finite.
     """
+    path = as_path(path)
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"), parse_float=_finite, parse_constant=_finite)
+        return json.loads(path.read_text(encoding="utf-8"), parse_float=_finite, parse_constant=_finite)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: {error}") from error
 

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageCms
 from PIL.TiffImagePlugin import TiffImageFile
 
+from tinycnn.arguments import at_home, one_of
 from tinycnn.data.dataset import BadFile
 from tinycnn.data.decode import ORIENTATION, decode_image, exif_of, open_image
 from tinycnn.data.layout import map_files
@@ -88,9 +89,8 @@ def strip_metadata(
     >>> b"Jane" in (folder / "out" / "film.jpg").read_bytes()
     False
     """
-    source, target = Path(source).expanduser(), Path(target).expanduser()
-    if on_error not in ("raise", "skip"):
-        raise ValueError(f'on_error must be "raise" or "skip", got {on_error!r}')
+    source, target = at_home(source, "source"), at_home(target, "target")
+    one_of(on_error, "on_error", ("raise", "skip"))
     if not source.is_dir():
         raise FileNotFoundError(f"no such folder: {source}")
     if target.exists() and not target.is_dir():

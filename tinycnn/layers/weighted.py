@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from tinycnn import initializers, regularizers
+from tinycnn.arguments import flag
 from tinycnn.layers.activation import get
 from tinycnn.layers.base import Layer
 from tinycnn.layers.registry import describe
@@ -39,7 +40,7 @@ class Weighted(Layer):
     ) -> None:
         super().__init__(name)
         self.activation = get(activation)
-        self.use_bias = bool(use_bias)
+        self.use_bias = flag(use_bias, f"{type(self).__name__}: use_bias")
         self.kernel_initializer, self.bias_initializer = kernel_initializer, bias_initializer
         self.kernel_regularizer = regularizers.get(kernel_regularizer)
         if self.kernel_regularizer is not None:

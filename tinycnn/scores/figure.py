@@ -8,7 +8,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tinycnn.arguments import of_class
+from tinycnn.arguments import as_path, flag, of_class
 from tinycnn.files import PathLike, atomic_write
 
 DPI = 140
@@ -43,6 +43,11 @@ def one_chart(ax: Axes | None, note: str | None, figsize: tuple[float, float]) -
     return ax
 
 
+def headline(title: str | None, more: str) -> str | None:
+    """`title` followed by `more`; nothing where there is to be no title."""
+    return f"{title}{more}" if flag(title, "title") else None
+
+
 def finished(
     figure: Figure, path: PathLike | None, title: str | None, note: str | None, ax: Axes | None = None
 ) -> Figure:
@@ -50,7 +55,7 @@ def finished(
 
     With `ax`, the caller's axes, the title stands above these.  Errors as of `save_figure`.
     """
-    if title and ax is not None:
+    if flag(title, "title") and ax is not None:
         ax.set_title(wrapped(title, int(9.3 * figure.get_figwidth() * ax.get_position().width)), fontsize=12)
         title = None
     _caption(figure, title, note)
@@ -63,7 +68,7 @@ def _caption(figure: Figure, title: str | None, note: str | None) -> None:
     # Letters per inch of the 12 and 8 point sans-serif below; constrained layout does not wrap by itself.
     if title:
         figure.suptitle(wrapped(title, int(9.3 * figure.get_figwidth())), fontsize=12)
-    if note:
+    if flag(note, "note"):
         figure.supxlabel(wrapped(note, int(14 * figure.get_figwidth())), fontsize=8, color="0.3")
 
 
@@ -83,7 +88,7 @@ def save_figure(figure: Figure, path: PathLike, title: str | None = None, note: 
     >>> save_figure(Figure(), tempfile.mkdtemp() + "/empty.pdf", title="Nothing").read_bytes()[:4]
     b'%PDF'
     """
-    path = Path(path)
+    path = as_path(path)
     form = path.suffix[1:].lower() or "png"
     known = figure.canvas.get_supported_filetypes()
     if form not in known:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tinycnn import losses, optimizers
-from tinycnn.arguments import function, generator, listed, of_class, positive_int
+from tinycnn.arguments import as_array, flag, function, generator, listed, of_class, positive_int
 from tinycnn.data.dataset import Dataset
 from tinycnn.kernels.lock import one_at_a_time
 from tinycnn.losses import Loss
@@ -319,7 +319,7 @@ def fit(
         validator,
         batch_size,
         epochs,
-        shuffle,
+        flag(shuffle, "shuffle"),
         augment,
         rng,
         weights,
@@ -352,7 +352,7 @@ def _checked_weights(sample_weight: ArrayLike | None, images: int, stream: Strea
     """Weights of the training images, if they are as many, at least 0, and not with a stream, which brings its own."""
     if sample_weight is None:
         return None
-    weights = np.asarray(sample_weight)
+    weights = as_array(sample_weight, "sample_weight")
     if stream is not None:
         raise ValueError("sample_weight goes with arrays; let the iterable give batches (x, y, sample_weight)")
     if weights.shape != (images,) or weights.dtype.kind not in "biuf" or not (weights >= 0).all():

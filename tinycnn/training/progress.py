@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
+from tinycnn.arguments import number
 from tinycnn.notebook import in_notebook
 from tinycnn.training.callbacks import Callback
 
@@ -32,7 +33,7 @@ class Progress(Callback):
         every: float = 10.0,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self.verbose = verbose
+        self.verbose = verbose if isinstance(verbose, str) else number(verbose, "verbose")
         self.stream = sys.stdout if stream is None else stream
         self.redraws = verbose == 1 and (self.stream.isatty() or in_notebook(self.stream))
         self.every = 0.1 if self.redraws else every
