@@ -69,10 +69,19 @@ def atomic_write(path: PathLike) -> Iterator[Path]:
             os.close(handle)
 
 
+def _around_a_token(path: Path) -> tuple[str, str]:
+    """What stands before and after eight letters in the name of a temporary file for `path`, 255 bytes in all."""
+    stem, suffix = path.stem, path.suffix[:20]
+    while len(os.fsencode(stem + suffix)) > 245:
+        stem = stem[:-1]
+    return f".{stem}-", suffix
+
+
 def _create_beside(path: Path) -> tuple[Path, int | None]:
     """A new empty file beside `path`, and the handle that holds its lock for as long as this process lives."""
+    before, after = _around_a_token(path)
     while True:
-        temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
+        temporary = path.with_name(f"{before}{secrets.token_hex(4)}{after}")
         # Created by open, not by tempfile: only the system can apply the umask without a race between threads.
         handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
         if fcntl is None:
@@ -90,7 +99,8 @@ def _remove_left_behind(path: Path) -> None:
     """Remove temporary files for `path` of processes that were killed: those whose lock nobody holds."""
     if fcntl is None:
         return
-    for left in path.parent.glob(f".{glob.escape(path.stem)}-????????{glob.escape(path.suffix)}"):
+    before, after = map(glob.escape, _around_a_token(path))
+    for left in path.parent.glob(f"{before}????????{after}"):
         with suppress(OSError):  # removed meanwhile, or of another user's
             handle = os.open(left, os.O_RDWR | os.O_NOFOLLOW)
             try:

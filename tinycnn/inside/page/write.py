@@ -77,6 +77,7 @@ def write_inside_page(
     Examples
     --------
     >>> import tempfile
+    >>> import numpy as np
     >>> from tinycnn.layers import Conv2D, Dense, Flatten, MaxPool2D
     >>> model = Sequential([Conv2D(4, 3, activation="relu"), MaxPool2D(2), Flatten(), Dense(2, activation="softmax")])
     >>> _ = model.build((8, 8, 1))
