@@ -177,7 +177,7 @@ def test_nonsense_is_refused_in_plain_words(call, wrong):
         (lambda: Residual([Dense(2)]).output_shape_of(3), "input shape must be a tuple of positive ints, got 3"),
         (lambda: Dense(2, {"class": "Residual", "config": {}}), "Residual: .*missing 1 required"),
         (lambda: EarlyStopping(3), "monitor must be of class str, got 3"),
-        (lambda: heat_map([[1], [1, 2]]), "attributions must be an array of numbers"),
+        (lambda: heat_map([[1], [1, 2]]), "attributions must be an array, with rows of one length"),
         (lambda: train_members(None, [1]), "make_and_train must be a function, got None"),
         (lambda: train_members(len, [1], executor=10**30), "processes, must be at most 1024"),
         (lambda: Dataset(IMAGES, [0, 1, 1], "ab").split("x"), "fraction must be above 0 and at most 0.5, got 'x'"),
@@ -224,6 +224,19 @@ def test_paths_and_arrays(tmp_path, monkeypatch):
     assert as_array(["a"], "it").shape == (1,)
     with pytest.raises(ValueError, match="it must be an array, with rows of one length, got"):
         as_array([[1], [1, 2]], "it")
+
+
+def test_masked_values_are_refused_and_never_taken_as_they_are():
+    images, labels = np.ones((2, 3), np.float32), np.ma.masked_array([0, 1], [False, True])
+    model = Sequential([Dense(2)])
+    for call in (lambda: fit(model, (images, labels)), lambda: confusion_matrix(labels, [0, 1])):
+        with pytest.raises(ValueError, match="holds masked values"):
+            call()
+    hidden = np.ma.masked_array(images, images > 0)
+    for call in (model.forward, model.predict):
+        with pytest.raises(ValueError, match="holds masked values"):
+            call(hidden)
+    assert as_array(np.ma.masked_array([1, 2]), "it").sum() == 3
 
 
 def test_flags_and_words():

@@ -227,8 +227,10 @@ def as_array(value: Any, what: str) -> np.ndarray:
     Raises
     ------
     ValueError
-        For rows of different lengths.
+        For rows of different lengths, and for masked values, which NumPy would take as they are.
     """
+    if np.ma.is_masked(value):
+        raise ValueError(f"{what} holds masked values; leave them out, or put others in their place by filled()")
     try:
         return np.asarray(value)
     except ValueError:
@@ -244,12 +246,9 @@ def numbers(value: Any, what: str) -> np.ndarray:
     Raises
     ------
     ValueError
-        For text, dates, objects, and rows of different lengths.
+        For text, dates and objects, and as of `as_array`.
     """
-    try:
-        array = np.asarray(value)
-    except ValueError:  # rows of different lengths
-        array = np.empty(0, object)
+    array = as_array(value, what)
     if array.dtype.kind not in "biuf":
         raise ValueError(f"{what} must be an array of numbers, got {brief(value)}")
     return array

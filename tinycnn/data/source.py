@@ -130,6 +130,8 @@ class ZipSource:
             parts = tuple(part for part in name.split("/") if part not in ("", "."))
             is_file = not name.endswith("/")
             wrong = _what_is_wrong(name, parts, is_file)
+            if is_file and parts in self._members:
+                wrong = f"two files by the name {name!r}, of which one would be left out"
             if wrong:
                 self._zip.close()
                 raise ValueError(f"{path} holds {wrong}")
