@@ -1,10 +1,16 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from tinycnn.arguments import (
+    as_array,
+    as_path,
+    at_home,
     brief,
     chosen,
     count,
+    flag,
     float_type,
     function,
     generator,
@@ -12,6 +18,7 @@ from tinycnn.arguments import (
     number,
     numbers,
     of_class,
+    one_of,
     pair,
     positive,
     positive_int,
@@ -20,21 +27,29 @@ from tinycnn.arguments import (
     whole_shape,
 )
 from tinycnn.data.dataset import Dataset
+from tinycnn.data.decode import load_image
+from tinycnn.data.source import open_source
 from tinycnn.ensemble import Ensemble
+from tinycnn.files import read_json
 from tinycnn.inside import grad_cam, heat_map
+from tinycnn.inside.film import Film
+from tinycnn.kernels.sets import set_kernels
 from tinycnn.layers import BatchNorm, Conv2D, Dense, LeakyReLU, Parallel, Residual
 from tinycnn.losses import CrossEntropy
 from tinycnn.members import train_members
 from tinycnn.model import Sequential
 from tinycnn.models import add_noise
+from tinycnn.optimizers import Adam
 from tinycnn.scores import (
+    bootstrap_interval,
     classification_report,
     confusion_matrix,
     expected_calibration_error,
+    roc_curve,
 )
 from tinycnn.scores.plots import plot_confusion_matrix
 from tinycnn.study.films import chest_phantoms
-from tinycnn.training import EarlyStopping
+from tinycnn.training import Checkpoint, CSVLogger, EarlyStopping, fit
 
 IMAGES = np.zeros((3, 8, 8, 1), np.uint8)
 
@@ -163,15 +178,74 @@ def test_nonsense_is_refused_in_plain_words(call, wrong):
         (lambda: Residual([Dense(2)]).output_shape_of(3), "input shape must be a tuple of positive ints, got 3"),
         (lambda: Dense(2, {"class": "Residual", "config": {}}), "Residual: .*missing 1 required"),
         (lambda: EarlyStopping(3), "monitor must be of class str, got 3"),
-        (lambda: heat_map([[1], [1, 2]]), "attributions must be an array of numbers"),
+        (lambda: heat_map([[1], [1, 2]]), "attributions must be an array, with rows of one length"),
         (lambda: train_members(None, [1]), "make_and_train must be a function, got None"),
-        (lambda: train_members(len, [1], executor=10**30), "processes 1 or more, up to 1024"),
+        (lambda: train_members(len, [1], executor=10**30), "processes, must be at most 1024"),
         (lambda: Dataset(IMAGES, [0, 1, 1], "ab").split("x"), "fraction must be above 0 and at most 0.5, got 'x'"),
         (lambda: Dataset(IMAGES, [0, 1, 1], "ab").split(0.5, groups=3), "groups must be one for each image"),
         (lambda: plot_confusion_matrix(np.eye(2, dtype=int), ["a", "b"], ax=3), "ax must be of class Axes, got 3"),
         (lambda: expected_calibration_error([[1.0, 0.0]], [0], bins=10**9), "bins must be at most"),
+        (lambda: Sequential([Dense(2)]).forward([[1], [1, 2]]), "images must be an array, with rows of one length"),
+        (lambda: Dense(2).output_shape_of(3), "input_shape must be a list, got 3"),
+        (lambda: Dense(2, use_bias=np.zeros(2)), "Dense: use_bias must be one value"),
+        (lambda: EarlyStopping(mode=[]), 'mode must be "auto" or "min" or "max", got \\[\\]'),
+        (lambda: Ensemble(3), "members must be a list, got 3"),
+        (lambda: train_members(len, {1: 2}), "a member's name is the name of its file, so 1 will not do"),
+        (lambda: Adam().step([3]), r"each of parameters must be \(key, parameter, gradient\), got 3"),
+        (lambda: Adam().load_state_dict(3), "state must be of class Mapping, got 3"),
+        (lambda: set_kernels(["fast"]), "choose one of"),
+        (lambda: Sequential([Dense(2)]).get_layer([]), "no layer"),
+        (lambda: plot_confusion_matrix(np.eye(2, dtype=int), 3), "class_names must be a list, got 3"),
+        (lambda: plot_confusion_matrix([[1]], "a", title=IMAGES), "title must be one value"),
+        (lambda: bootstrap_interval(3, [1, 2]), "statistic must be a function, got 3"),
+        (lambda: roc_curve([0, 1], ["a", "b"]), "scores must be an array of numbers"),
+        (lambda: fit(Sequential([Dense(2)]), (np.ones((2, 3)), [0, 1]), shuffle=IMAGES), "shuffle must be one value"),
+        (lambda: fit(Sequential([Dense(2)]), (np.ones((2, 3)), [0, 1]), verbose=IMAGES), "verbose must be finite"),
     ],
 )
 def test_nonsense_at_the_public_doors(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    "call", [Sequential.load, Ensemble.load, Checkpoint, CSVLogger, Film, load_image, read_json, open_source]
+)
+def test_nonsense_as_a_path(call):
+    with pytest.raises(TypeError, match="ath must be a str or a Path, got 3|folder must be a str or a Path, got 3"):
+        call(3)
+    with pytest.raises(ValueError, match="must not hold a null byte, got 'a"):
+        call("a\0.npz")
+
+
+def test_paths_and_arrays(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert as_path("~/a") == Path("~/a") and at_home("~/a") == tmp_path / "a"
+    assert at_home("~nobody-of-that-name/a") == Path("~nobody-of-that-name/a")  # pathlib raises a RuntimeError
+    assert as_array(["a"], "it").shape == (1,)
+    with pytest.raises(ValueError, match="it must be an array, with rows of one length, got"):
+        as_array([[1], [1, 2]], "it")
+
+
+def test_masked_values_are_refused_and_never_taken_as_they_are():
+    images, labels = np.ones((2, 3), np.float32), np.ma.masked_array([0, 1], [False, True])
+    model = Sequential([Dense(2)])
+    for call in (lambda: fit(model, (images, labels)), lambda: confusion_matrix(labels, [0, 1])):
+        with pytest.raises(ValueError, match="holds masked values"):
+            call()
+    hidden = np.ma.masked_array(images, images > 0)
+    for call in (model.forward, model.predict):
+        with pytest.raises(ValueError, match="holds masked values"):
+            call(hidden)
+    assert as_array(np.ma.masked_array([1, 2]), "it").sum() == 3
+
+
+def test_flags_and_words():
+    assert flag(np.ones(1), "it") is True and flag(None, "it") is False
+    for value in (np.zeros(0), np.zeros(2)):
+        with pytest.raises(ValueError, match="it must be one value, such as True or False, got an array"):
+            flag(value, "it")
+    one_of(None, "it", ("a", None))
+    for value in ("b", ["a"], None, IMAGES):
+        with pytest.raises(ValueError, match='it must be "a" or "c", got '):
+            one_of(value, "it", ("a", "c"))

@@ -73,6 +73,19 @@ def test_a_full_disk_is_said_of_the_target_at_every_step(tmp_path, monkeypatch, 
     assert not list(tmp_path.rglob("*.json"))
 
 
+@pytest.mark.parametrize("name", ["a" * 250 + ".json", "ä" * 125 + ".json", "a." + "b" * 253])
+def test_a_name_as_long_as_names_may_be(tmp_path, name):
+    write_json(tmp_path / name, [1])
+    with pytest.raises(KeyError), atomic_write(tmp_path / name):
+        raise KeyError
+    assert [path.name for path in tmp_path.iterdir()] == [name] and read_json(tmp_path / name) == [1]
+
+
+def test_no_name_is_refused_in_words():
+    with pytest.raises(ValueError, match="names no file to write"):
+        write_json("", [1])
+
+
 def test_an_error_inside_keeps_the_old_file(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")

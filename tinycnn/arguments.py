@@ -5,7 +5,9 @@ what it must be, and what was given.
 """
 
 import math
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -130,16 +132,81 @@ def listed(value: Any, what: str) -> list[Any]:
         raise ValueError(f"{what} must be a list, got {brief(value)}") from None
 
 
+def flag(value: Any, what: str) -> bool:
+    """What Python takes `value` for, true or false.
+
+    >>> flag(1, "verbose")
+    True
+
+    Raises
+    ------
+    ValueError
+        For an array of several numbers or none, which is neither.
+    """
+    try:
+        return bool(value)
+    except ValueError:
+        raise ValueError(f"{what} must be one value, such as True or False, got {brief(value)}") from None
+
+
+def one_of(value: Any, what: str, options: Sequence[str | None]) -> None:
+    """Refuse what is none of the words `options`, of which one may be None.
+
+    Raises
+    ------
+    ValueError
+        Listing them.
+    """
+    if not isinstance(value, str | None) or value not in options:
+        quoted = ["None" if option is None else f'"{option}"' for option in options]
+        raise ValueError(f"{what} must be {' or '.join(quoted)}, got {brief(value)}")
+
+
+def as_path(value: Any, what: str = "path") -> Path:
+    """`value` as a Path.
+
+    Raises
+    ------
+    TypeError
+        If it is neither text nor a path.
+    ValueError
+        If it holds a null byte, which no file's name can.
+    """
+    if not isinstance(value, str | os.PathLike):
+        raise TypeError(f"{what} must be a str or a Path, got {brief(value)}")
+    if "\0" in (text := os.fsdecode(value)):
+        raise ValueError(f"{what} must not hold a null byte, got {brief(value)}")
+    return Path(text)
+
+
+def at_home(value: Any, what: str = "path") -> Path:
+    """The same, with ``~`` or ``~user`` in front replaced by that user's folder, if there is one."""
+    return Path(os.path.expanduser(as_path(value, what)))
+
+
+def as_array(value: Any, what: str) -> np.ndarray:
+    """`value` as an array, in whatever type it has.
+
+    Raises
+    ------
+    ValueError
+        For rows of different lengths, and for masked values, which NumPy would take as they are.
+    """
+    if np.ma.is_masked(value):
+        raise ValueError(f"{what} holds masked values; leave them out, or put others in their place by filled()")
+    try:
+        return np.asarray(value)
+    except ValueError:
+        raise ValueError(f"{what} must be an array, with rows of one length, got {brief(value)}") from None
+
+
 def numbers(value: Any, what: str) -> np.ndarray:
     """`value` as an array of numbers, in whatever type it has: no text, dates, objects, nor rows of different lengths.
 
     >>> numbers([[1, 2]], "images").shape
     (1, 2)
     """
-    try:
-        array = np.asarray(value)
-    except ValueError:  # rows of different lengths
-        array = np.empty(0, object)
+    array = as_array(value, what)
     if array.dtype.kind not in "biuf":
         raise ValueError(f"{what} must be an array of numbers, got {brief(value)}")
     return array

@@ -2,13 +2,12 @@
 
 from collections.abc import Iterable
 from contextlib import suppress
-from itertools import count, islice
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn.arguments import brief
+from tinycnn.arguments import as_path, brief, listed
 from tinycnn.data.dataset import Dataset
 from tinycnn.files import PathLike, is_file_name, read_json, write_json
 from tinycnn.model import Sequential
@@ -50,7 +49,7 @@ class Ensemble:
     """
 
     def __init__(self, members: Iterable[Sequential]) -> None:
-        self.members = list(members)
+        self.members = listed(members, "members")
         if not self.members:
             raise ValueError("an Ensemble needs at least one member")
         first = self.members[0]
@@ -105,9 +104,9 @@ class Ensemble:
         OSError
             Naming the file.
         """
-        folder = Path(folder)
+        folder = as_path(folder, "folder")
         old = {path.name for path in folder.glob("member-*.npz")}
-        names = list(islice((name for i in count() if (name := f"member-{i}.npz") not in old), len(self)))
+        names = [n for i in range(len(old) + len(self)) if (n := f"member-{i}.npz") not in old][: len(self)]
         try:
             for name, member in zip(names, self.members, strict=True):
                 member.save(folder / name)
@@ -129,7 +128,8 @@ class Ensemble:
         ValueError
             If a file is damaged, or the list names a file outside `folder`.
         """
-        return cls(Sequential.load(Path(folder) / name) for name in _member_names(Path(folder)))
+        folder = as_path(folder, "folder")
+        return cls(Sequential.load(folder / name) for name in _member_names(folder))
 
 
 def _member_names(folder: Path) -> list[str]:
@@ -139,6 +139,6 @@ def _member_names(folder: Path) -> list[str]:
     except FileNotFoundError:
         raise FileNotFoundError(f"{folder} holds no whole ensemble: there is no {_INDEX}") from None
     names = content.get("members") if isinstance(content, dict) else None
-    if not isinstance(names, list) or not all(isinstance(name, str) and is_file_name(name) for name in names):
+    if not isinstance(names, list) or not all(map(is_file_name, names)):
         raise ValueError(f"{folder / _INDEX} is damaged: its members must be names of files beside it, got {names!r}")
     return names

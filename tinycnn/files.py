@@ -15,6 +15,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from tinycnn.arguments import as_path
+
 try:
     import fcntl
 except ImportError:  # Windows, where temporary files of killed processes stay
@@ -43,7 +45,9 @@ def atomic_write(path: PathLike) -> Iterator[Path]:
     OSError
         With the target's name, if the folder is missing, read-only or full; the old file is untouched.
     """
-    path = Path(path)
+    path = as_path(path)
+    if not path.name:
+        raise ValueError(f"{path} names no file to write")
     temporary = handle = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,10 +69,19 @@ def atomic_write(path: PathLike) -> Iterator[Path]:
             os.close(handle)
 
 
+def _around_a_token(path: Path) -> tuple[str, str]:
+    """What stands before and after eight letters in the name of a temporary file for `path`, 255 bytes in all."""
+    stem, suffix = path.stem, path.suffix[:20]
+    while len(os.fsencode(stem + suffix)) > 245:
+        stem = stem[:-1]
+    return f".{stem}-", suffix
+
+
 def _create_beside(path: Path) -> tuple[Path, int | None]:
     """A new empty file beside `path`, and the handle that holds its lock for as long as this process lives."""
+    before, after = _around_a_token(path)
     while True:
-        temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
+        temporary = path.with_name(f"{before}{secrets.token_hex(4)}{after}")
         # Created by open, not by tempfile: only the system can apply the umask without a race between threads.
         handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
         if fcntl is None:
@@ -86,7 +99,8 @@ def _remove_left_behind(path: Path) -> None:
     """Remove temporary files for `path` of processes that were killed: those whose lock nobody holds."""
     if fcntl is None:
         return
-    for left in path.parent.glob(f".{glob.escape(path.stem)}-????????{glob.escape(path.suffix)}"):
+    before, after = map(glob.escape, _around_a_token(path))
+    for left in path.parent.glob(f"{before}????????{after}"):
         with suppress(OSError):  # removed meanwhile, or of another user's
             handle = os.open(left, os.O_RDWR | os.O_NOFOLLOW)
             try:
@@ -183,13 +197,14 @@ def _sync(path: Path, flags: int) -> None:
         os.close(handle)
 
 
-def is_file_name(name: str) -> bool:
-    """Whether `name` is that of a file that may be written beside others: no path, and not hidden.
+def is_file_name(name: Any) -> bool:
+    """Whether `name` is text and that of a file that may be written beside others: no path, and not hidden.
 
     >>> is_file_name("seed-1"), is_file_name("../seed-1")
     (True, False)
     """
-    return bool(name) and Path(name).name == name and not name.startswith(".") and "\\" not in name
+    plain = isinstance(name, str) and bool(name) and not name.startswith(".") and "\\" not in name
+    return plain and Path(name).name == name
 
 
 def write_json(path: PathLike, report: Any) -> None:
@@ -214,8 +229,9 @@ def read_json(path: PathLike) -> Any:
     ValueError
         Naming `path`, if it is no JSON, is nested too deeply, or holds a number that is not finite.
     """
+    path = as_path(path)
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"), parse_float=_finite, parse_constant=_finite)
+        return json.loads(path.read_text(encoding="utf-8"), parse_float=_finite, parse_constant=_finite)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: {error}") from error
 

@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn.arguments import brief, generator, number, share
+from tinycnn.arguments import brief, flag, generator, number, numbers, one_of, share
 from tinycnn.gradcheck_moves import DRAWS, directions, elements, undisturbed
 from tinycnn.gradcheck_result import GradcheckResult, TensorCheck
 from tinycnn.layers.base import Layer
@@ -119,9 +119,8 @@ def gradcheck(
     >>> result.ok, result.table[0].name, result.table[0].checked
     (True, 'input', 12)
     """
-    if mode not in ("exact", "random"):
-        raise ValueError(f"gradcheck: mode must be 'exact' or 'random', got {mode!r}")
-    x = np.array(x, dtype=np.float64, order="C")
+    one_of(mode, "gradcheck: mode", ("exact", "random"))
+    x = np.array(numbers(x, "gradcheck: x"), dtype=np.float64, order="C")
     is_loss = not isinstance(target, Layer) and not hasattr(target, "layers")
     if is_loss != (labels is not None):
         raise ValueError(
@@ -149,9 +148,9 @@ def gradcheck(
         for name, tensor, gradient in check.prepare(rng):
             moves = elements(tensor, gradient) if mode == "exact" else directions(tensor, gradient, rng)
             result.table.append(_compare(check, name, tensor, gradient, moves, tolerance))
-    if verbose:
+    if flag(verbose, "verbose"):
         print(result)
-    if raise_on_error and not result.ok:
+    if flag(raise_on_error, "raise_on_error") and not result.ok:
         raise GradientError(str(result))
     return result
 

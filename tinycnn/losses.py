@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn.arguments import brief, chosen, number, shown
+from tinycnn.arguments import as_array, brief, chosen, number, shown
 
 
 class Loss:
@@ -48,7 +48,7 @@ class Loss:
         return shown(self)
 
     def _floats(self, logits: ArrayLike) -> np.ndarray:
-        logits = np.asarray(logits)
+        logits = as_array(logits, "logits")
         if logits.dtype not in (np.float32, np.float64):
             raise ValueError(f"{type(self).__name__}: logits must be float32 or float64, got {logits.dtype}")
         if logits.size == 0:
@@ -66,7 +66,7 @@ class Loss:
         return weights.astype(np.float64).reshape(-1, *[1] * (logits.ndim - 1))
 
     def _numbers(self, labels: ArrayLike) -> np.ndarray:
-        labels = np.asarray(labels)
+        labels = as_array(labels, "labels")
         if labels.dtype.kind not in "biuf":
             raise ValueError(f"{type(self).__name__}: labels must be numbers, got {labels.dtype}")
         return labels
@@ -120,7 +120,7 @@ class CrossEntropy(Loss):
         if isinstance(weight, Mapping):
             weight = {_class_index(key): number(w, f"CrossEntropy: class_weight[{key!r}]") for key, w in weight.items()}
         elif weight is not None:
-            if np.ndim(weight) != 1:
+            if as_array(weight, "CrossEntropy: class_weight").ndim != 1:
                 raise ValueError(
                     f"CrossEntropy: class_weight must be one row of weights or {{class: weight}}, got "
                     f"{brief(weight)} of shape {np.shape(weight)}; "
@@ -155,7 +155,7 @@ class CrossEntropy(Loss):
     def forward(self, logits: np.ndarray, labels: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Mean loss over the batch, as in `Loss.forward`: logits (n, classes), labels (n,), classes as ints from 0."""
         logits = self._floats(logits)
-        labels = np.asarray(labels)
+        labels = as_array(labels, "labels")
         if logits.ndim != 2 or labels.shape != logits.shape[:1]:
             raise ValueError(
                 f"CrossEntropy: logits of shape (n, classes) need labels of shape (n,), got logits {logits.shape} and "
@@ -325,7 +325,7 @@ def balanced_class_weights(labels: ArrayLike) -> np.ndarray:
     >>> balanced_class_weights([0] * 111 + [1] * 70 + [2] * 70).round(4)
     array([0.7538, 1.1952, 1.1952])
     """
-    labels = np.asarray(labels)
+    labels = as_array(labels, "labels")
     if labels.ndim != 1 or labels.size == 0 or labels.dtype.kind not in "iu":
         raise ValueError(f"labels must be a non-empty 1-D array of integers, got {labels.dtype} {labels.shape}")
     if labels.min() < 0:

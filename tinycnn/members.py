@@ -26,7 +26,7 @@ from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
 from typing import Any
 
-from tinycnn.arguments import brief, function
+from tinycnn.arguments import as_path, count, function, listed, positive_int
 from tinycnn.files import PathLike, is_file_name, plain, read_json, write_json
 from tinycnn.kernels.runtime import get_num_threads, set_num_threads
 from tinycnn.model import Sequential
@@ -93,15 +93,14 @@ def train_members(
     if on_member is not None:
         function(on_member, "on_member")
     function(make_and_train, "make_and_train")
-    jobs = dict(jobs) if isinstance(jobs, Mapping) else {str(i): job for i, job in enumerate(jobs)}
+    jobs = dict(jobs) if isinstance(jobs, Mapping) else {str(i): job for i, job in enumerate(listed(jobs, "jobs"))}
     for name in jobs:
         if not is_file_name(name):
             raise ValueError(f"a member's name is the name of its file, so {name!r} will not do")
-    if not isinstance(retries, int) or retries < 0 or isinstance(executor, int) and not 0 < executor <= 1024:
-        raise ValueError(
-            f"retries must be 0 or more and processes 1 or more, up to 1024; got {brief(retries)} and {brief(executor)}"
-        )
-    kept = Path(tempfile.mkdtemp(prefix="tinycnn-") if folder is None else folder).absolute()
+    count(retries, "retries")
+    if isinstance(executor, int):
+        positive_int(executor, "executor, a number of processes,", most=1024)
+    kept = as_path(tempfile.mkdtemp(prefix="tinycnn-") if folder is None else folder, "folder").absolute()
     try:
         kept.mkdir(parents=True, exist_ok=True)
         return _train(make_and_train, jobs, executor, kept, retries, threads, on_member or (lambda *_: None))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from tinycnn.arguments import whole_shape
+from tinycnn.arguments import as_array, flag, whole_shape
 from tinycnn.kernels.lock import one_at_a_time
 from tinycnn.kernels.sets import Kernels, active
 from tinycnn.layers.base import Layer, Shape
@@ -170,8 +170,8 @@ class Sequential(Stack):
         """
         x = self.prepare(x)
         self.replan()
-        body, head = (self.steps, self.head) if keep or training else self._predicting
-        steps = body if logits else [*body, *head]
+        body, head = (self.steps, self.head) if flag(keep, "keep") or flag(training, "training") else self._predicting
+        steps = body if flag(logits, "logits") else [*body, *head]
         self._ran = []
         with self._memory.forward([self._bytes(x, step.layers[-1].output_shape) for step in steps], keep):
             for i, step in enumerate(steps):
@@ -189,7 +189,7 @@ class Sequential(Stack):
         ValueError
             As of `forward`.
         """
-        x = np.asarray(x)
+        x = as_array(x, "images")
         if x.dtype != np.uint8 and x.dtype.kind != "f":
             raise ValueError(
                 f"model '{self.name}' takes uint8, which it scales by 1/255, or float, which it takes as it is; got "
@@ -237,7 +237,7 @@ class Sequential(Stack):
             )
         grad = steps[-1].layers[-1].check_gradient(grad)
         self.untrained = False
-        first = 0 if input_grad else _first_trainable(steps)
+        first = 0 if flag(input_grad, "input_grad") else _first_trainable(steps)
         through = (step.layers[0].input_shape for step in steps[first if input_grad else first + 1 :])
         largest = max((self._bytes(grad, shape) for shape in through), default=0)
         if not input_grad:

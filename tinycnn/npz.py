@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from tinycnn.arguments import as_path
 from tinycnn.files import PathLike, atomic_write
 
 HEADER = "tinycnn"  # name of the JSON text inside the file
@@ -66,7 +67,7 @@ def read_npz(path: PathLike) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     ValueError
         If the file is truncated, damaged, of a newer version or not one of tinycnn's, with what is wrong with it.
     """
-    path = os.fspath(path)  # a number would be a file that is open
+    path = os.fspath(as_path(path))  # a number would be a file that is open
     try:
         if not stat.S_ISREG(os.stat(path).st_mode) and not os.path.isdir(path):
             raise ValueError("it is no ordinary file")  # a pipe would be waited for

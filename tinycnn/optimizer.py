@@ -7,7 +7,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from tinycnn.arguments import listed, number, of_class, shown, whole_number
+from tinycnn.arguments import brief, flag, listed, number, of_class, shown, whole_number
 from tinycnn.kernels.aligned import aligned_zeros_like
 from tinycnn.kernels.sets import active
 
@@ -58,7 +58,7 @@ class Optimizer:
         self.learning_rate = learning_rate
         self.weight_decay = number(weight_decay, f"{name}: weight_decay")
         self.global_clipnorm = global_clipnorm
-        self.decay_vectors = bool(decay_vectors)
+        self.decay_vectors = flag(decay_vectors, f"{name}: decay_vectors")
         self.iterations = 0
         self._kept: dict[str, list[Array]] = {}  # by parameter: one array per slot, zero before the first update
         self._owners: dict[str, weakref.ref[Array]] = {}  # by parameter: itself, as two models' keys are often the same
@@ -101,7 +101,10 @@ class Optimizer:
             If a gradient does not fit its parameter, a key comes twice, or a key now names another array.
         """
         found = {}
-        for key, param, grad in listed(parameters, "parameters"):
+        for entry in listed(parameters, "parameters"):
+            if not isinstance(entry, tuple | list) or len(entry) != 3:
+                raise ValueError(f"each of parameters must be (key, parameter, gradient), got {brief(entry)}")
+            key, param, grad = entry
             of_class(param, np.ndarray, f"parameter {key}")
             if key in found:
                 raise ValueError(f"{type(self).__name__}: parameter '{key}' came twice in one step")
@@ -178,6 +181,7 @@ class Optimizer:
         ValueError
             If `state` is of another kind of optimizer, or incomplete; nothing is changed then.
         """
+        of_class(state, Mapping, "state")
         name, arrays = type(self).__name__, dict(state)
         iterations, rate = arrays.pop("iterations", None), arrays.pop("learning_rate", self.learning_rate)
         if iterations is None:

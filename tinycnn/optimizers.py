@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tinycnn.arguments import chosen, number
+from tinycnn.arguments import chosen, flag, number
 from tinycnn.kernels.sets import active
 from tinycnn.optimizer import Array, Optimizer, Parameter, Rate
 
@@ -69,7 +69,7 @@ class SGD(Optimizer):
     ) -> None:
         super().__init__(learning_rate, weight_decay, global_clipnorm, decay_vectors)
         self.momentum = number(momentum, "SGD: momentum", below=1)
-        self.nesterov = bool(nesterov)
+        self.nesterov = flag(nesterov, "SGD: nesterov")
         if self.nesterov and not self.momentum:
             raise ValueError("SGD: nesterov=True has no effect without momentum; give momentum=0.9, for example")
 

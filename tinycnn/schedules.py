@@ -8,7 +8,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any
 
-from tinycnn.arguments import brief, listed, number, shown, whole_number
+from tinycnn.arguments import brief, flag, listed, number, shown, whole_number
 
 
 class Schedule:
@@ -55,7 +55,7 @@ class ExponentialDecay(Schedule):
         self.initial_learning_rate = number(initial_learning_rate, "ExponentialDecay: initial_learning_rate")
         self.decay_steps = whole_number(decay_steps, "ExponentialDecay: decay_steps")
         self.decay_rate = number(decay_rate, "ExponentialDecay: decay_rate")
-        self.staircase = bool(staircase)
+        self.staircase = flag(staircase, "ExponentialDecay: staircase")
 
     def __call__(self, step: int) -> float:
         power = step // self.decay_steps if self.staircase else step / self.decay_steps
@@ -134,7 +134,7 @@ class CosineDecay(Schedule):
         warmup_target: float | None = None,
         warmup_steps: int = 0,
     ) -> None:
-        if (warmup_target is None) != (warmup_steps == 0):
+        if (warmup_target is None) == flag(warmup_steps, "CosineDecay: warmup_steps"):
             raise ValueError(
                 f"CosineDecay: a warm-up needs both, got warmup_target={brief(warmup_target)} and "
                 f"warmup_steps={brief(warmup_steps)}"

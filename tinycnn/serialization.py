@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from tinycnn.arguments import flag
 from tinycnn.files import PathLike
 from tinycnn.layers.registry import describe, restore
 from tinycnn.npz import field, read_npz
@@ -50,7 +51,7 @@ def load_weights(
         As of `Sequential.set_weights`; and for NaN and infinity, unless `allow_nonfinite`.
     """
     weights = weights_of(arrays)
-    for key, array in weights.items() if not allow_nonfinite else ():
+    for key, array in weights.items() if not flag(allow_nonfinite, "allow_nonfinite") else ():
         with np.errstate(over="ignore"):  # of float64 that float32 cannot hold
             if array.dtype.kind == "f" and not np.isfinite(array.astype(model.dtype, copy=False)).all():
                 layer, _, what = key.rpartition("/")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinycnn.arguments import count, listed
+from tinycnn.arguments import count, function, listed
 from tinycnn.layers.activation import ACTIVATIONS, Softmax
 from tinycnn.layers.base import Layer, Shape
 from tinycnn.layers.naming import name_layers
@@ -103,7 +103,7 @@ class Stack:
             Listing the names there are.
         """
         layers = {str(layer.name): layer for layer in self.all_layers()}
-        if name not in layers:
+        if not isinstance(name, str) or name not in layers:
             raise ValueError(f"no layer {name!r} in model '{self.name}'; it has {', '.join(layers)}")
         return layers[name]
 
@@ -157,6 +157,7 @@ class Stack:
         self._need_build("it can be summed up")
         if print_fn is print and line_length is None and in_notebook(sys.stdout):
             return display(self)
+        function(print_fn, "print_fn")
         text = summary_text(self, line_length)
         print_fn(text[:-1] if print_fn is print else text)
 

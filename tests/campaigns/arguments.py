@@ -96,7 +96,7 @@ def is_right(function, nonsense):
     for parameter, value in nonsense.items():
         if parameter == "model" and function in (tinycnn.fit, tinycnn.evaluate, tinycnn.predict):
             return True  # they stand below `Sequential`, whose methods they are, and cannot know it
-        if parameter in ("augment", "on_member") and callable(value):
+        if parameter in ("augment", "explain", "on_member", "print_fn", "statistic") and callable(value):
             return True  # the user's own function
         if (function, parameter) == (BY_NAME["bootstrap_interval"], "arrays"):
             return True  # the statistic, of the user's own, is what refuses them
@@ -124,10 +124,9 @@ def said(folder, function, valid, tries, at):
             frames = traceback.extract_tb(error.__traceback__)
             own = [frame for frame in frames if frame.filename not in PLAIN]  # what is raised there is the caller's
             last = own[-1] if own else frames[-1]
-            plain = last.line.startswith("raise ") or type(error) is ValueError or len(own) == 1
+            plain = last.line.startswith("raise ")
             fine = type(error) in KNOWN and last.filename.startswith(PACKAGE) and plain
             fine |= isinstance(error, OSError) and names_a_place(error, nonsense)
-            fine |= isinstance(error, TypeError) and "os.PathLike" in str(error)  # it names what a path must be
             if not fine or len(str(error)) > 1000:
                 where = f"{Path(last.filename).name}, line {last.lineno}"
                 lines.append(f"{shown(nonsense)}: {type(error).__name__} in {where}: {str(error)[:200]}")

@@ -3,6 +3,7 @@ import os
 import re
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -334,6 +335,36 @@ def test_a_target_around_the_source_is_refused_before_the_first_byte(tmp_path):
     with pytest.raises(ValueError, match="around it"):
         strip_metadata(source, tmp_path / "one")
     assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("target", ["FILMS", "FILMS/out", "ONE"])
+def test_a_folder_by_another_of_its_names_is_the_same_folder(tmp_path, monkeypatch, target):
+    """As on disks that do not tell "FILMS" from "films"."""
+    source = tmp_path / "one" / "films"
+    source.mkdir(parents=True)
+    picture("L").save(source / "a.png")
+    (tmp_path / "FILMS").symlink_to(source)
+    (tmp_path / "ONE").symlink_to(tmp_path / "one")
+    monkeypatch.setattr(Path, "resolve", Path.absolute)  # which names do not tell
+    with pytest.raises(ValueError, match="must not be the source"):
+        strip_metadata(source, tmp_path / target)
+    assert [path.name for path in source.iterdir()] == ["a.png"]
+
+
+def test_copies_that_come_to_lie_on_one_another_are_named(tmp_path):
+    for name in ("sub", "SUB"):
+        (tmp_path / "source" / name).mkdir(parents=True)
+        picture("L").save(tmp_path / "source" / name / "a.png")
+    (tmp_path / "target" / "sub").mkdir(parents=True)
+    (tmp_path / "target" / "SUB").symlink_to("sub")
+    with pytest.raises(ValueError, match="SUB/a.png and sub/a.png are one file, so one copy is lost"):
+        strip_metadata(tmp_path / "source", tmp_path / "target")
+
+
+def test_a_name_of_255_bytes_is_copied(tmp_path):
+    (tmp_path / "source").mkdir()
+    picture("L").save(tmp_path / "source" / ("a" * 251 + ".png"))
+    assert len(strip_metadata(tmp_path / "source", tmp_path / "target").removed) == 1
 
 
 @pytest.mark.parametrize("kind", ["folder", "nested folder", "file", "hard"])

@@ -99,6 +99,14 @@ def test_a_huge_file_is_refused_before_it_is_read(tmp_path):
         tracemalloc.stop()
 
 
+def test_two_members_of_one_name_are_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name in ("train/a.png", "train/b.png", "train//a.png"):
+            archive.writestr(name, name)
+    with pytest.raises(ValueError, match="two files by the name 'train//a.png', of which one would be left out"):
+        open_source(tmp_path / "a.zip")
+
+
 def test_endless_depth_in_a_zip_is_refused_before_it_costs_memory(tmp_path):
     path = tmp_path / "deep.zip"
     for depth, ending in ((MAX_DEPTH, "x.png"), (32_000, "x.png"), (32_000, "")):

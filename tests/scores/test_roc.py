@@ -83,5 +83,5 @@ def test_bad_input_is_named():
         roc.roc_curves([0, 1], [[0.5, 0.5], [0.1, 0.9]], ["a", "b", "c"])
     with pytest.raises(ValueError, match="must differ"):
         roc.roc_curves([0, 1], [[0.5, 0.5], [0.1, 0.9]], ["a", "a"])
-    with pytest.raises(ValueError, match="'macro' or None, got 'micro'"):
+    with pytest.raises(ValueError, match="\"macro\" or None, got 'micro'"):
         roc.roc_auc([0, 1], [[0.5, 0.5], [0.1, 0.9]], average="micro")

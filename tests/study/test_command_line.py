@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import io
 import os
 import sys
 
@@ -114,6 +115,17 @@ def test_a_name_that_is_no_utf8_is_printed_as_its_bytes_where_it_is_no_terminal(
         monkeypatch.setattr(sys, "stdout", stream)
         assert answer(print, STEERS, "", "") is None
     assert (tmp_path / "out.txt").read_bytes() == STEERS.encode("utf-8", "surrogateescape") + b"\n"
+
+
+def test_a_narrow_encoding_and_closed_streams_stop_nothing(monkeypatch):
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, "ascii", newline=""))
+    assert answer(lambda text: print(text, flush=True), "│ é \udce9", "", "") is None
+    assert written.getvalue() == b"? ? \xe9\n"
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    assert answer(lambda text: int(sys.stdout.isatty() or len(text)), "abc", "", "") == 3
+    assert answer(prints, None, "", "") == 2 and sys.stdout is None
 
 
 def test_what_is_not_foreseen_is_not_hidden():

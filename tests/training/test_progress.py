@@ -27,7 +27,7 @@ def run_progress(stream, verbose=1, seconds=4.0):
             progress.on_train_batch_end(batch, {"loss": 0.5, "accuracy": 0.25})
         run.epoch += 1
         progress.on_epoch_end(epoch, {"loss": 0.5, "accuracy": 0.25, "seconds": 16.0, "learning_rate": 1})
-    return stream.getvalue()
+    return progress.stream.getvalue()
 
 
 def test_plain_lines_where_there_is_no_terminal():
@@ -42,6 +42,11 @@ def test_plain_lines_where_there_is_no_terminal():
     assert len(run_progress(io.StringIO(), seconds=1.0).splitlines()) == 2
     assert len(run_progress(io.StringIO(), verbose=2, seconds=100.0).splitlines()) == 2
     assert run_progress(io.StringIO(), verbose=0) == ""
+
+
+def test_a_program_without_any_output_trains_all_the_same(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    assert run_progress(None) is not None
 
 
 @pytest.mark.parametrize("kind", ["terminal", "notebook"])

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn.arguments import MOST, brief, number, share
+from tinycnn.arguments import MOST, as_array, brief, number, one_of, share
 from tinycnn.data.dataset import image_array
 from tinycnn.kernels import images as kernels
 
@@ -239,13 +239,12 @@ def equalize(images: ArrayLike, method: str = "clahe", *, clip_limit: float = 2.
     array([[  0, 170],
            [170, 255]], dtype=uint8)
     """
-    if method not in ("clahe", "global"):
-        raise ValueError(f'method must be "clahe" or "global", got {method!r}')
+    one_of(method, "method", ("clahe", "global"))
     whole = isinstance(tiles, int | np.integer) and not isinstance(tiles, bool)
     if number(clip_limit, "clip_limit") < 1 or not whole or not 1 <= tiles <= MOST:
         found = f"clip_limit={clip_limit} and tiles={brief(tiles)}"
         raise ValueError(f"clip_limit and tiles must be 1 or more, tiles an int, got {found}")
-    images = np.asarray(images)
+    images = as_array(images, "images")
     if images.ndim == 3:
         return equalize(images[None], method, clip_limit=clip_limit, tiles=tiles)[0]
     images = np.ascontiguousarray(image_array(images, "uint8"))

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, overload
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn.arguments import brief, generator, positive_int
+from tinycnn.arguments import as_array, brief, flag, generator, listed, positive_int
 from tinycnn.data.splits import grouped_holdout
 
 SCALE = 1 / 255  # of bytes, whenever a model runs
@@ -26,7 +26,7 @@ def image_array(images: ArrayLike, *kinds: str, channels: Sequence[int] = ()) ->
     ...
     ValueError: images must be uint8 of shape (images, height, width, 1 or 3), got float64 (2, 8, 8)
     """
-    images = np.asarray(images)
+    images = as_array(images, "images")
     wrong_type = images.dtype.name not in kinds and not ("float" in kinds and images.dtype.kind == "f")
     if wrong_type or images.ndim != 4 or 0 in images.shape[1:] or channels and images.shape[3] not in channels:
         last = " or ".join(map(str, channels)) or "channels"
@@ -85,8 +85,8 @@ class Dataset:
         paths: Sequence[str] = (),
         keep_aspect: bool = False,
     ) -> None:
-        images, labels = image_array(images, "uint8"), np.asarray(labels)
-        names, paths = tuple(map(str, class_names)), tuple(map(str, paths))
+        images, labels = image_array(images, "uint8"), as_array(labels, "labels")
+        names, paths = tuple(map(str, listed(class_names, "class_names"))), tuple(map(str, listed(paths, "paths")))
         if labels.shape != (len(images),):
             raise ValueError(f"{len(images)} images need labels of shape ({len(images)},), got {labels.shape}")
         if labels.size and labels.dtype.kind not in "iu":
@@ -99,7 +99,7 @@ class Dataset:
             raise ValueError(f"{len(images)} images, but {len(paths)} paths")
         # The dataclass is frozen.
         vars(self).update(images=images, labels=labels.astype(np.int64), class_names=names, paths=paths)
-        vars(self).update(keep_aspect=bool(keep_aspect))
+        vars(self).update(keep_aspect=flag(keep_aspect, "keep_aspect"))
 
     def __len__(self) -> int:
         return len(self.images)

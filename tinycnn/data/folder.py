@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tinycnn.arguments import of_class, share
+from tinycnn.arguments import of_class, one_of, share
 from tinycnn.data.dataset import BadFile, Dataset, Splits
 from tinycnn.data.decode import check_size_and_mode, decode_image
 from tinycnn.data.layout import Member, Source, find_images, map_files
@@ -100,8 +100,7 @@ def load_image_folder(
     size = check_size_and_mode(size, mode)
     of_class(keep_aspect, bool, "keep_aspect")
     held_out = share(validation_split, "validation_split", most=0.5)
-    if on_error not in ("raise", "skip"):
-        raise ValueError(f'on_error must be "raise" or "skip", got {on_error!r}')
+    one_of(on_error, "on_error", ("raise", "skip"))
 
     with open_source(path) as source:
         root, classes, files = find_images(source, splits)

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageCms
 from PIL.TiffImagePlugin import TiffImageFile
 
+from tinycnn.arguments import at_home, one_of
 from tinycnn.data.dataset import BadFile
 from tinycnn.data.decode import ORIENTATION, decode_image, exif_of, open_image
 from tinycnn.data.layout import map_files
@@ -72,7 +73,8 @@ def strip_metadata(
     FileNotFoundError
         If `source` is no folder.
     ValueError
-        If `source` and `target` overlap, before anything is written; or if files could not be stripped.
+        If `source` and `target` overlap, before anything is written; if files could not be stripped; or if two
+        copies came to lie on one another.
     OSError
         If `target` cannot be written.
 
@@ -88,9 +90,8 @@ def strip_metadata(
     >>> b"Jane" in (folder / "out" / "film.jpg").read_bytes()
     False
     """
-    source, target = Path(source).expanduser(), Path(target).expanduser()
-    if on_error not in ("raise", "skip"):
-        raise ValueError(f'on_error must be "raise" or "skip", got {on_error!r}')
+    source, target = at_home(source, "source"), at_home(target, "target")
+    one_of(on_error, "on_error", ("raise", "skip"))
     if not source.is_dir():
         raise FileNotFoundError(f"no such folder: {source}")
     if target.exists() and not target.is_dir():
@@ -121,13 +122,16 @@ def strip_metadata(
             f"{len(skipped)} of {len(names)} files in {source} were not copied (the others were):\n{listing}"
         )
     removed = {n: result for n, result in zip(names, results, strict=True) if not isinstance(result, BadFile)}
+    _refuse_lost_copies(target, list(removed))
     return Stripped(removed, skipped)
 
 
 def _refuse_overlap(source: Path, target: Path) -> None:
     """Refuse folders of which one holds the other: copies would land among, or on, the originals."""
     inner, outer = source.resolve(), target.resolve()
-    if inner == outer or inner in outer.parents or outer in inner.parents:
+    # Compared by what they are, not by name: some disks do not tell "Films" from "films".
+    above, around = ({_identity(one) for one in (path, *path.parents)} - {None} for path in (inner, outer))
+    if _identity(inner) in around or _identity(outer) in above:
         raise ValueError(
             f"the target {target} must not be the source {source}, inside it or around it: copies would replace "
             "originals; name a folder of its own"
@@ -151,6 +155,15 @@ def _refuse_links(source: Path, target: Path, names: list[str]) -> None:
         original = originals.get(_identity(path))
         if original is not None:
             raise ValueError(f"{path} and {source / original} are one file: the copy would replace the original")
+
+
+def _refuse_lost_copies(target: Path, names: list[str]) -> None:
+    """Say which copies lie on one another: on a disk that does not tell "A.png" from "a.png", or through links."""
+    seen: dict[tuple[int, int] | None, str] = {}
+    for name in names:
+        other = seen.setdefault(_identity(target / name), name)
+        if other != name:
+            raise ValueError(f"in {target} {other} and {name} are one file, so one copy is lost; use another target")
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
@@ -182,9 +195,9 @@ def strip_bytes(data: bytes) -> tuple[bytes, list[str]]:
     decode_image(data, 1)  # refuses what is damaged, no image, or a decompression bomb, and says why
     with open_image(data) as image:
         form = "JPEG" if image.format == "MPO" else str(image.format)
-        if form not in ("JPEG", "PNG", "WEBP", "TIFF", "BMP"):
-            raise ValueError(f"metadata of {form} files cannot be removed; convert the file to PNG first")
         orientation, removed = _orientation_of(image), _profile_of(image)
+    if form not in ("JPEG", "PNG", "WEBP", "TIFF", "BMP"):
+        raise ValueError(f"metadata of {form} files cannot be removed; convert the file to PNG first")
     try:
         stripped, names = _strip_jpeg(data, orientation) if form == "JPEG" else _saved_anew(data, form, orientation)
     except (struct.error, IndexError) as error:

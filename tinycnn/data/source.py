@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeAlias
 
+from tinycnn.arguments import as_path, at_home
 from tinycnn.files import PathLike
 
 MAX_FILE_BYTES = 1 << 29  # a film of 100 megapixels at 16 bit, uncompressed, is 200 MB
@@ -34,7 +35,7 @@ def read_file(path: PathLike) -> bytes:
     OSError
         If it cannot be read, is no regular file (reading a pipe would wait for ever), or has more than 512 MB.
     """
-    path = Path(path)
+    path = as_path(path)
     size = path.stat().st_size
     if not path.is_file():
         raise OSError(errno.EINVAL, "not a regular file", str(path))
@@ -53,7 +54,7 @@ def open_source(path: PathLike) -> "FolderSource | ZipSource":
     ValueError
         If it is neither a folder nor a zip file, or the zip is damaged or holds unsafe or endlessly deep paths.
     """
-    path = Path(path).expanduser()
+    path = at_home(path)
     if path.is_dir():
         return FolderSource(path)
     if not path.exists():
@@ -129,6 +130,8 @@ class ZipSource:
             parts = tuple(part for part in name.split("/") if part not in ("", "."))
             is_file = not name.endswith("/")
             wrong = _what_is_wrong(name, parts, is_file)
+            if is_file and parts in self._members:
+                wrong = f"two files by the name {name!r}, of which one would be left out"
             if wrong:
                 self._zip.close()
                 raise ValueError(f"{path} holds {wrong}")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn.arguments import brief, generator
+from tinycnn.arguments import as_array, brief, generator
 
 _PATIENT = re.compile(
     r"(?<![a-z])(patient|person|participant|subject|sub|case|pat|pid)[ _-]?(?:id)?[ _-]?([0-9]+)", re.IGNORECASE
@@ -38,7 +38,7 @@ def merge_groups(*groupings: Sequence | np.ndarray) -> np.ndarray:
     >>> merge_groups([0, 0, 1, 2], ["x", "y", "z", "z"])
     array([0, 0, 1, 1])
     """
-    if not all(np.ndim(grouping) == 1 for grouping in groupings):
+    if not all(as_array(grouping, "groups").ndim == 1 for grouping in groupings):
         raise ValueError("groups must be one for each image, in a row")
     lengths = {len(grouping) for grouping in groupings}
     if len(lengths) != 1:

@@ -8,7 +8,7 @@ A heat map is a hint, not an explanation.  It can look convincing and yet not de
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn.arguments import brief, positive_int
+from tinycnn.arguments import as_array, brief, positive_int
 from tinycnn.data.dataset import Dataset
 from tinycnn.inside.class_score import Classes, Images, checked_classes, checked_images, one_hot
 from tinycnn.layers.base import Layer
@@ -102,8 +102,9 @@ def feature_maps(model: Sequential, images: Images, layer: Where = None) -> np.n
     >>> feature_maps(report_cnn(), np.zeros((16, 16, 3), np.uint8), layer="conv2d_1").shape
     (8, 8, 64)
     """
-    single = not isinstance(images, Dataset) and np.ndim(images) == 3
-    films = checked_images(model, np.asarray(images)[None] if single else images)
+    films = images.images if isinstance(images, Dataset) else as_array(images, "images")
+    single = films.ndim == 3
+    films = checked_images(model, films[None] if single else films)
     steps = [step for part in plan(model.layers[: layer_position(model, layer) + 1], fuse=False) for step in part]
     features = _run(steps, model.prepare(films)).copy()
     return features[0] if single else features

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn.arguments import brief, listed, of_class, positive_int
+from tinycnn.arguments import as_array, brief, listed, of_class, positive_int
 from tinycnn.data.dataset import Dataset
 from tinycnn.model import Sequential
 
@@ -22,7 +22,7 @@ def checked_images(model: Sequential, images: Images) -> np.ndarray:
         If they are no images, none, or of another shape.
     """
     of_class(model, Sequential, "model")
-    images = images.images if isinstance(images, Dataset) else np.asarray(images)
+    images = images.images if isinstance(images, Dataset) else as_array(images, "images")
     if images.ndim != 4 or len(images) == 0:
         raise ValueError(f"images of shape (images, height, width, channels) are needed, got {images.shape}")
     if not model.built:
@@ -42,7 +42,8 @@ def checked_classes(model: Sequential, class_index: Classes, n: int) -> np.ndarr
     """
     if class_index is None:
         return None
-    classes = np.broadcast_to(np.asarray(class_index), (n,)) if np.ndim(class_index) == 0 else np.asarray(class_index)
+    classes = as_array(class_index, "class_index")
+    classes = np.broadcast_to(classes, (n,)) if classes.ndim == 0 else classes
     outputs = model.output_shape[-1]
     if classes.shape != (n,) or classes.dtype.kind not in "iu" or not 0 <= classes.min() <= classes.max() < outputs:
         raise ValueError(

@@ -71,7 +71,7 @@ def feature_visualization(
     if not model.built:
         raise ValueError(f"model '{model.name}' must be built before a channel of it can be drawn: train it or load it")
     names = [str(part.name) for part in model.layers]
-    if layer not in names:
+    if not isinstance(layer, str) or layer not in names:
         raise ValueError(f"no layer {layer!r} in model '{model.name}'; it has {', '.join(names)}")
     layers = model.layers[: names.index(layer) + 1]
     channels = layers[-1].output_shape[-1]

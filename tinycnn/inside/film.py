@@ -3,11 +3,11 @@
 import copy
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tinycnn.arguments import as_path, count
 from tinycnn.inside.film_frame import frame_of
 from tinycnn.inside.film_page import write_film_page
 from tinycnn.inside.film_strip import write_gif
@@ -81,11 +81,11 @@ class Film(Callback):
         slice_images: int = 16,
         seed: int = 0,
     ) -> None:
-        self.path = Path(path)
+        self.path = as_path(path, "Film: path")
         if self.path.suffix.lower() != ".html":
             raise ValueError(f"Film: the page's name must end in .html, got {self.path}")
         self.images, self.slice_images = positive_int(images, "images"), positive_int(slice_images, "slice_images")
-        if slice_steps and positive_int(slice_steps, "slice_steps") % 2 == 0:
+        if count(slice_steps, "slice_steps") % 2 == 0 < slice_steps:
             raise ValueError(f"Film: slice_steps must be odd, so that the middle is the end point, or 0: {slice_steps}")
         self.slice_steps, self.seed = slice_steps, seed
         self.on_train_begin()

@@ -100,7 +100,7 @@ def loss_slice(
     if not model.built:
         raise ValueError(f"model '{model.name}' must be built before its loss can be cut: train it or load it")
     rng, twin, weights = generator(seed), twin_of(model), model.get_weights()
-    loss = copy.copy(losses.get(loss or model.loss))
+    loss = copy.copy(losses.get(model.loss if loss is None else loss))
     directions = [filter_normalised(weights, rng) for _ in range(2)]
     at = np.linspace(-span, span, steps)
     at[steps // 2] = 0

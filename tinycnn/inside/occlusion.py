@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tinycnn.arguments import numbers, positive_int
+from tinycnn.arguments import brief, numbers, positive_int
 from tinycnn.inside.class_score import Classes, Images, batches, score_of
 from tinycnn.model import Sequential
 
@@ -79,6 +79,8 @@ def _drops(model, x, k, window, stride, fill, batch_size):
         )
     corners = [(top, left) for top in _starts(height, window, stride) for left in _starts(width, window, stride)]
     filling = x.mean(axis=(0, 1)) if fill is None else numbers(fill, "fill")  # (channels,)
+    if filling.shape not in ((), x.shape[2:]):
+        raise ValueError(f"fill must be one number, or one for each of {x.shape[2]} channels, got {brief(fill)}")
     whole = score_of(model, x[None], [k])[0]
     total, covered = np.zeros((height, width), x.dtype), np.zeros((height, width), x.dtype)
     for start in range(0, len(corners), batch_size):

@@ -13,6 +13,7 @@ from matplotlib.patches import FancyArrowPatch, Rectangle
 from matplotlib.patheffects import withStroke
 from numpy.typing import ArrayLike
 
+from tinycnn.arguments import as_array
 from tinycnn.files import atomic_write
 from tinycnn.inside.class_score import output_names
 from tinycnn.inside.columns import CHANNELS, Box, Column, columns_of
@@ -115,7 +116,7 @@ def plot_pass(
     >>> [text.get_text() for text in figure.texts][:1]
     ['forward: what each layer makes of the image']
     """
-    image = np.asarray(image)
+    image = as_array(image, "image")
     if image.ndim != 3:
         raise ValueError(f"plot_pass draws one image of shape (height, width, channels), got shape {image.shape}")
     seen = trace(model, image[None], None if label is None else [label])

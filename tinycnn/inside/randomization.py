@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tinycnn.arguments import positive_int
+from tinycnn.arguments import function, positive_int
 from tinycnn.inside.cam import Where, coarse_grad_cam, layer_position
 from tinycnn.inside.class_score import Images, checked_images
 from tinycnn.layers.registry import describe, restore
@@ -69,7 +69,8 @@ def randomization_check(
     def grad_cam_maps(model: Sequential, films: np.ndarray, classes: np.ndarray) -> np.ndarray:
         return coarse_grad_cam(model, films, classes, position, size)
 
-    explain = explain or grad_cam_maps
+    explain = grad_cam_maps if explain is None else explain
+    function(explain, "explain")
     classes = model.predict(films, size).argmax(axis=1)
     before = explain(model, films, classes)
     twin = type(model)([restore(describe(part)) for part in model.layers], seed=seed, name=model.name)

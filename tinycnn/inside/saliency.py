@@ -8,7 +8,7 @@ where the truth is known, `tinycnn.inside.mass_inside` and `tinycnn.inside.point
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn.arguments import brief, generator, number, of_class, positive_int
+from tinycnn.arguments import as_array, brief, generator, number, of_class, positive_int
 from tinycnn.inside.class_score import Classes, Images, batches, score_gradient
 from tinycnn.inside.twin import twin_of
 from tinycnn.kernels.sets import active
@@ -236,7 +236,7 @@ def integrated_gradients(
     >>> integrated_gradients(model, np.float32([[[[0.5], [2.0]]]])).ravel()
     array([0.5, 2. ], dtype=float32)
     """
-    steps, start = positive_int(steps, "steps"), np.asarray(baseline)
+    steps, start = positive_int(steps, "steps"), as_array(baseline, "baseline")
     attributions = []
     for x, classes in batches(model, images, class_index, batch_size):
         found = start.shape if start.dtype.kind in "biuf" else brief(baseline)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tinycnn import losses
-from tinycnn.arguments import of_class
+from tinycnn.arguments import as_array, of_class
 from tinycnn.inside.terms import Back, Terms, back_of, terms_of
 from tinycnn.inside.twin import twin_of
 from tinycnn.layers.augmentation import Augmentation
@@ -281,7 +281,9 @@ def trace(
         x = step.forward(x, training)
     found.output = x.copy()
     if labels is not None:
-        objective, targets = Objective(copy.copy(losses.get(loss))), np.asarray(labels)
+        objective, targets = Objective(copy.copy(losses.get(loss))), as_array(labels, "labels")
+        if targets.shape[:1] != x.shape[:1]:
+            raise ValueError(f"one label for each of {len(x)} images is needed, got labels of shape {targets.shape}")
         objective.check(targets, twin, "labels")
         found.loss, _ = objective.forward(logits if objective.logits else x, targets)
         grad = objective.backward()

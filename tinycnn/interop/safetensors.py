@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tinycnn.arguments import of_class
+from tinycnn.arguments import as_path, of_class
 from tinycnn.files import PathLike, atomic_write
 from tinycnn.npz import field
 
@@ -83,7 +83,7 @@ def load_safetensors(path: PathLike) -> dict[str, np.ndarray]:
     ValueError
         If the file is cut off, damaged or something else, with what is wrong with it.
     """
-    path = os.fspath(path)  # a number would be a file that is open
+    path = os.fspath(as_path(path))  # a number would be a file that is open
     try:
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size

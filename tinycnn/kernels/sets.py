@@ -131,7 +131,7 @@ def set_kernels(name: str) -> AbstractContextManager:
     global _chosen
     before = ExitStack()
     before.callback(_put_back, _chosen)
-    if name not in SETS:
+    if not isinstance(name, str) or name not in SETS:
         raise ValueError(f"set_kernels({name!r}): choose one of {_names()}")
     _chosen = name, SETS[name]()
     return before

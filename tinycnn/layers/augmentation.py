@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tinycnn.arguments import flag
 from tinycnn.data.augment import Augment
 from tinycnn.layers.base import Layer, Shape
 from tinycnn.layers.padding import check_image
@@ -62,7 +63,7 @@ class Augmentation(Layer):
     def forward(self, x: ArrayLike, training: bool = False) -> np.ndarray:
         """Changed copies in training, `x` itself at inference."""
         x = self._enter(x)
-        self._changed = training
+        self._changed = training = flag(training, "training")
         if not training:
             self._y = x
             return x

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from tinycnn.arguments import float_type, generator, whole_shape
+from tinycnn.arguments import as_array, float_type, generator, listed, whole_shape
 from tinycnn.arguments import pair as pair
 from tinycnn.arguments import positive_int as positive_int
 from tinycnn.kernels.aligned import aligned_zeros_like
@@ -94,7 +94,7 @@ class Layer:
 
     def output_shape_of(self, input_shape: Shape) -> Shape:
         """Shape of one output for one input of `input_shape` (both without the batch axis)."""
-        return tuple(input_shape)
+        return tuple(listed(input_shape, f"{self.where()}: input_shape"))
 
     def create(self, input_shape: Shape) -> None:
         """Allocate `params` and `state` for `input_shape`, drawing from `self.rng`, in `self.dtype`."""
@@ -223,7 +223,7 @@ class Layer:
 
     def _enter(self, x: ArrayLike) -> np.ndarray:
         """Check and convert an input; build the layer on its first forward."""
-        x = np.asarray(x)
+        x = as_array(x, "x")
         if x.ndim < 2:
             raise ValueError(
                 f"{self.where()} takes a batch, images (or vectors) along the first axis, got shape {x.shape}; of a "
@@ -273,7 +273,7 @@ class Layer:
         """
         if self._images is None:
             raise RuntimeError(f"{self.where()}: backward was called before forward")
-        grad_y = np.asarray(grad_y)
+        grad_y = as_array(grad_y, "grad_y")
         if grad_y.shape != (self._images, *self.output_shape):
             raise ValueError(
                 f"{self.where()}: gradient of shape {grad_y.shape} does not fit the output "

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn.arguments import whole_shape
+from tinycnn.arguments import flag, whole_shape
 from tinycnn.layers.activation import get
 from tinycnn.layers.base import Layer, Shape
 from tinycnn.layers.fused import steps_of
@@ -105,7 +105,7 @@ class Block(Layer):
     def back(self, path: Sequence[Layer], grad: np.ndarray, input_grad: bool) -> Any:
         """`grad` back through them; the first need not hand it on if nobody asks for it."""
         for i, step in reversed(list(enumerate(steps_of(path, self.fuse)))):
-            wanted = {} if input_grad or i > 0 else {"input_grad": False}
+            wanted = {} if i > 0 or flag(input_grad, "input_grad") else {"input_grad": False}
             grad = step.backward(grad, **wanted)  # type: ignore[assignment]
         return grad
 

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tinycnn.arguments import flag
 from tinycnn.kernels.geometry import Geometry
 from tinycnn.kernels.sets import active
 from tinycnn.layers.activation import ReLU
@@ -201,7 +202,7 @@ class Conv2D(_Convolution):
     ) -> np.ndarray | None:
         """`backward` from the gradient before the activation or, with `codes`, from that of a 2x2 max-pool after it."""
         grad = self._enter_backward(grad) if codes is None else np.asarray(grad)
-        grad_x = self._input_gradient(grad) if input_grad else None
+        grad_x = self._input_gradient(grad) if flag(input_grad, "input_grad") else None
         kernel, grad_kernel, grad_bias = self.params["kernel"], self.grads["kernel"], self.grads.get("bias")
         active().conv_backward(self._x, kernel, grad, self._geometry, grad_x, grad_kernel, grad_bias, codes)
         return grad_x
@@ -348,7 +349,7 @@ class Conv2DTranspose(_Convolution):
         active().conv_kernel_gradient(grad, self._x, self._geometry, self.grads["kernel"])
         if self.use_bias:
             active().bias_gradient(grad, self.grads["bias"])
-        if not input_grad:
+        if not flag(input_grad, "input_grad"):
             return None
         grad_x = self._input_gradient(grad)
         active().conv_forward(grad, self.params["kernel"], None, self._geometry, grad_x)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn.arguments import brief, positive_int
+from tinycnn.arguments import brief, flag, listed, positive_int
 from tinycnn.kernels.sets import active
 from tinycnn.layers.base import Layer, Shape
 from tinycnn.layers.weighted import Weighted
@@ -74,7 +74,7 @@ class Dense(Weighted):
         return {"units": self.units, **super().config()}
 
     def output_shape_of(self, input_shape: Shape) -> Shape:
-        if len(input_shape) != 1:
+        if len(listed(input_shape, "input_shape")) != 1:
             raise ValueError(
                 f"{self.where()} needs one vector per image, shape (inputs,), got {brief(tuple(input_shape))}; "
                 "put a Flatten or a GlobalAveragePool2D before it"
@@ -104,7 +104,7 @@ class Dense(Weighted):
     def backward_linear(self, grad: ArrayLike, input_grad: bool = True) -> np.ndarray | None:
         """The same, from the gradient before the activation."""
         grad = self._enter_backward(grad)
-        grad_x = self._input_gradient(grad) if input_grad else None
+        grad_x = self._input_gradient(grad) if flag(input_grad, "input_grad") else None
         active().dense_backward(self._x, self.params["kernel"], grad, grad_x, self.grads["kernel"])
         if self.use_bias:
             np.sum(grad, axis=0, out=self.grads["bias"])

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn.arguments import brief
+from tinycnn.arguments import brief, flag
 from tinycnn.kernels.sets import active
 from tinycnn.layers.base import Layer
 
@@ -68,7 +68,7 @@ class Dropout(Layer):
     def forward(self, x: ArrayLike, training: bool = False) -> np.ndarray:
         """``x * mask / (1 - rate)`` in training, `x` itself at inference."""
         x = self._enter(x)
-        self._dropped = training and self.rate > 0
+        self._dropped = flag(training, "training") and self.rate > 0
         if not self._dropped:
             self._y = x
             return x

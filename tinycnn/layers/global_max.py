@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tinycnn.arguments import flag
 from tinycnn.layers.base import Layer, Shape
 from tinycnn.layers.padding import check_image
 
@@ -46,7 +47,7 @@ class GlobalMaxPool2D(Layer):
 
     def __init__(self, keepdims: bool = False, name: str | None = None) -> None:
         super().__init__(name)
-        self.keepdims = bool(keepdims)
+        self.keepdims = flag(keepdims, "GlobalMaxPool2D: keepdims")
 
     def config(self) -> dict[str, Any]:
         return {"keepdims": self.keepdims}

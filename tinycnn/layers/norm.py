@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn.arguments import number, share
+from tinycnn.arguments import flag, number, share
 from tinycnn.kernels.sets import active
 from tinycnn.layers.activation import ReLU
 from tinycnn.layers.base import Layer, Shape
@@ -88,7 +88,7 @@ class BatchNorm(Layer):
 
     def _normalize(self, x: np.ndarray, training: bool, y: np.ndarray, relu: bool) -> np.ndarray:
         rows = x.reshape(-1, x.shape[-1])  # (N, channels)
-        self._batch_moments = training and self.trainable
+        self._batch_moments = flag(training, "training") and self.trainable
         if self._batch_moments:
             mean, variance = active().moments(rows)
             for key, batch in (("moving_mean", mean), ("moving_variance", variance)):

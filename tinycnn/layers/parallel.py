@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn.arguments import listed
+from tinycnn.arguments import listed, one_of
 from tinycnn.layers.base import Layer, Shape
 from tinycnn.layers.block import Block, spec
 from tinycnn.layers.registry import restore
@@ -71,8 +71,7 @@ class Parallel(Block):
         ]
         if len(self.branches) < 2:
             raise ValueError(f"Parallel: needs at least two branches, got {len(self.branches)}")
-        if merge not in ("concat", "add"):
-            raise ValueError(f'Parallel: merge must be "concat" or "add", got {merge!r}')
+        one_of(merge, "Parallel: merge", ("concat", "add"))
         self.merge = merge
         super().__init__(self.branches, activation, name)
 

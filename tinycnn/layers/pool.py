@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn.arguments import pair
+from tinycnn.arguments import flag, pair
 from tinycnn.kernels.sets import active
 from tinycnn.layers.base import Layer, Shape
 from tinycnn.layers.padding import Padding, check_image, check_padding, resolve_padding
@@ -235,7 +235,7 @@ class GlobalAveragePool2D(Layer):
 
     def __init__(self, keepdims: bool = False, name: str | None = None) -> None:
         super().__init__(name)
-        self.keepdims = bool(keepdims)
+        self.keepdims = flag(keepdims, "GlobalAveragePool2D: keepdims")
 
     def config(self) -> dict[str, Any]:
         return {"keepdims": self.keepdims}

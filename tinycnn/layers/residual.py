@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tinycnn.arguments import listed
 from tinycnn.kernels.sets import active
 from tinycnn.layers.activation import ReLU
 from tinycnn.layers.base import Layer, Shape
@@ -62,8 +63,8 @@ class Residual(Block):
         activation: str | Layer | dict[str, Any] | None = None,
         name: str | None = None,
     ) -> None:
-        self.layers = [restore(layer) for layer in layers]
-        self.shortcut = [restore(layer) for layer in shortcut or []]
+        self.layers = [restore(layer) for layer in listed(layers, "Residual: layers")]
+        self.shortcut = [restore(layer) for layer in listed([] if shortcut is None else shortcut, "Residual: shortcut")]
         if not self.layers:
             raise ValueError("Residual: the branch needs at least one layer")
         super().__init__((self.layers, self.shortcut), activation, name)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn.arguments import number
+from tinycnn.arguments import flag, number
 from tinycnn.layers.base import Layer
 
 _erf = np.vectorize(math.erf, otypes=[np.float64])  # NumPy has none
@@ -165,7 +165,7 @@ class GELU(Layer):
 
     def __init__(self, approximate: bool = False, name: str | None = None) -> None:
         super().__init__(name)
-        self.approximate = bool(approximate)
+        self.approximate = flag(approximate, "GELU: approximate")
 
     def config(self) -> dict[str, Any]:
         return {"approximate": self.approximate}

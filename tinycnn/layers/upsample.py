@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn.arguments import pair
+from tinycnn.arguments import one_of, pair
 from tinycnn.kernels.sets import active
 from tinycnn.layers.base import Layer, Shape
 from tinycnn.layers.padding import check_image
@@ -57,8 +57,7 @@ class UpSample2D(Layer):
     ) -> None:
         super().__init__(name)
         self.size = pair(size, "UpSample2D: size")
-        if interpolation not in ("nearest", "bilinear"):
-            raise ValueError(f'UpSample2D: interpolation must be "nearest" or "bilinear", got {interpolation!r}')
+        one_of(interpolation, "UpSample2D: interpolation", ("nearest", "bilinear"))
         self.interpolation = interpolation
 
     def config(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from tinycnn import initializers, regularizers
+from tinycnn.arguments import flag
 from tinycnn.layers.activation import get
 from tinycnn.layers.base import Layer
 from tinycnn.layers.registry import describe
@@ -40,7 +41,7 @@ class Weighted(Layer):
     ) -> None:
         super().__init__(name)
         self.activation = get(activation)
-        self.use_bias = bool(use_bias)
+        self.use_bias = flag(use_bias, f"{type(self).__name__}: use_bias")
         self.kernel_initializer, self.bias_initializer = kernel_initializer, bias_initializer
         given = {"kernel": kernel_regularizer, "bias": bias_regularizer if use_bias else None}
         found = {key: regularizers.get(penalty) for key, penalty in given.items()}

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn.arguments import brief, generator, of_class, positive_int
+from tinycnn.arguments import as_array, brief, generator, listed, of_class, positive_int
 from tinycnn.data.dataset import Dataset, image_array
 from tinycnn.layers.base import Layer
 from tinycnn.layers.conv import Conv2D, Conv2DTranspose
@@ -68,7 +68,7 @@ def denoising_autoencoder(
     >>> model.build((32, 48, 1))
     (32, 48, 1)
     """
-    filters = tuple(filters)
+    filters = tuple(listed(filters, "filters"))
     if not filters:
         raise ValueError("denoising_autoencoder needs filters for at least one convolution, such as (32, 64)")
     layers: list[Layer] = []
@@ -287,4 +287,4 @@ def copy_encoder(autoencoder: Sequential, classifier: Sequential) -> list[str]:
 
 
 def _images(data: Dataset | ArrayLike) -> np.ndarray:
-    return np.asarray(getattr(data, "images", data))
+    return as_array(getattr(data, "images", data), "data")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn.arguments import numbers, positive, positive_int
+from tinycnn.arguments import brief, numbers, positive, positive_int
 from tinycnn.scores.metrics import check_scores
 
 
@@ -193,9 +193,10 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike, limits: tuple[float, f
     >>> round(fit_temperature([[4, 0], [4, 0], [0, 4], [4, 0]], [0, 0, 1, 1]), 4)
     3.641
     """
-    low, high = limits
-    if not 0 < low < high < np.inf:
-        raise ValueError(f"limits must be 0 < low < high, got {limits}")
+    found = numbers(limits, "limits")
+    if found.shape != (2,) or not 0 < found[0] < found[1] < np.inf:
+        raise ValueError(f"limits must be 0 < low < high, two numbers, got {brief(limits)}")
+    low, high = map(float, found)
     labels, logits = check_scores(labels, logits, "labels")
     if not np.isfinite(logits).all():
         raise ValueError(f"logits are not finite, first in row {int((~np.isfinite(logits)).any(axis=1).argmax())}")

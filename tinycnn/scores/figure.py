@@ -10,7 +10,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tinycnn.arguments import of_class
+from tinycnn.arguments import as_path, flag, of_class
 from tinycnn.files import PathLike, atomic_write
 
 DPI = 140
@@ -47,6 +47,11 @@ def axes_for(ax: Any, note: str | None, figsize: tuple[float, float], charts: in
     return axes
 
 
+def headline(title: str | None, more: str) -> str | None:
+    """`title` followed by `more`; nothing where there is to be no title."""
+    return f"{title}{more}" if flag(title, "title") else None
+
+
 def finished(
     figure: Figure, path: PathLike | None, title: str | None, note: str | None = None, ax: Any = None
 ) -> Figure:
@@ -56,12 +61,12 @@ def finished(
     """
     # 9.3 and 14 letters per inch of the 12 and 8 point sans-serif; constrained layout does not wrap by itself.
     width = figure.get_figwidth()
-    if title and ax is not None:
+    if flag(title, "title") and ax is not None:
         first = np.ravel(ax)[0]
         first.set_title(wrapped(title, int(9.3 * width * first.get_position().width)), fontsize=12)
     elif title:
         figure.suptitle(wrapped(title, int(9.3 * width)), fontsize=12)
-    if note:
+    if flag(note, "note"):
         figure.supxlabel(wrapped(note, int(14 * width)), fontsize=8, color="0.3")
     if path is not None:
         save_figure(figure, path)
@@ -84,7 +89,7 @@ def save_figure(figure: Figure, path: PathLike) -> Path:
     >>> save_figure(Figure(), tempfile.mkdtemp() + "/empty.pdf").read_bytes()[:4]
     b'%PDF'
     """
-    path = Path(path)
+    path = as_path(path)
     form = path.suffix[1:].lower() or "png"
     known = figure.canvas.get_supported_filetypes()
     if form not in known:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn.arguments import brief, generator, positive_int
+from tinycnn.arguments import as_array, brief, function, generator, listed, positive_int
 from tinycnn.scores.metrics import class_labels, confusion_matrix, label_vectors
 
 
@@ -150,12 +150,13 @@ def bootstrap_interval(
     tail = (1 - _confidence(confidence)) / 2
     if not arrays:
         raise ValueError("bootstrap_interval needs at least one array of cases after the statistic")
-    columns = [np.asarray(array) for array in arrays]
+    function(statistic, "statistic")
+    columns = [as_array(array, "each of the arrays") for array in arrays]
     lengths = [len(column) for column in columns]
     if len(set(lengths)) > 1 or not lengths[0]:
         raise ValueError(f"the arrays must have the same length, at least 1; got lengths {lengths}")
     n = positive_int(n, "n, the number of resamples,")
-    groups = np.arange(lengths[0]) if groups is None else np.asarray(groups)
+    groups = np.arange(lengths[0]) if groups is None else as_array(groups, "groups")
     if groups.shape != (lengths[0],):
         raise ValueError(f"groups must name one group per case: {lengths[0]} cases, groups of shape {groups.shape}")
     code = np.unique(groups, return_inverse=True)[1]
@@ -206,7 +207,7 @@ def sensitivity_specificity(
     >>> round(table["Covid"]["sensitivity"], 3), table["Covid"]["positives"], table["Covid"]["specificity"]
     (0.667, 3, 1.0)
     """
-    matrix = confusion_matrix(y_true, y_pred, None if class_names is None else len(class_names))
+    matrix = confusion_matrix(y_true, y_pred, None if class_names is None else len(listed(class_names, "class_names")))
     found, called, support = matrix.diagonal(), matrix.sum(axis=0), matrix.sum(axis=1)  # each (classes,)
     total = matrix.sum()
     table = {}
@@ -254,11 +255,13 @@ def report_by_group(
     >>> {group: (row["correct"], row["images"]) for group, row in table.items()}
     {'A': (3, 3), 'B': (0, 1)}
     """
-    y_true, y_pred = label_vectors(y_true, y_pred, None if class_names is None else len(class_names))
-    groups = np.asarray(groups)
+    y_true, y_pred = label_vectors(
+        y_true, y_pred, None if class_names is None else len(listed(class_names, "class_names"))
+    )
+    groups = as_array(groups, "groups")
     if groups.shape != y_true.shape:
         raise ValueError(f"groups must name one group per image: {len(y_true)} images, groups of shape {groups.shape}")
-    names = class_labels(class_names, len(class_names or range(max(y_true.max(), y_pred.max()) + 1)))
+    names = class_labels(class_names, max(y_true.max(), y_pred.max()) + 1 if class_names is None else len(class_names))
     table = {}
     for group in np.unique(groups):
         inside = groups == group

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn.arguments import brief, count, listed, number, positive, positive_int
+from tinycnn.arguments import as_array, brief, count, flag, listed, number, one_of, positive, positive_int
 from tinycnn.notebook import html_table
 
 MOST_CLASSES = 10_000  # a confusion matrix of them takes 800 MB
@@ -39,7 +39,7 @@ def label_vector(labels: ArrayLike, what: str = "labels", num_classes: int | Non
     ...
     ValueError: labels: label 2 at index 1, but with 2 classes labels go from 0 to 1
     """
-    labels = np.asarray(labels)
+    labels = as_array(labels, what)
     if labels.ndim != 1:
         hint = "; of one-hot rows or probabilities take argmax(axis=1) first" if labels.ndim == 2 else ""
         raise ValueError(f"{what}: must be one label per image, shape (images,), got shape {labels.shape}{hint}")
@@ -178,8 +178,7 @@ def precision_recall_fscore_support(
     >>> recall, support
     (array([0.5, 1. ]), array([2, 2]))
     """
-    if average not in AVERAGES:
-        raise ValueError(f"average must be one of {AVERAGES}, got {average!r}")
+    one_of(average, "average", AVERAGES)
     beta = number(positive(beta, "beta"), "beta", below=1e9)
     matrix = confusion_matrix(y_true, y_pred, num_classes)
     found, called, support = matrix.diagonal(), matrix.sum(axis=0), matrix.sum(axis=1)  # each (classes,)
@@ -264,7 +263,7 @@ def classification_report(
        weighted avg       0.70      0.60      0.61         5
     <BLANKLINE>
     """
-    num_classes = None if target_names is None else len(target_names)
+    num_classes = None if target_names is None else len(listed(target_names, "target_names"))
     y_true, y_pred = label_vectors(y_true, y_pred, num_classes)
     names = list(map(str, np.union1d(y_true, y_pred) if target_names is None else target_names))
 
@@ -275,7 +274,7 @@ def classification_report(
     averages = [(f"{kind} avg", *scores(kind)[:3], len(y_true)) for kind in ("macro", "weighted")]
     share_correct = accuracy(y_true, y_pred)
     columns = ("precision", "recall", "f1-score", "support")
-    if output_dict:
+    if flag(output_dict, "output_dict"):
         classes, means = (
             {name: dict(zip(columns, map(float, values), strict=True)) for name, *values in table}
             for table in (rows, averages)
@@ -331,7 +330,7 @@ def check_scores(y_true: ArrayLike, scores: ArrayLike, name: str = "y_true") -> 
     ValueError
         If shapes do not fit, a score is not a number, or a label has no column.
     """
-    scores = np.asarray(scores)
+    scores = as_array(scores, "scores")
     if scores.ndim != 2 or scores.shape[1] < 2 or scores.dtype.kind not in "fiu":
         raise ValueError(
             f"scores must be numbers of shape (images, classes) with at least 2 classes, got {scores.dtype} of "

@@ -21,10 +21,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import ArrayLike
 
-from tinycnn.arguments import listed, of_class, positive_int
+from tinycnn.arguments import as_array, listed, numbers, of_class, positive_int
 from tinycnn.files import PathLike
 from tinycnn.scores.calibration import ReliabilityCurve
-from tinycnn.scores.figure import Picture, axes_for, finished, plain_text, wrapped
+from tinycnn.scores.figure import Picture, axes_for, finished, headline, plain_text, wrapped
 from tinycnn.scores.intervals import wilson_interval
 from tinycnn.scores.metrics import label_vector
 from tinycnn.scores.roc import RocCurve
@@ -64,7 +64,7 @@ def plot_history(
     'Training history'
     """
     of_class(history, Mapping, "history")
-    series = {key: np.asarray(history[key], float) for key in history if len(listed(history[key], f"history: {key}"))}
+    series = {key: v.astype(float) for key in history if len(v := numbers(listed(history[key], key), key))}
     if "loss" not in series:
         raise ValueError(f"the history has no epoch under 'loss'; it holds { {k: len(history[k]) for k in history} }")
     panels = [("loss", "Loss (mean per image)")]
@@ -121,7 +121,7 @@ def plot_confusion_matrix(
     >>> plot_confusion_matrix([[26, 0], [2, 18]], ["Covid", "Normal"]).get_suptitle()
     'Confusion matrix: 44 of 46 correct (95.7 %)'
     """
-    matrix = np.asarray(matrix)
+    matrix, class_names = as_array(matrix, "matrix"), listed(class_names, "class_names")
     classes = len(class_names)
     if matrix.shape != (classes, classes):
         raise ValueError(f"the matrix must be {classes} x {classes} for {classes} class names, got {matrix.shape}")
@@ -148,7 +148,7 @@ def plot_confusion_matrix(
     bar.set_label("Share of the true class")
     right, images = int(np.trace(matrix)), int(matrix.sum())
     score = f": {right} of {images} correct" + (f" ({100 * right / images:.1f} %)" if images else "")
-    return finished(axes.figure.figure, path, title and f"{title}{score}", note, ax)
+    return finished(axes.figure.figure, path, headline(title, score), note, ax)
 
 
 def plot_sample_grid(
@@ -192,9 +192,10 @@ def plot_sample_grid(
     >>> len(plot_sample_grid(images, [0, 1, 1], ["Covid", "Normal"]).axes)
     4
     """
+    class_names = listed(class_names, "class_names")
     pictures, truth = _pictures(images, "images"), label_vector(labels, "labels", len(class_names))
-    n, shares = positive_int(n, "n"), None if probabilities is None else np.asarray(probabilities)
-    if shares is not None and shares.ndim != 2:
+    n, shares = positive_int(n, "n"), None if probabilities is None else numbers(probabilities, "probabilities")
+    if shares is not None and (shares.ndim != 2 or not shares.shape[1]):
         raise ValueError(f"probabilities must be of shape (images, classes), got {shares.shape}")
     called = shares.argmax(axis=1) if predictions is None and shares is not None else predictions
     called = None if called is None else label_vector(called, "predictions", len(class_names))
@@ -205,22 +206,21 @@ def plot_sample_grid(
     shown = np.unique(np.linspace(0, len(pictures) - 1, min(n, len(pictures))).round().astype(int))
     columns = int(np.ceil(np.sqrt(len(shown))))
     rows = -(-len(shown) // columns)
-    lines = 1 if called is None else 2
-    figure = Picture(figsize=(max(4.0, 2.0 * columns), (2.0 + 0.14 * lines) * rows + 0.7), layout="constrained")
+    line = 0.14 if called is None else 0.28
+    figure = Picture(figsize=(max(4.0, 2.0 * columns), (2.0 + line) * rows + 0.7), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat[len(shown) :]:
         axes.axis("off")
     for axes, i in zip(grid.flat, shown, strict=False):
         _show(axes, pictures[i])
-        text, wrong = str(class_names[truth[i]]), False
+        text, wrong = str(class_names[truth[i]]), called is not None and called[i] != truth[i]
         if called is not None:
-            wrong = called[i] != truth[i]
             sure = "" if shares is None else f" {100 * shares[i][called[i]]:.0f} %"
             text += f"\n{'✗' if wrong else '✓'} {class_names[called[i]]}{sure}"
         axes.set_title(plain_text(text), fontsize=8, fontweight="bold" if wrong else "normal", pad=4)
         axes.spines[:].set(visible=wrong, color=WRONG, linewidth=3)
     legend = "" if called is None else "; first line: true class, second: prediction"
-    return finished(figure, path, title and f"{title}{legend}", note)
+    return finished(figure, path, headline(title, legend), note)
 
 
 def plot_image_rows(
@@ -387,7 +387,7 @@ def _show(axes, image):
 
 def _pictures(images, what):
     """Images as uint8 or as float clipped to 0..1, without a channel axis if they are grey."""
-    images = np.asarray(images)
+    images = as_array(images, what)
     if images.ndim == 4 and images.shape[3] == 1:
         images = images[..., 0]
     if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] != 3) or not len(images):

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tinycnn.arguments import numbers, one_of
 from tinycnn.scores.metrics import check_scores, class_labels, label_vector
 
 
@@ -51,7 +52,7 @@ def roc_curve(y_true: ArrayLike, scores: ArrayLike) -> RocCurve:
     (array([0. , 0. , 0.5, 0.5, 1. ]), array([0. , 0.5, 0.5, 1. , 1. ]), 0.75)
     """
     y_true = label_vector(y_true, "y_true", num_classes=2)
-    scores = np.asarray(scores, np.float64)
+    scores = np.asarray(numbers(scores, "scores"), np.float64)
     if scores.shape != y_true.shape:
         raise ValueError(f"scores must have one value per label: {len(y_true)} labels, scores of shape {scores.shape}")
     if np.isnan(scores).any():
@@ -127,8 +128,7 @@ def roc_auc(y_true: ArrayLike, probabilities: ArrayLike, average: str | None = "
     >>> roc_auc([0, 1, 2], [[0.5, 0.3, 0.2], [0.2, 0.5, 0.3], [0.4, 0.3, 0.3]], average=None)
     array([1.  , 1.  , 0.75])
     """
-    if average not in ("macro", None):
-        raise ValueError(f"average must be 'macro' or None, got {average!r}")
+    one_of(average, "average", ("macro", None))
     y_true, probabilities = check_scores(y_true, probabilities)
     classes = probabilities.shape[1]
     counts = np.bincount(y_true, minlength=classes)

@@ -1,6 +1,7 @@
 """What the examples' command lines share: numbers that are checked, images to train on, and errors in words."""
 
 import argparse
+import codecs
 import importlib
 import io
 import os
@@ -312,18 +313,33 @@ class _Terminal(io.TextIOWrapper):
         return super().write("".join(c if c.isprintable() or c in "\n\r\t" else "?" for c in text))
 
 
+def _as_bytes(error: UnicodeError) -> tuple[bytes, int]:
+    """What stands for letters that the output's encoding lacks: the bytes of a name, "?" for others."""
+    assert isinstance(error, UnicodeEncodeError)
+    letters = map(ord, error.object[error.start : error.end])
+    return bytes(n - 0xDC00 if 0xDC80 <= n <= 0xDCFF else ord("?") for n in letters), error.end
+
+
+codecs.register_error("tinycnn", _as_bytes)
+
+
 @contextmanager
 def _streams() -> Iterator[None]:
-    """For the time of a ``with`` block any name can be printed: to a terminal its letters, elsewhere its bytes."""
+    """For the time of a ``with`` block any text can be printed: to a terminal its letters, elsewhere names' bytes.
+
+    Where a stream is closed (``>&-``, Windows without a console) what is printed goes nowhere.
+    """
     before = sys.stdout, sys.stderr
     made: list[_Terminal] = []
     for name, stream in zip(("stdout", "stderr"), before, strict=True):
-        if isinstance(stream, io.TextIOWrapper) and stream.isatty():
+        if stream is None:
+            setattr(sys, name, io.StringIO())
+        elif isinstance(stream, io.TextIOWrapper) and stream.isatty():
             stream.flush()
-            made.append(_Terminal(stream.buffer, stream.encoding, stream.errors, line_buffering=True))
+            made.append(_Terminal(stream.buffer, stream.encoding, "replace", line_buffering=True))
             setattr(sys, name, made[-1])
         elif isinstance(stream, io.TextIOWrapper) and stream is sys.stdout:
-            stream.reconfigure(errors="surrogateescape")
+            stream.reconfigure(errors="tinycnn")
     try:
         yield
     finally:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tinycnn.arguments import as_array
 from tinycnn.data.dataset import Dataset
 from tinycnn.training.stream import Stream, is_stream
 
@@ -38,7 +39,7 @@ def split_pair(data: Data, what: str) -> tuple[np.ndarray, np.ndarray]:
             f"{what} must be a Dataset or a pair (images, labels), got {type(data).__name__}; for Keras's fit(x, y) "
             "use the Sequential of tinycnn.keras"
         )
-    images, targets = np.asarray(images), np.asarray(targets)
+    images, targets = as_array(images, f"{what}: images"), as_array(targets, f"{what}: labels")
     if images.ndim < 2 or len(images) == 0:
         raise ValueError(f"{what} holds no images: array of shape {images.shape}")
     if targets.ndim == 0 or len(images) != len(targets):

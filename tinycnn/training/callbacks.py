@@ -7,10 +7,9 @@ import string
 from collections.abc import Mapping
 from contextlib import ExitStack
 from difflib import get_close_matches
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinycnn.arguments import brief, number, of_class, positive_int
+from tinycnn.arguments import as_path, brief, flag, number, of_class, one_of, positive_int
 from tinycnn.files import alone
 from tinycnn.npz import field
 from tinycnn.training.checkpoint import save_checkpoint
@@ -113,8 +112,7 @@ class Best:
     """
 
     def __init__(self, monitor: str, mode: str = "auto", min_delta: float = 0.0) -> None:
-        if mode not in ("auto", "min", "max"):
-            raise ValueError(f"mode must be 'auto', 'min' or 'max', got {mode!r}")
+        one_of(mode, "mode", ("auto", "min", "max"))
         of_class(monitor, str, "monitor")
         self.sign = 1 if mode == "min" or (mode == "auto" and "acc" not in monitor) else -1
         self.min_delta = number(min_delta, "min_delta")
@@ -270,12 +268,12 @@ class Checkpoint(Callback):
         self, path: str | os.PathLike[str], every: int = 1, monitor: str | None = None, mode: str = "auto"
     ) -> None:
         self.path, self.every, self.monitor, self.mode = (
-            Path(path),
+            as_path(path, "Checkpoint: path"),
             positive_int(every, "Checkpoint: every"),
             monitor,
             mode,
         )
-        self.best = Best(monitor or "", mode)
+        self.best = Best("" if monitor is None else monitor, mode)
         self._kept = ExitStack()  # to this run, while it trains
 
     def on_train_begin(self) -> None:
@@ -339,7 +337,7 @@ class CSVLogger(Callback):
     """
 
     def __init__(self, path: str | os.PathLike[str], append: bool = False) -> None:
-        self.path, self.append = Path(path), append
+        self.path, self.append = as_path(path, "CSVLogger: path"), flag(append, "append")
 
     def on_train_begin(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from tinycnn.arguments import positive_int
+from tinycnn.arguments import as_path, one_of, positive_int
 from tinycnn.data.dataset import SCALE, BadFile
 from tinycnn.data.decode import decode_image, load_image
 from tinycnn.data.layout import worker_threads
@@ -197,9 +197,8 @@ def predict_folder(
     ValueError
         As of `predict_image`, or if the folder holds no image.
     """
-    if on_error not in ("raise", "skip"):
-        raise ValueError(f'on_error must be "raise" or "skip", got {on_error!r}')
-    if not Path(folder).is_dir():
+    one_of(on_error, "on_error", ("raise", "skip"))
+    if not as_path(folder, "folder").is_dir():
         raise FileNotFoundError(f"no such folder: {folder}")
     predictions, bad = predict_files(model, files_in([folder]), batch_size)
     listing = "; ".join(f"{path}: {reason}" for path, reason in bad[:NAMED])

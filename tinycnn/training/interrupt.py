@@ -9,13 +9,13 @@ from tinycnn.training.callbacks import Callback
 
 
 class Interruption(Callback):
-    """Ends training between two batches, once `asked` is set, after all other callbacks had their say."""
+    """Ends training between two batches, once `asked` is true, after all other callbacks had their say."""
 
-    def __init__(self, asked: threading.Event) -> None:
-        self.asked = asked
+    def __init__(self) -> None:
+        self.asked = False  # no threading.Event: a second Ctrl-C while the first one sets it would wait for its lock
 
     def on_batch_end(self, batch: int, logs: dict[str, float]) -> None:
-        if self.asked.is_set():
+        if self.asked:
             raise KeyboardInterrupt
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
@@ -23,16 +23,16 @@ class Interruption(Callback):
 
 
 @contextmanager
-def gentle_interrupt(asked: threading.Event) -> Iterator[None]:
-    """The first Ctrl-C sets `asked`, so that no optimizer step is cut in half; a second one raises.
+def gentle_interrupt(interruption: Interruption) -> Iterator[None]:
+    """The first Ctrl-C asks `interruption`, so that no optimizer step is cut in half; a second one raises.
 
     Outside the main thread, or where SIGINT has another handler, it does nothing.
     """
 
     def handle(signum: int, frame: object) -> None:
-        if asked.is_set():
+        if interruption.asked:
             raise KeyboardInterrupt
-        asked.set()
+        interruption.asked = True
 
     # Only the main thread may set handlers, and a handler of the user's own stays.
     ours = (

@@ -2,7 +2,6 @@
 
 import math
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tinycnn import losses, optimizers
-from tinycnn.arguments import function, generator, listed, of_class, positive_int
+from tinycnn.arguments import as_array, flag, function, generator, listed, of_class, positive_int
 from tinycnn.data.dataset import Dataset
 from tinycnn.kernels.lock import one_at_a_time
 from tinycnn.losses import Loss
@@ -321,7 +320,7 @@ def fit(
         validator,
         batch_size,
         epochs,
-        shuffle,
+        flag(shuffle, "shuffle"),
         augment,
         rng,
         weights,
@@ -329,8 +328,8 @@ def fit(
     model.loss, model.stop_training = plain, False
     if isinstance(train, Dataset):
         model.metadata = {**model.metadata, **train.facts}
-    progress, asked = Progress(verbose), threading.Event()
-    training.callbacks = [progress, *sorted(callbacks, key=lambda callback: callback.runs_last), Interruption(asked)]
+    progress, interruption = Progress(verbose), Interruption()
+    training.callbacks = [progress, *sorted(callbacks, key=lambda callback: callback.runs_last), interruption]
     restore_callbacks = None if resume is None else load_checkpoint(resume, training)
     with ExitStack() as ends:
         for callback in training.callbacks:
@@ -341,7 +340,7 @@ def fit(
         if restore_callbacks:
             restore_callbacks()
         try:
-            with gentle_interrupt(asked):
+            with gentle_interrupt(interruption):
                 while training.epoch < epochs and not training.stop:
                     training.run_epoch()
         except KeyboardInterrupt:
@@ -354,7 +353,7 @@ def _checked_weights(sample_weight: ArrayLike | None, images: int, stream: Strea
     """Weights of the training images, if they are as many, at least 0, and not with a stream, which brings its own."""
     if sample_weight is None:
         return None
-    weights = np.asarray(sample_weight)
+    weights = as_array(sample_weight, "sample_weight")
     if stream is not None:
         raise ValueError("sample_weight goes with arrays; let the iterable give batches (x, y, sample_weight)")
     if weights.shape != (images,) or weights.dtype.kind not in "biuf" or not (weights >= 0).all():

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tinycnn import losses
-from tinycnn.arguments import positive_int
+from tinycnn.arguments import as_array, positive_int
 from tinycnn.data.dataset import Dataset
 from tinycnn.losses import Loss
 from tinycnn.training.batches import Data, check_images, split_pair
@@ -47,7 +47,7 @@ def evaluate(model: "Sequential", data: Data, batch_size: int = 16, loss: Loss |
     images, targets = split_pair(data, "data")
     if not model.built:
         model.build(images.shape[1:])
-    objective = Objective(losses.get(loss or model.loss))
+    objective = Objective(losses.get(model.loss if loss is None else loss))
     check_images(images, model, "data")
     objective.check(targets, model, "data")
     warn_untrained(model)
@@ -96,7 +96,7 @@ def predict(model: "Sequential", data: Data | ArrayLike, batch_size: int = 16) -
     if isinstance(data, Dataset):
         images = data.images
     else:
-        images = split_pair(data, "data")[0] if isinstance(data, tuple) else np.asarray(data)
+        images = split_pair(data, "data")[0] if isinstance(data, tuple) else as_array(data, "data")
     if images.ndim < 2 or len(images) == 0:
         raise ValueError(f"data holds no images: array of shape {images.shape}")
     if not model.built:

@@ -1,10 +1,12 @@
 """How far training is: one line that refreshes on a terminal or in a notebook, plain lines elsewhere."""
 
+import io
 import sys
 import time
 from collections.abc import Callable
 from typing import TextIO
 
+from tinycnn.arguments import number
 from tinycnn.notebook import in_notebook
 from tinycnn.training.callbacks import Callback
 
@@ -32,8 +34,8 @@ class Progress(Callback):
         every: float = 10.0,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self.verbose = verbose
-        self.stream = sys.stdout if stream is None else stream
+        self.verbose = verbose if isinstance(verbose, str) else number(verbose, "verbose")
+        self.stream = stream or sys.stdout or io.StringIO()  # the last where a program has no output at all
         self.redraws = verbose == 1 and (self.stream.isatty() or in_notebook(self.stream))
         self.every = 0.1 if self.redraws else every
         self.clock = clock

@@ -10,9 +10,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 
+from tinycnn.arguments import as_array
 from tinycnn.files import atomic_write, plain
 from tinycnn.inside.class_score import output_names
 from tinycnn.inside.page.data import page_data
@@ -77,6 +77,7 @@ def write_inside_page(
     Examples
     --------
     >>> import tempfile
+    >>> import numpy as np
     >>> from tinycnn.layers import Conv2D, Dense, Flatten, MaxPool2D
     >>> model = Sequential([Conv2D(4, 3, activation="relu"), MaxPool2D(2), Flatten(), Dense(2, activation="softmax")])
     >>> _ = model.build((8, 8, 1))
@@ -85,7 +86,7 @@ def write_inside_page(
     >>> " src=" in page.read_text(), page.stat().st_size < 150_000
     (False, True)
     """
-    image = np.asarray(image)
+    image = as_array(image, "image")
     if image.ndim != 3:
         raise ValueError(f"the page shows one image of shape (height, width, channels), got shape {image.shape}")
     names = output_names(model, class_names)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import ExifTags
 
-from tinycnn.arguments import count, share
+from tinycnn.arguments import count, listed, share
 from tinycnn.data.dataset import BadFile, Splits
 from tinycnn.data.decode import decode_image, exif_of, open_image
 from tinycnn.data.layout import find_images, map_files, worker_threads
@@ -189,8 +189,9 @@ def audit(
     >>> result.leak_free_test
     array([1, 2])
     """
+    held_out = [str(name) for name in listed(held_out, "held_out")]
     read = _read_splits if isinstance(data, Splits) else _read_files
-    paths, labels, class_names, in_test, records, skipped, patients = read(data, splits, set(held_out), workers)
+    paths, labels, class_names, in_test, records, skipped, patients = read(data, splits, held_out, workers)
     limits = share(min_correlation, "min_correlation"), count(max_dhash, "max_dhash")
     pairs = find_pairs([record["fingerprint"] for record in records], *limits)
     result = Audit(

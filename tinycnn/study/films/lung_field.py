@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tinycnn.arguments import as_array
+
 _SIDE = 64  # the outline is sought at this resolution: finer detail is ribs and vessels
 _SMALLEST = 0.03  # of the film: less than that is no lung
 _LEVELS = np.linspace(0.1, 0.75, 14)  # thresholds to try, from the region's dark end to its bright one
@@ -41,7 +43,7 @@ def lung_field_mask(images: ArrayLike) -> np.ndarray:
     >>> mask.shape, bool((mask.mean(axis=(1, 2)) > 0.1).all())
     ((3, 64, 64), True)
     """
-    images = np.asarray(images)
+    images = as_array(images, "images")
     if images.ndim not in (3, 4) or len(images) == 0 or min(images.shape[1:3]) < 16:
         raise ValueError(
             f"images of shape (images, height, width[, channels]), at least 16x16, are needed, got {images.shape}"

@@ -9,7 +9,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from tinycnn.arguments import numbers, positive_int
+from tinycnn.arguments import flag, listed, numbers, positive_int
 from tinycnn.scores.figure import Picture, finished, wrapped
 
 # Black, violet, red, orange, pale yellow: steadily lighter, so that the order survives a grey printer.
@@ -104,7 +104,10 @@ def plot_overlays(
     >>> plot_overlays(images, np.ones((2, 8, 8)), ["a", "b"]).get_suptitle()
     'Where the network looked (Grad-CAM)'
     """
-    images, maps, columns = numbers(images, "images"), numbers(maps, "maps"), positive_int(columns, "columns", most=100)
+    images, maps, titles = numbers(images, "images"), numbers(maps, "maps"), listed(titles, "titles")
+    columns = positive_int(columns, "columns", most=100)
+    if images.ndim == 0 or maps.ndim == 0:
+        raise ValueError("images and maps must be one for each title, got a single number")
     if len(images) == 0 or not len(images) == len(maps) == len(titles):
         raise ValueError(
             f"at least one image, and one map and title for each, are needed: got {len(images)} images, {len(maps)} "
@@ -116,7 +119,9 @@ def plot_overlays(
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
     height = 3.4 * pairs.shape[1] / pairs.shape[2] + 0.32  # inches: a pair and two lines of title
-    figure = Picture(figsize=(3.4 * columns, height * rows + (1.3 if title else 0.9)), layout="constrained")
+    figure = Picture(
+        figsize=(3.4 * columns, height * rows + (1.3 if flag(title, "title") else 0.9)), layout="constrained"
+    )
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat:
         axes.axis("off")

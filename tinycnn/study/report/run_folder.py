@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from tinycnn.arguments import of_class
+from tinycnn.arguments import as_path, listed, numbers, of_class
 from tinycnn.data.dataset import Dataset, Splits
 from tinycnn.files import plain, write_json
 from tinycnn.inside import grad_cam, inside_by_class, randomization_check
@@ -93,6 +93,8 @@ def report(
             of_class(data, Dataset, what)
     if history is not None:
         of_class(history, Mapping, "history")
+        for key, row in history.items():
+            numbers([value for value in listed(row, f"history: {key}") if value is not None], f"history: {key}")
     parts = {"train": train, "validation": validation, "test": test}
     known = {key: part for key, part in parts.items() if part is not None}
     found = None if train is None else audit(Splits(train, test))
@@ -268,7 +270,7 @@ def write_run_report(
     ValueError
         For a report that lacks a part, or sizes that do not fit.
     """
-    out, report = Path(out), plain(report)
+    out, report = as_path(out, "out"), plain(report)
     note = (SYNTHETIC if report["synthetic"] else f"Data: {report['data']['name']}.") + " " + NOTICE
     names, labels = test.class_names, test.labels
     matrix = next(iter(report["results"].values()))["confusion_matrix"]
