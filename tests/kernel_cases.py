@@ -98,9 +98,9 @@ def adam_step():
     return param, m, v
 
 
-def sgd_update():
+def sgd_step():
     param, velocity = normal(300_000), normal(300_000, seed=1)
-    updates.sgd_update(param, normal(300_000, seed=2), velocity, 0.1, 0.9, True)
+    updates.sgd_step([(param, normal(300_000, seed=2), velocity)], [0.0], 0.1, 0.9, True)
     return param, velocity
 
 
@@ -133,6 +133,26 @@ def add(relu=False):
 def relu_backward():
     out = np.zeros(300_000, np.float32)
     activation.relu_backward(normal(300_000), normal(300_000, seed=1), out)
+    return (out,)
+
+
+def tanh_forward():
+    activation.tanh_forward(normal(300_000), out := np.zeros(300_000, np.float32))
+    return (out,)
+
+
+def tanh_backward():
+    activation.tanh_backward(normal(300_000), normal(300_000, seed=1), out := np.zeros(300_000, np.float32))
+    return (out,)
+
+
+def sigmoid_forward():
+    activation.sigmoid_forward(normal(300_000), out := np.zeros(300_000, np.float32))
+    return (out,)
+
+
+def sigmoid_backward():
+    activation.sigmoid_backward(normal(300_000), normal(300_000, seed=1), out := np.zeros(300_000, np.float32))
     return (out,)
 
 
@@ -225,9 +245,9 @@ CASES = {
     channelwise: [depthwise, few_filters, kernel_gradient],
     winograd: [winograd_forward, winograd_backward],
     dense: [dense_forward, dense_backward],
-    updates: [adam_step, sgd_update, sum_of_squares],
+    updates: [adam_step, sgd_step, sum_of_squares],
     dropout: [dropout_mask_apply],
-    activation: [relu_forward, add, relu_backward],
+    activation: [relu_forward, relu_backward, tanh_forward, tanh_backward, sigmoid_forward, sigmoid_backward, add],
     norm: [moments, normalize, gradient_sums, input_gradient],
     pool: [maxpool_forward, maxpool_backward, avgpool_forward, avgpool_backward],
     upsample: [upsample_forward, upsample_backward],

@@ -114,9 +114,9 @@ def adam_step():
     return param, m, v
 
 
-def sgd_update():
+def sgd_step():
     param, grad, velocity = (normal(300_000, seed=seed) for seed in range(3))
-    plain_elementwise.sgd_update(param, grad, velocity, 0.1, 0.9, True)
+    plain_elementwise.sgd_step([(param, grad, velocity)], [0.0], 0.1, 0.9, True)
     return param, velocity
 
 
@@ -145,6 +145,26 @@ def add():
     return (out,)
 
 
+def tanh_forward():
+    plain_elementwise.tanh_forward(normal(300_000), out := np.zeros(300_000, np.float32))
+    return (out,)
+
+
+def tanh_backward():
+    plain_elementwise.tanh_backward(normal(300_000), normal(300_000, seed=1), out := np.zeros(300_000, np.float32))
+    return (out,)
+
+
+def sigmoid_forward():
+    plain_elementwise.sigmoid_forward(normal(300_000), out := np.zeros(300_000, np.float32))
+    return (out,)
+
+
+def sigmoid_backward():
+    plain_elementwise.sigmoid_backward(normal(300_000), normal(300_000, seed=1), out := np.zeros(300_000, np.float32))
+    return (out,)
+
+
 def relu_backward():
     plain_elementwise.relu_backward(x := normal(300_000), normal(300_000, seed=1), out := np.zeros_like(x))
     return (out,)
@@ -162,6 +182,6 @@ PLAIN_CASES = {
     + [upsample_forward, upsample_backward],
     plain_norm: [moments, normalize, gradient_sums, norm_input_gradient],
     plain_dense: [dense_forward, dense_backward],
-    plain_elementwise: [adam_step, sgd_update, sum_of_squares, scale_u8, dropout_mask_apply]
-    + [relu_forward, add, relu_backward],
+    plain_elementwise: [adam_step, sgd_step, sum_of_squares, scale_u8, dropout_mask_apply]
+    + [relu_forward, add, relu_backward, tanh_forward, tanh_backward, sigmoid_forward, sigmoid_backward],
 }

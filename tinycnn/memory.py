@@ -95,6 +95,12 @@ class Memory:
         finally:
             self._layout, self.running, self.predicts = None, None, False
 
+    def may_overwrite(self, grad: np.ndarray) -> bool:
+        """Whether the gradient `grad` lies here, for the running step alone, in a pass that writes over outputs."""
+        if not isinstance(self._layout, _OverOutputs):
+            return False
+        return any(np.may_share_memory(room, grad) for room in (self._room, *self._spares))
+
     def enter(self, step: int, reads_output: bool = True) -> None:
         """A step begins; does its backward read its own output?"""
         if self._layout is not None:

@@ -93,6 +93,7 @@ class Sequential(Stack):
         self._predicting: tuple[list[Step], list[Step]] = [], []
         self._ran: list[Step] = []  # of the last forward pass, if a backward pass may follow
         self._runs: list[int] = []  # how often each layer had run by its end
+        self._every: list[Layer] = []  # layer, those inside others among them
         self._scaled = np.empty(0)
 
     def build(self, input_shape: Iterable[int], dtype: DTypeLike = np.float32) -> Shape:
@@ -126,6 +127,7 @@ class Sequential(Stack):
         self._memory, self._ran, self._scaled = Memory(), [], np.empty(0, dtype)
         for layer in self.layers:
             layer.attach(self._memory)
+        self._every = list(self.all_layers())
         self._planned_for = None
         self.replan()
         return self.output_shape
@@ -178,7 +180,7 @@ class Sequential(Stack):
                 self._memory.enter(i)
                 x = step.forward(x, training)
         if keep:
-            self._ran, self._runs = steps, [layer.runs for layer in self.all_layers()]
+            self._ran, self._runs = steps, [layer.runs for layer in self._every]
         return x
 
     def prepare(self, x: ArrayLike) -> np.ndarray:
@@ -229,7 +231,7 @@ class Sequential(Stack):
             If `grad` does not have the output's shape.
         """
         steps = self._ran
-        if not steps or self._runs != [layer.runs for layer in self.all_layers()]:
+        if not steps or self._runs != [layer.runs for layer in self._every]:
             raise RuntimeError(
                 f"model '{self.name}': backward was called before forward, or what forward kept for it has been "
                 "overwritten: by predict, by evaluate, by an earlier backward(input_grad=False), or because a layer "

@@ -24,6 +24,11 @@ class Parameter(NamedTuple):
     decay: float
 
 
+def arrays_and_decays(parameters: Sequence[Parameter]) -> tuple[list[tuple[Array, ...]], list[float]]:
+    """``[(param, grad, *kept), ...]`` and ``[decay, ...]``, as the kernels of a whole step take them."""
+    return [(param, grad, *kept) for param, grad, kept, _ in parameters], [of.decay for of in parameters]
+
+
 class Optimizer:
     """What `SGD`, `RMSprop` and `Adam` share: learning rate, clipping, decay, and arrays kept per parameter.
 

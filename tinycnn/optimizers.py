@@ -7,7 +7,7 @@ import numpy as np
 
 from tinycnn.arguments import chosen, flag, number
 from tinycnn.kernels.sets import active
-from tinycnn.optimizer import Array, Optimizer, Parameter, Rate
+from tinycnn.optimizer import Array, Optimizer, Parameter, Rate, arrays_and_decays
 
 __all__ = ["SGD", "Adam", "AdamW", "Optimizer", "RMSprop", "get"]
 
@@ -73,8 +73,8 @@ class SGD(Optimizer):
         if self.nesterov and not self.momentum:
             raise ValueError("SGD: nesterov=True has no effect without momentum; give momentum=0.9, for example")
 
-    def update(self, param: Array, grad: Array, kept: list[Array], rate: float, decay: float, scale: float) -> None:
-        active().sgd_update(param, grad, kept[0], rate, self.momentum, self.nesterov, decay, scale)
+    def update_all(self, parameters: Sequence[Parameter], rate: float, scale: float) -> None:
+        active().sgd_step(*arrays_and_decays(parameters), rate, self.momentum, self.nesterov, scale)
 
 
 class Adam(Optimizer):
@@ -142,8 +142,8 @@ class Adam(Optimizer):
     def update_all(self, parameters: Sequence[Parameter], rate: float, scale: float) -> None:
         t = self.iterations + 1
         corrected = rate * math.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
-        arrays, decays = [(param, grad, *kept) for param, grad, kept, _ in parameters], [p.decay for p in parameters]
-        active().adam_step(arrays, decays, corrected, self.beta_1, self.beta_2, self.epsilon, scale)
+        numbers = corrected, self.beta_1, self.beta_2, self.epsilon
+        active().adam_step(*arrays_and_decays(parameters), *numbers, scale)
 
 
 class AdamW(Adam):

@@ -188,10 +188,10 @@ def relu_backward(rng):
     return "relu_backward", [normal(rng, size), normal(rng, size)], [np.zeros(size)], lambda f, r, w: f(*r, *w)
 
 
-def sgd_update(rng):
+def sgd_step(rng):
     size = int(rng.integers(1, 5000))
     arrays = [normal(rng, size), normal(rng, size)]
-    return "sgd_update", [normal(rng, size)], arrays, lambda f, r, w: f(w[0], r[0], w[1], 0.1, 0.9, True, 0.0, 1.0)
+    return "sgd_step", [normal(rng, size)], arrays, lambda f, r, w: f([(w[0], r[0], w[1])], [0.0], 0.1, 0.9, True, 1.0)
 
 
 def adam_step(rng):
@@ -208,4 +208,4 @@ def adam_step(rng):
 
 CASES = [conv_forward, conv_forward, conv_backward, conv_backward, maxpool_forward, dense_forward, dense_backward]
 CASES += [maxpool_forward, maxpool_backward, avgpool_forward, avgpool_backward, upsample]
-CASES += [normalize, norm_input_gradient, relu_backward, sgd_update, adam_step]
+CASES += [normalize, norm_input_gradient, relu_backward, sgd_step, adam_step]

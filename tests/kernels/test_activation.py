@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from tinycnn import reference
+from tinycnn.kernels import activation, numpy_set
 from tinycnn.kernels.activation import relu_backward
 from tinycnn.kernels.sweep import TASK
 
@@ -20,6 +21,16 @@ def test_relu_backward_equals_reference(shape, dtype):
     out = np.full(shape, np.nan, dtype)
     relu_backward(grad, y, out)
     assert np.array_equal(out, reference.relu_backward(grad, y))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ["tanh_backward", "sigmoid_backward"])
+def test_gradients_equal_those_of_numpy(name, dtype):
+    grad, y = normal((2, TASK + 13), dtype), np.tanh(normal((2, TASK + 13), dtype, seed=1))
+    expected = np.empty_like(y)
+    getattr(numpy_set, name)(grad, y, expected)
+    getattr(activation, name)(grad, y, grad)
+    assert np.abs(grad - expected).max() <= 16 * np.finfo(dtype).eps
 
 
 def test_arrays_that_do_not_fit_are_refused():

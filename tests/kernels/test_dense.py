@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tinycnn import reference
-from tinycnn.kernels.dense import FEW, K_BLOCK, Weights, _padded_columns, _readable, dense_backward, dense_forward
+from tinycnn.kernels.dense import FEW, K_BLOCK, Weights, _padded, _readable, dense_backward, dense_forward
 from tinycnn.kernels.simd import MR, NR
 
 # images, inputs, units: edges of the register tile, of panels, of blocks of weights and of chunks of the sum
@@ -81,7 +81,7 @@ def test_gradients_of_few_images_have_the_bits_of_many(inputs, units, dtype):
 @pytest.mark.parametrize("depth, units", [(1, 1), (5, 3), (200, 3), (130, NR - 1), (129, NR), (193, 2 * NR + 1)])
 def test_wide_reads_of_weights_stay_inside(depth, units):
     kernel = normal(depth, units, dtype=np.float32)
-    tail = _padded_columns(kernel[-2 * K_BLOCK :])
+    tail = _padded(kernel[-2 * K_BLOCK :], np.empty(2 * K_BLOCK * (units + NR), np.float32))
     for k in range(0, depth, K_BLOCK):
         count = min(K_BLOCK, depth - k)
         weights = Weights(kernel.reshape(-1), tail.reshape(-1), depth, units, tail.shape[1])

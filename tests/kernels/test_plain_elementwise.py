@@ -47,7 +47,8 @@ def test_sgd(kernels, shape, dtype, nesterov, options):
     param, grad, velocity = (normal(*shape, dtype=dtype, seed=seed) for seed in range(3))
     arguments = dict(lr=0.1, momentum=0.9, nesterov=nesterov) | options
     exact = reference.sgd_update(*(a.astype(float) for a in (param, grad, velocity)), **arguments)
-    kernels.sgd_update(param, grad, velocity, *arguments.values())
+    scale = options.get("grad_scale", 1.0)
+    kernels.sgd_step([(param, grad, velocity)], [options.get("decay", 0.0)], 0.1, 0.9, nesterov, scale)
     assert all(close(a, e, dtype) for a, e in zip((param, velocity), exact, strict=True))
 
 
@@ -73,6 +74,21 @@ def test_relu_forward_and_add(kernels, shape, dtype):
     ):
         call()
         assert np.array_equal(out, result, equal_nan=True)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_tanh_and_sigmoid(kernels, shape, dtype):
+    x, grad = normal(*shape, dtype=dtype), normal(*shape, dtype=dtype, seed=1)
+    t, s, out = np.tanh(x), 1 / (1 + np.exp(-x)), np.full_like(x, 7)
+    for result, call in (
+        (t, lambda: kernels.tanh_forward(x, out)),
+        (s, lambda: kernels.sigmoid_forward(x, out)),
+        (grad * (1 - t * t), lambda: kernels.tanh_backward(grad, t, out)),
+        (grad * s * (1 - s), lambda: kernels.sigmoid_backward(grad, s, out)),
+    ):
+        call()
+        assert close(out, result, dtype)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -133,6 +133,7 @@ def test_every_worker_is_called_once_and_has_a_thread_of_its_own():
 def test_a_worker_that_is_not_there_yet_is_not_waited_for(monkeypatch):
     runtime.set_num_threads(2)
     monkeypatch.setattr(runtime, "_team", team.new_team(1))
+    monkeypatch.setattr(runtime, "_words", runtime._team.data)
     monkeypatch.setattr(runtime, "_address", runtime._team.ctypes.data)
     monkeypatch.setattr(runtime, "_helpers", 0)
     monkeypatch.setattr(threading.Thread, "start", lambda thread: None)

@@ -14,7 +14,7 @@ def draw(seen, counter, count):
         seen[task] += 1
 
 
-@pytest.mark.parametrize("count", [0, 1, 100_000])
+@pytest.mark.parametrize("count", [0, 1, 63, 64, 65, 129, 100_000])
 def test_each_number_goes_to_one_of_several_threads(count):
     seen, counter = np.zeros(count + 1, np.int64), runtime.task_counter()
     draw(seen[:0], runtime.task_counter(), 0)  # compiled

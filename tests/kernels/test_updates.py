@@ -5,7 +5,7 @@ import pytest
 
 from tinycnn import reference
 from tinycnn.kernels.sweep import TASK
-from tinycnn.kernels.updates import adam_step, sgd_update, sum_of_squares
+from tinycnn.kernels.updates import adam_step, sgd_step, sum_of_squares
 
 DTYPES = [np.float32, np.float64]
 SHAPES = [(1,), (3, 5, 7), (TASK,), (2, TASK + 13), (0,)]  # one task, several, remainders of vectors, nothing
@@ -49,6 +49,17 @@ def test_many_parameters_at_once_move_as_each_alone():
     adam_step([], [], 0.1, 0.8, 0.96, 1e-3)
 
 
+def test_a_step_of_other_arrays_moves_those():
+    """Addresses are kept from step to step as long as the arrays are the same ones."""
+    first, second = ([np.full((2, 3), value) for value in (1.0, 4.0, 0.0, 0.0)] for _ in range(2))
+    for parameter in (first, first, second):
+        adam_step([parameter], [0.0], 0.1, 0.5, 0.5, 0.0)
+    adam_step([first[:1] + second[1:]], [0.0], 0.0, 0.5, 0.5, 0.0)
+    assert np.allclose(second[0], 1 - 0.1 * 2 / np.sqrt(8)) and (second[2] == 3).all() and (first[2] == 3).all()
+    sgd_step([tuple(first[:3])], [0.0], 0.5, 0.0, False)
+    assert (first[2] == -2).all()
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("nesterov", [False, True])
@@ -57,7 +68,7 @@ def test_sgd_equals_reference(shape, nesterov, dtype):
     exact = [a.astype(float) for a in (param, velocity)]
     for step in range(3):
         grad = normal(shape, dtype, seed=step + 1)
-        sgd_update(param, grad, velocity, 0.1, 0.9, nesterov, decay=0.01, grad_scale=0.5)
+        sgd_step([(param, grad, velocity)], [0.01], 0.1, 0.9, nesterov, grad_scale=0.5)
         exact = reference.sgd_update(exact[0], grad.astype(float), exact[1], 0.1, 0.9, nesterov, 0.01, 0.5)
     assert all(close(ours, wide, dtype) for ours, wide in zip((param, velocity), exact, strict=True))
 
@@ -68,7 +79,7 @@ def test_updates_refuse_what_they_would_have_to_copy():
     with pytest.raises(ValueError, match=r"C-contiguous array, got shape \(4, 3\)"):
         adam_step([(strided, whole, whole, whole)], [0], 0.1, 0.9, 0.999, 1e-7)
     with pytest.raises(ValueError, match="C-contiguous"):
-        sgd_update(whole, whole, strided, 0.1, 0.9, False)
+        sgd_step([(whole, whole, strided)], [0], 0.1, 0.9, False)
 
 
 def test_updates_refuse_another_dtype_or_shape():
@@ -81,7 +92,7 @@ def test_updates_refuse_another_dtype_or_shape():
         adam_step([(fixed, param, param, param)], [0], 0.1, 0.9, 0.999, 1e-7)
     adam_step([(param, fixed, param.copy(), param.copy())], [0], 0.1, 0.9, 0.999, 1e-7)
     with pytest.raises(ValueError, match=r"velocity has shape \(3, 4\), but must have shape \(4, 3\)"):
-        sgd_update(param, param, np.zeros((3, 4), np.float32), 0.1, 0.9, False)
+        sgd_step([(param, param, np.zeros((3, 4), np.float32))], [0], 0.1, 0.9, False)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from tinycnn.layers import Conv2D, Conv2DTranspose, Dense
+from tinycnn.layers import Conv2D, Conv2DTranspose, Dense, Flatten, Residual
 from tinycnn.layers.weighted import Weighted
+from tinycnn.model import Sequential
 
 LAYERS = {
     "dense": (lambda **options: Dense(4, **options), (5,)),
@@ -48,3 +49,23 @@ def test_a_subclass_has_to_write_the_linear_part():
     for call in (Weighted().forward_linear, Weighted().backward_linear):
         with pytest.raises(NotImplementedError):
             call(np.zeros((1, 1)))
+
+
+def test_gradients_written_over_others_are_those_of_a_pass_that_keeps_all(kernels):
+    """A training step writes an activation's gradient over the one it reads, unless a block's branches share that."""
+
+    def conv(activation):
+        return Conv2D(3, 3, padding="same", activation=activation)
+
+    residual = Residual([conv("relu"), conv("tanh")], [conv("sigmoid")])
+    model = Sequential([conv("tanh"), residual, conv("relu"), Flatten(), Dense(4, activation="tanh")])
+    model.build((5, 6, 3))
+    x, grad = (np.random.default_rng(i).normal(size=s).astype(np.float32) for i, s in enumerate([(2, 5, 6, 3), (2, 4)]))
+    given = grad.copy()
+    model.forward(x, training=True)
+    model.backward(grad)
+    kept = [array.copy() for _, _, array in model.parameters()]
+    model.forward(x, training=True)
+    model.backward(grad, input_grad=False)
+    assert all(np.array_equal(a, b) for a, (_, _, b) in zip(kept, model.parameters(), strict=True))
+    assert np.array_equal(grad, given)

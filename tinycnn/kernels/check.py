@@ -32,8 +32,10 @@ def check(caller: str, /, **arrays: tuple) -> None:
     dtype = arrays[first][0].dtype
     if dtype not in FLOATS:
         raise ValueError(f"{caller}: {first} is {dtype}, but must be float32 or float64")
-    for name, (array, shape, *own) in arrays.items():
-        if array is None:
+    for name, expected in arrays.items():
+        array, shape = expected[:2]
+        wanted = expected[2] if len(expected) > 2 else dtype
+        if array is None or (array.shape == shape and array.dtype == wanted and array.flags.c_contiguous):
             continue
         if array.shape != shape:
             raise ValueError(f"{caller}: {name} has shape {array.shape}, but must have shape {shape}")
@@ -42,8 +44,7 @@ def check(caller: str, /, **arrays: tuple) -> None:
             raise ValueError(
                 f"{caller}: {name} must be a C-contiguous array, got {layout}; numpy.ascontiguousarray copies it"
             )
-        if own and array.dtype != own[0]:
-            raise ValueError(f"{caller}: {name} is {array.dtype}, but must be {np.dtype(own[0])}")
-        if not own and array.dtype != dtype:
-            advice = "give both one dtype, with astype"
-            raise ValueError(f"{caller}: {name} is {array.dtype} and {first} is {dtype}; {advice}")
+        if len(expected) > 2:
+            raise ValueError(f"{caller}: {name} is {array.dtype}, but must be {np.dtype(wanted)}")
+        advice = "give both one dtype, with astype"
+        raise ValueError(f"{caller}: {name} is {array.dtype} and {first} is {dtype}; {advice}")

@@ -184,7 +184,9 @@ def _phases(geometry, height, width):
             columns, places_x = _phase(phase_x, *axes[1])
             pixels = -(-(height - phase_y) // stride_y), -(-(width - phase_x) // stride_x)
             taps = Taps(tuple((y, x) for y in places_y for x in places_x), (1, 1), merge)
-            elements = [r * geometry.kernel_size[1] + s for r in rows for s in columns]
+            elements: list | slice = [r * geometry.kernel_size[1] + s for r in rows for s in columns]
+            if geometry.strides == (1, 1):
+                elements = slice(None, None, -1)  # all of them; a view, where a list would be a copy
             phases.append((Grid(*pixels, phase_y, stride_y, phase_x, stride_x), taps, elements))
     return phases
 
@@ -202,11 +204,16 @@ def input_gradient(
     Output pixels ``stride`` apart see the same kernel elements, so there is one correlation per phase.  With
     `codes`, `grad` is the gradient of the 2x2 max-pooled output.
     """
+    arrays = {"grad": grad, "kernel": kernel, "grad_x": grad_x, "image_bias": bias}
+    size = _size(geometry, grad_x.shape, kernel.shape[-1], codes, **arrays)
+    _input_gradient(as_images(grad, codes, size), grad, kernel, geometry, grad_x, bias)
+
+
+def _input_gradient(source, grad, kernel, geometry, grad_x, bias):
+    """The same of arrays that are known to fit; `source` are the images of `grad`."""
     kh, kw, depth, filters = kernel.shape
     groups = geometry.groups
     _, height, width, channels = grad_x.shape
-    arrays = {"grad": grad, "kernel": kernel, "grad_x": grad_x, "image_bias": bias}
-    source = as_images(grad, codes, _size(geometry, grad_x.shape, filters, codes, **arrays))
     bias = np.zeros(channels, grad.dtype) if bias is None else bias
     if _repeats(geometry, channels, filters) > 1:  # as if each filter had a channel of its own
         wide = np.empty((*grad_x.shape[:3], filters), grad.dtype)
@@ -237,13 +244,17 @@ def kernel_gradient(
     """Fill `grad_kernel` ``(kh, kw, channels / groups, filters)`` and, if given, `grad_bias` ``(filters,)``."""
     arrays = {"x": x, "grad": grad, "grad_kernel": grad_kernel, "grad_bias": grad_bias}
     size = _size(geometry, x.shape, grad_kernel.shape[-1], codes, **arrays)
-    x = _spread(x, grad_kernel, geometry)
-    sources, (*window, depth, filters) = (as_images(x), as_images(grad, codes, size)), grad_kernel.shape
+    _kernel_gradient(x, as_images(grad, codes, size), geometry, grad_kernel, grad_bias)
+
+
+def _kernel_gradient(x, grad, geometry, grad_kernel, grad_bias):
+    """The same of arrays that are known to fit; `grad` are `Images`."""
+    x, (*window, depth, filters) = _spread(x, grad_kernel, geometry), grad_kernel.shape
     groups = x.shape[3] // depth
     depthwise = groups == x.shape[3] == filters > 1
     few = groups == 1 and channelwise.suits_channels(window[0] * window[1], depth, filters)
     gradient = channelwise.kernel_gradient if depthwise or few else weight_gradient
-    gradient(*sources, _taps(geometry), groups, grad_kernel, grad_bias)
+    gradient(as_images(x), grad, _taps(geometry), groups, grad_kernel, grad_bias)
 
 
 def backward(
@@ -259,14 +270,13 @@ def backward(
     """`kernel_gradient` and, unless `grad_x` is None, `input_gradient`; in one pass where Winograd serves both."""
     gradients = {"grad_x": grad_x, "grad_kernel": grad_kernel, "grad_bias": grad_bias}
     size = _size(geometry, x.shape, kernel.shape[-1], codes, x=x, kernel=kernel, grad=grad, **gradients)
-    tile = winograd_tile(kernel.shape, geometry, size, len(x))
+    tile, images = winograd_tile(kernel.shape, geometry, size, len(x)), as_images(grad, codes, size)
     if tile:
-        into = grad_x, grad_kernel, grad_bias
-        winograd.backward(as_images(x), kernel, as_images(grad, codes, size), _corner(geometry), into, tile)
+        winograd.backward(as_images(x), kernel, images, _corner(geometry), (grad_x, grad_kernel, grad_bias), tile)
         return
-    kernel_gradient(x, grad, geometry, grad_kernel, grad_bias, codes)
+    _kernel_gradient(x, images, geometry, grad_kernel, grad_bias)
     if grad_x is not None:
-        input_gradient(grad, kernel, geometry, grad_x, codes=codes)
+        _input_gradient(images, grad, kernel, geometry, grad_x, None)
 
 
 def bias_gradient(grad: np.ndarray, grad_bias: np.ndarray) -> None:

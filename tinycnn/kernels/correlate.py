@@ -228,11 +228,12 @@ def correlate(source: Images, weights: np.ndarray, taps: Taps, out: Output, grid
     block = max(2, BUFFER // (dtype.itemsize * (way.step_y + line)))
     block = min(block, -(-grid.rows // -(-TASKS // source.number)))
     block = min(block + block % 2, grid.rows + grid.rows % 2)  # even, for the pooling windows
-    packed, P, S = runtime.scratch(
+    packed, P, S, shifts = runtime.scratch(
         dtype,
         groups * -(-columns // (len(panel) * LANES)) * depth * len(panel) * LANES,
         0 if way.in_place else workers * padded_rows(way, block) * way.width * source.channels,
         workers * block * line if out.pooled else 0,
+        out.channels + NR,
     )
     steps = (line, out.channels)
     if not out.pooled:
@@ -243,6 +244,7 @@ def correlate(source: Images, weights: np.ndarray, taps: Taps, out: Output, grid
         places_of(block, grid.columns, way.step_y, way.step_x),
         places_of(block, grid.columns, *steps),
     )
-    out = out._replace(bias=np.append(out.bias, np.zeros(NR, dtype)))  # what is added to a sum that is not yet whole
+    shifts[: out.channels], shifts[out.channels :] = out.bias, 0  # the latter for a sum that is not yet whole
+    out = Output(*out[:-2], shifts, out.relu)
     packed = pack_panels(weights, panel, packed)
     runtime.run(_correlate, source, way, packed, out, grid, rooms, runtime.task_counter(), panel)

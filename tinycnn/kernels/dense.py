@@ -21,17 +21,23 @@ from tinycnn.kernels.simd import LANES, MR, NR, at, copy, load, prefetch, store,
 from tinycnn.kernels.tasks import share, tasks
 
 K_BLOCK = 64  # weight rows per block: 32 KB at 128 units, so that this block and the next fit in cache
-TASK = 8 * K_BLOCK  # rows that a worker takes at a time
+TASK = 8 * K_BLOCK  # rows that a worker takes at a time, if there are so many that all have some
 FEW = 2  # images up to which the register tile does not pay
 
 
-def _padded_columns(a):
-    """A copy of 2-D `a` whose columns fill whole panels, so that a tile may read NR of them; `a` itself if they do."""
+def _wide(columns):
+    """So many columns fill whole panels, so that a tile may read NR of them."""
+    return -(-columns // NR) * NR
+
+
+def _padded(a, room):
+    """A copy of 2-D `a` in `room`, with `_wide` columns; `a` itself if it has as many."""
     rows, columns = a.shape
     if columns % NR == 0:
         return a
-    padded = np.zeros((rows, -(-columns // NR) * NR), a.dtype)
+    padded = room[: rows * _wide(columns)].reshape(rows, -1)
     padded[:, :columns] = a
+    padded[:, columns:] = 0
     return padded
 
 
@@ -136,17 +142,21 @@ def dense_forward(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, y:
     (images, depth), units = x.shape, kernel.shape[1]
     y_shape = images, units
     check("dense", x=(x, x.shape), kernel=(kernel, (depth, units)), bias=(bias, (units,)), y=(y, y_shape))
-    tail = _padded_columns(kernel[-2 * K_BLOCK :])
-    weights = Weights(kernel.reshape(-1), tail.reshape(-1), depth, units, tail.shape[1])
-    width, chunks, workers = weights.width, max(1, min(32, depth // 1024)), runtime.get_num_threads()
-    partial, room = runtime.scratch(x.dtype, chunks * images * width, workers * max(2 * width, images * K_BLOCK))
+    width, chunks, workers = _wide(units), max(1, min(32, depth // 1024)), runtime.get_num_threads()
+    sizes = chunks * images * width, workers * max(2 * width, images * K_BLOCK), 2 * K_BLOCK * width
+    partial, room, end = runtime.scratch(x.dtype, *sizes)
+    tail = _padded(kernel[-2 * K_BLOCK :], end)
+    weights = Weights(kernel.reshape(-1), tail.reshape(-1), depth, units, width)
     rooms = partial.reshape(chunks, -1), room.reshape(workers, -1)
     runtime.run(
         _forward_few if images <= FEW else _forward, x.reshape(-1), weights, images, *rooms, runtime.task_counter()
     )
-    np.add.reduce(partial.reshape(chunks, images, -1)[:, :, :units], axis=0, out=y)
+    sums = partial.reshape(chunks, images, width)[:, :, :units]
+    total = sums[0] if chunks == 1 else np.add.reduce(sums, axis=0, out=y)
     if bias is not None:
-        y += bias
+        np.add(total, bias, out=y)
+    elif total is not y:
+        y[...] = total
 
 
 @inlined
@@ -184,8 +194,9 @@ def _backward(worker, arrays, rooms, counter):
     x, W, grad, grad_t, grad_x, grad_W, images, depth, units, wants_x = arrays
     x_block, x_result, W_rows = rooms[0][worker], rooms[1][worker], rooms[2][worker]
     grad_width, image_width = grad.size // images, grad_t.size // units
-    for task in tasks(counter, -(-depth // TASK)):
-        start, stop = task * TASK, min((task + 1) * TASK, depth)
+    size = min(TASK, -(-depth // TASK) * K_BLOCK)
+    for task in tasks(counter, -(-depth // size)):
+        start, stop = task * size, min((task + 1) * size, depth)
         for k0 in range(start, stop, K_BLOCK):
             count = min(K_BLOCK, stop - k0)
             _transpose(x, k0, depth, x_block, 0, images, images, count)
@@ -228,8 +239,9 @@ def _backward_few(worker, arrays, rooms, counter):
     x, W, grad, _, grad_x, grad_W, images, depth, units, wants_x = arrays
     W_block, W_row = rooms[0][worker], rooms[1][worker]
     grad_width = grad.size // images
-    for task in tasks(counter, -(-depth // TASK)):
-        start, stop = task * TASK, min((task + 1) * TASK, depth)
+    size = min(TASK, -(-depth // TASK) * K_BLOCK)
+    for task in tasks(counter, -(-depth // size)):
+        start, stop = task * size, min((task + 1) * size, depth)
         for k0 in range(start, stop, K_BLOCK):
             count = min(K_BLOCK, stop - k0)
             if wants_x:
@@ -265,16 +277,16 @@ def dense_backward(
     (images, depth), units = x.shape, kernel.shape[1]
     matrices = {"kernel": (kernel, (depth, units)), "grad": (grad, (images, units))}
     check("dense", x=(x, x.shape), **matrices, grad_x=(grad_x, x.shape), grad_kernel=(grad_kernel, (depth, units)))
-    wide = _padded_columns(grad)
-    if images <= FEW:
-        kernel_, grad_t = _backward_few, wide[:0]
-        sizes: tuple[int, ...] = (K_BLOCK * units, wide.shape[1])
-    else:
-        kernel_, grad_t = _backward, _padded_columns(np.ascontiguousarray(grad.T))
-        sizes = (K_BLOCK * images, K_BLOCK * grad_t.shape[1], MR * wide.shape[1])
-    workers = runtime.get_num_threads()
-    rooms = tuple(a.reshape(workers, -1) for a in runtime.scratch(x.dtype, *(workers * size for size in sizes)))
-    inputs = x.reshape(-1), kernel.reshape(-1), wide.reshape(-1), grad_t.reshape(-1)
+    few, workers, width = images <= FEW, runtime.get_num_threads(), _wide(units)
+    sizes = (K_BLOCK * units, width) if few else (K_BLOCK * images, K_BLOCK * _wide(images), MR * width)
+    padded = images * width, 0 if few else units * _wide(images)
+    wide, grad_t, *parts = runtime.scratch(x.dtype, *padded, *[workers * size for size in sizes])
+    rooms = tuple([part.reshape(workers, -1) for part in parts])
+    if not few:
+        grad_t = grad_t.reshape(units, -1)
+        grad_t[:, :images] = grad.T
+        grad_t[:, images:] = 0
+    inputs = x.reshape(-1), kernel.reshape(-1), _padded(grad, wide).reshape(-1), grad_t.reshape(-1)
     outputs = (x[:0] if grad_x is None else grad_x).reshape(-1), grad_kernel.reshape(-1)
     arrays = Gradients(*inputs, *outputs, images, depth, units, grad_x is not None)
-    runtime.run(kernel_, arrays, rooms, runtime.task_counter())
+    runtime.run(_backward_few if few else _backward, arrays, rooms, runtime.task_counter())

@@ -249,6 +249,27 @@ def relu_backward(grad: Array, y: Array, out: Array) -> None:
     out[...] = reference.relu_backward(grad, y)
 
 
+def tanh_forward(x: Array, out: Array) -> None:
+    """``out = tanh(x)``."""
+    np.tanh(x, out=out)
+
+
+def tanh_backward(grad: Array, y: Array, out: Array) -> None:
+    """``out = grad * (1 - y**2)``."""
+    out[...] = grad * (1 - y * y)
+
+
+def sigmoid_forward(x: Array, out: Array) -> None:
+    """``out = 1 / (1 + exp(-x))``, so that no exponential overflows."""
+    e = np.exp(-np.abs(x))
+    out[...] = np.where(x >= 0, 1, e) / (1 + e)
+
+
+def sigmoid_backward(grad: Array, y: Array, out: Array) -> None:
+    """``out = grad * y * (1 - y)``."""
+    out[...] = grad * (y * (1 - y))
+
+
 def dropout_mask_apply(x: Array, out: Array, key: int, rate: float) -> None:
     """``out = x / (1 - rate)`` where element i is kept, 0 where it is dropped, by the hash of `reference.dropout`."""
     out[...] = reference.dropout(x, key, rate)
@@ -277,19 +298,18 @@ def adam_step(
         param -= decayed
 
 
-def sgd_update(
-    param: Array,
-    grad: Array,
-    velocity: Array,
+def sgd_step(
+    parameters: Sequence[tuple[Array, ...]],
+    decays: Sequence[float],
     lr: float,
     momentum: float,
     nesterov: bool,
-    decay: float = 0.0,
     grad_scale: float = 1.0,
 ) -> None:
-    """One step of `reference.sgd_update`, in place."""
-    numbers = lr, momentum, nesterov, decay, grad_scale
-    param[...], velocity[...] = reference.sgd_update(param, grad, velocity, *numbers)
+    """One step of `reference.sgd_update` for every ``(param, grad, velocity)``, in place, each with its decay."""
+    for (param, grad, velocity), decay in zip(parameters, decays, strict=True):
+        numbers = lr, momentum, nesterov, decay, grad_scale
+        param[...], velocity[...] = reference.sgd_update(param, grad, velocity, *numbers)
 
 
 def sum_of_squares(a: Array) -> float:

@@ -66,19 +66,18 @@ def _sgd(worker, counter, p, g, velocity, numbers, nesterov):
 
 
 @runtime.locked
-def sgd_update(
-    param: Array,
-    grad: Array,
-    velocity: Array,
+def sgd_step(
+    parameters: Sequence[tuple[Array, ...]],
+    decays: Sequence[float],
     lr: float,
     momentum: float,
     nesterov: bool,
-    decay: float = 0.0,
     grad_scale: float = 1.0,
 ) -> None:
-    """One step of gradient descent in place, with Keras's momentum; see `tinycnn.kernels.sets.Kernels`."""
-    numbers = tuple(param.dtype.type(s) for s in (lr, momentum, decay, grad_scale))
-    _run(_sgd, (param, grad, velocity), numbers, bool(nesterov))
+    """One step of gradient descent of every ``(param, grad, velocity)`` in place; see `sets.Kernels`."""
+    for arrays, decay in zip(parameters, decays, strict=True):
+        kind = arrays[0].dtype.type
+        _run(_sgd, arrays, tuple(kind(s) for s in (lr, momentum, decay, grad_scale)), bool(nesterov))
 
 
 @jit
@@ -178,3 +177,60 @@ def _relu_backward(worker, counter, grad, y, out):
 def relu_backward(grad: Array, y: Array, out: Array) -> None:
     """``out = grad`` where the ReLU's output `y` is positive, 0 elsewhere."""
     _run(_relu_backward, (grad, y, out))
+
+
+@jit
+def _tanh_forward(worker, counter, x, out):
+    for chunk in tasks(counter, CHUNKS):
+        first, last = share(out.size, chunk, CHUNKS)
+        for i in range(first, last):
+            out[i] = math.tanh(x[i])
+
+
+@runtime.locked
+def tanh_forward(x: Array, out: Array) -> None:
+    """``out = tanh(x)``."""
+    _run(_tanh_forward, (x, out))
+
+
+@jit
+def _tanh_backward(worker, counter, grad, y, out):
+    for chunk in tasks(counter, CHUNKS):
+        first, last = share(out.size, chunk, CHUNKS)
+        for i in range(first, last):
+            out[i] = grad[i] * (1 - y[i] * y[i])
+
+
+@runtime.locked
+def tanh_backward(grad: Array, y: Array, out: Array) -> None:
+    """``out = grad * (1 - y**2)``."""
+    _run(_tanh_backward, (grad, y, out))
+
+
+@jit
+def _sigmoid_forward(worker, counter, x, out):
+    for chunk in tasks(counter, CHUNKS):
+        first, last = share(out.size, chunk, CHUNKS)
+        for i in range(first, last):
+            e = math.exp(-abs(x[i]))  # of what is not positive: no overflow
+            out[i] = (1 if x[i] >= 0 else e) / (1 + e)
+
+
+@runtime.locked
+def sigmoid_forward(x: Array, out: Array) -> None:
+    """``out = 1 / (1 + exp(-x))``."""
+    _run(_sigmoid_forward, (x, out))
+
+
+@jit
+def _sigmoid_backward(worker, counter, grad, y, out):
+    for chunk in tasks(counter, CHUNKS):
+        first, last = share(out.size, chunk, CHUNKS)
+        for i in range(first, last):
+            out[i] = grad[i] * y[i] * (1 - y[i])
+
+
+@runtime.locked
+def sigmoid_backward(grad: Array, y: Array, out: Array) -> None:
+    """``out = grad * y * (1 - y)``."""
+    _run(_sigmoid_backward, (grad, y, out))

@@ -43,12 +43,16 @@ class Kernels(NamedTuple):
     dense_forward: Function  # (x, kernel, bias, y): y = x @ kernel + bias
     dense_backward: Function  # (x, kernel, grad, grad_x, grad_kernel)
     relu_forward: Function  # (x, out): max(x, 0); a NaN stays one
-    add: Function  # (a, b, out, relu): a + b, cut at 0 with `relu`
     relu_backward: Function  # (grad, y, out): grad where y > 0, else 0
+    tanh_forward: Function  # (x, out)
+    tanh_backward: Function  # (grad, y, out): grad * (1 - y**2)
+    sigmoid_forward: Function  # (x, out): 1 / (1 + exp(-x))
+    sigmoid_backward: Function  # (grad, y, out): grad * y * (1 - y)
+    add: Function  # (a, b, out, relu): a + b, cut at 0 with `relu`
     dropout_mask_apply: Function  # (x, out, key, rate): x / (1 - rate), or 0 by a hash of key and position
     scale_u8: Function  # (images, out, scale): out = images * scale
     adam_step: Function  # ([(param, grad, m, v), ...], [decay, ...], lr_t, beta_1, beta_2, epsilon, grad_scale)
-    sgd_update: Function  # (param, grad, velocity, lr, momentum, nesterov, decay, grad_scale), in place
+    sgd_step: Function  # ([(param, grad, velocity), ...], [decay, ...], lr, momentum, nesterov, grad_scale)
     sum_of_squares: Callable[[np.ndarray], float]  # summed in float64
     pool_width: int  # conv_* fuse a 2x2 max-pool, given its `codes`, for so many filters of a group or multiples; or 0
     reuses_outputs: bool  # whether a training step lays gradients over outputs that it is done with
@@ -64,14 +68,17 @@ def _fast() -> Kernels:
         upsample.upsample_forward, upsample.upsample_backward,
         norm.moments, norm.normalize, norm.gradient_sums, norm.input_gradient,
         dense.dense_forward, dense.dense_backward,
-        activation.relu_forward, activation.add, activation.relu_backward, dropout.dropout_mask_apply, images.scale_u8,
-        updates.adam_step, updates.sgd_update, updates.sum_of_squares,
+        activation.relu_forward, activation.relu_backward, activation.tanh_forward, activation.tanh_backward,
+        activation.sigmoid_forward, activation.sigmoid_backward, activation.add,
+        dropout.dropout_mask_apply, images.scale_u8,
+        updates.adam_step, updates.sgd_step, updates.sum_of_squares,
         pool_width=simd.LANES, reuses_outputs=True, fuses=True,
     )  # fmt: skip
 
 
 def _im2col() -> Kernels:
-    from tinycnn.kernels import im2col, plain_dense, plain_elementwise, plain_norm, plain_pool
+    from tinycnn.kernels import im2col, plain_dense, plain_norm, plain_pool
+    from tinycnn.kernels import plain_elementwise as plain
 
     return Kernels(
         im2col.conv_forward, im2col.conv_backward, im2col.conv_input_gradient, im2col.conv_kernel_gradient,
@@ -81,9 +88,9 @@ def _im2col() -> Kernels:
         plain_pool.upsample_forward, plain_pool.upsample_backward,
         plain_norm.moments, plain_norm.normalize, plain_norm.gradient_sums, plain_norm.norm_input_gradient,
         plain_dense.dense_forward, plain_dense.dense_backward,
-        plain_elementwise.relu_forward, plain_elementwise.add, plain_elementwise.relu_backward,
-        plain_elementwise.dropout_mask_apply, plain_elementwise.scale_u8,
-        plain_elementwise.adam_step, plain_elementwise.sgd_update, plain_elementwise.sum_of_squares,
+        plain.relu_forward, plain.relu_backward, plain.tanh_forward, plain.tanh_backward,
+        plain.sigmoid_forward, plain.sigmoid_backward, plain.add, plain.dropout_mask_apply, plain.scale_u8,
+        plain.adam_step, plain.sgd_step, plain.sum_of_squares,
         pool_width=0, reuses_outputs=True, fuses=False,
     )  # fmt: skip
 
@@ -98,8 +105,9 @@ def _reference() -> Kernels:
         numpy_.upsample_forward, numpy_.upsample_backward,
         numpy_.moments, numpy_.normalize, numpy_.gradient_sums, numpy_.norm_input_gradient,
         numpy_.dense_forward, numpy_.dense_backward,
-        numpy_.relu_forward, numpy_.add, numpy_.relu_backward, numpy_.dropout_mask_apply, numpy_.scale_u8,
-        numpy_.adam_step, numpy_.sgd_update, numpy_.sum_of_squares,
+        numpy_.relu_forward, numpy_.relu_backward, numpy_.tanh_forward, numpy_.tanh_backward,
+        numpy_.sigmoid_forward, numpy_.sigmoid_backward, numpy_.add, numpy_.dropout_mask_apply, numpy_.scale_u8,
+        numpy_.adam_step, numpy_.sgd_step, numpy_.sum_of_squares,
         pool_width=0, reuses_outputs=False, fuses=False,
     )  # fmt: skip
 

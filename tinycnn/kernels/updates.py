@@ -2,6 +2,7 @@
 
 import ctypes
 import math
+import weakref
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,7 +13,7 @@ from tinycnn.kernels import runtime
 from tinycnn.kernels.check import check
 from tinycnn.kernels.compile import inlined, jit
 from tinycnn.kernels.simd import intrinsic
-from tinycnn.kernels.sweep import TASK, sweep, sweep_part
+from tinycnn.kernels.sweep import TASK, sweep_part
 from tinycnn.kernels.tasks import tasks
 
 SUM = 1 << 16  # elements whose squares are summed in a row
@@ -53,22 +54,30 @@ def _address(array):
 FIRST, SIZE, ARRAYS = 0, 1, 2  # columns of a row per parameter: its first task, its size, the addresses of its arrays
 
 
+@inlined
+def _place(table, k, task):
+    """Which parameter a task is of, k or one after it, and the first and one past the last index there."""
+    while task >= table[k + 1, FIRST]:
+        k += 1
+    start = (task - table[k, FIRST]) * TASK
+    return k, start, min(start + TASK, table[k, SIZE])
+
+
+@inlined
+def _array(table, k, i, like):
+    return _array_at(table[k, ARRAYS + i], table[k, SIZE], like)
+
+
 @jit
 def _adam(worker, table, decays, settings, counter):
     lr, rest_1, rest_2, epsilon, grad_scale = settings
-    k, last = 0, len(decays)
-    for task in tasks(counter, table[last, FIRST]):
-        while task >= table[k + 1, FIRST]:
-            k += 1
-        size, start = table[k, SIZE], (task - table[k, FIRST]) * TASK
-        p, g, m, v = (
-            _array_at(table[k, ARRAYS], size, decays),
-            _array_at(table[k, ARRAYS + 1], size, decays),
-            _array_at(table[k, ARRAYS + 2], size, decays),
-            _array_at(table[k, ARRAYS + 3], size, decays),
-        )
+    k = 0
+    for task in tasks(counter, table[len(decays), FIRST]):
+        k, start, stop = _place(table, k, task)
+        p, g = _array(table, k, 0, decays), _array(table, k, 1, decays)
+        m, v = _array(table, k, 2, decays), _array(table, k, 3, decays)
         own = lr, rest_1, rest_2, epsilon, decays[k], grad_scale
-        sweep_part(_adam_equation, (p, m, v), (p, g, m, v), own, start, min(start + TASK, size))
+        sweep_part(_adam_equation, (p, m, v), (p, g, m, v), own, start, stop)
 
 
 @runtime.locked
@@ -89,21 +98,36 @@ def adam_step(
     `lr_t` is the bias-corrected rate ``lr sqrt(1 - beta_2^t) / (1 - beta_1^t)`` (Kingma and Ba 2015, end of
     section 2; `epsilon` is their epsilon hat, as in Keras).
     """
-    for param, grad, m, v in parameters:
-        shape = param.shape
-        check("adam_step", param=(param, shape), grad=(grad, shape), m=(m, shape), v=(v, shape))
-    for dtype in dict.fromkeys(arrays[0].dtype for arrays in parameters):
-        every = zip(parameters, decays, strict=True)
-        chosen = [(arrays, decay) for arrays, decay in every if arrays[0].dtype == dtype and arrays[0].size]
-        rows, task = [], 0
-        for (param, grad, m, v), _ in chosen:
-            of_grad = _address(grad) if grad.flags.writeable else grad.ctypes.data
-            rows.append((task, param.size, _address(param), of_grad, _address(m), _address(v)))
-            task += -(-param.size // TASK)
-        table = np.array([*rows, (task, 0, 0, 0, 0, 0)], np.int64)
-        settings = tuple(dtype.type(s) for s in (lr_t, 1 - beta_1, 1 - beta_2, epsilon, grad_scale))
-        own = np.array([decay for _, decay in chosen], dtype)
-        runtime.run(_adam, table, own, settings, runtime.task_counter())
+    for dtype, (table, own) in _tables(("adam_step", "param", "grad", "m", "v"), parameters).items():
+        settings = tuple([dtype.type(s) for s in (lr_t, 1 - beta_1, 1 - beta_2, epsilon, grad_scale)])
+        runtime.run(_adam, table, np.array([decays[i] for i in own], dtype), settings, runtime.task_counter())
+
+
+_last: tuple[Sequence[str], list, dict] = (), [], {}  # names and weak references of the last step's arrays, and tables
+
+
+def _tables(names, parameters):
+    """``{dtype: (table for a kernel, indices of its parameters)}``; those of the last step, if the arrays are the same.
+
+    `names` are of the caller and of the arrays of a parameter: the first, then its gradient, which is only read.
+    """
+    global _last
+    arrays = [array for of_one in parameters for array in of_one]
+    same = names == _last[0] and len(arrays) == len(_last[1])
+    if same and all([known() is array for known, array in zip(_last[1], arrays, strict=True)]):
+        return _last[2]
+    tables: dict = {}
+    for i, of_one in enumerate(parameters):
+        shape, dtype = of_one[0].shape, of_one[0].dtype
+        check(names[0], **{name: (array, shape) for name, array in zip(names[1:], of_one, strict=True)})
+        table, own, task = tables.setdefault(dtype, ([], [], 0))
+        if of_one[0].size:
+            addresses = [array.ctypes.data if k == 1 else _address(array) for k, array in enumerate(of_one)]
+            tables[dtype] = [*table, (task, of_one[0].size, *addresses)], [*own, i], task - (-of_one[0].size // TASK)
+    end = [0] * len(names)
+    tables = {d: (np.array([*table, (task, *end)], np.int64), own) for d, (table, own, task) in tables.items()}
+    _last = names, [weakref.ref(array) for array in arrays], tables
+    return tables
 
 
 @inlined
@@ -118,32 +142,34 @@ def _sgd_equation(values, settings):
 
 
 @jit
-def _sgd(worker, into, sources, settings, counter):
-    sweep(_sgd_equation, into, sources, settings, counter)
+def _sgd(worker, table, decays, settings, counter):
+    lr, momentum, nesterov, grad_scale = settings
+    k = 0
+    for task in tasks(counter, table[len(decays), FIRST]):
+        k, start, stop = _place(table, k, task)
+        p, g, velocity = _array(table, k, 0, decays), _array(table, k, 1, decays), _array(table, k, 2, decays)
+        own = lr, momentum, nesterov, decays[k], grad_scale
+        sweep_part(_sgd_equation, (p, velocity), (p, g, velocity), own, start, stop)
 
 
 @runtime.locked
-def sgd_update(
-    param: np.ndarray,
-    grad: np.ndarray,
-    velocity: np.ndarray,
+def sgd_step(
+    parameters: Sequence[tuple[np.ndarray, ...]],
+    decays: Sequence[float],
     lr: float,
     momentum: float,
     nesterov: bool,
-    decay: float = 0.0,
     grad_scale: float = 1.0,
 ) -> None:
-    """One SGD step in place, with Keras's momentum: ``velocity = momentum velocity - lr g;  param += velocity``.
+    """One SGD step of all `parameters` in place, each ``(param, grad, velocity)`` with its decay, in one kernel.
 
-    ``g = grad_scale * grad``.  Nesterov's variant adds ``momentum velocity - lr g`` instead; ``decay param`` is
-    subtracted either way.
+    With Keras's momentum: ``velocity = momentum velocity - lr g;  param += velocity``, ``g = grad_scale * grad``.
+    Nesterov's variant adds ``momentum velocity - lr g`` instead; ``decay param`` is subtracted either way.
     """
-    shape = param.shape
-    check("sgd_update", param=(param, shape), grad=(grad, shape), velocity=(velocity, shape))
-    p, g, velocity = (a.reshape(-1) for a in (param, grad, velocity))
-    lr, momentum, decay, grad_scale = (p.dtype.type(s) for s in (lr, momentum, decay, grad_scale))
-    settings = lr, momentum, bool(nesterov), decay, grad_scale
-    runtime.run(_sgd, (p, velocity), (p, g, velocity), settings, runtime.task_counter())
+    for dtype, (table, own) in _tables(("sgd_step", "param", "grad", "velocity"), parameters).items():
+        kind = dtype.type
+        settings = kind(lr), kind(momentum), bool(nesterov), kind(grad_scale)
+        runtime.run(_sgd, table, np.array([decays[i] for i in own], dtype), settings, runtime.task_counter())
 
 
 @jit

@@ -13,7 +13,53 @@ from tinycnn.layers.registry import restore
 from tinycnn.layers.smooth import ELU, GELU, SiLU, Softplus
 
 
-class ReLU(Layer):
+class Elementwise(Layer):
+    """An activation of each number by itself, whose gradient follows from its output: one kernel each way.
+
+    So the output may lie over the input. A subclass writes `_apply` and `_through`.
+    """
+
+    def forward(self, x: ArrayLike, training: bool = False) -> np.ndarray:
+        """The function of each number of `x`."""
+        x = self._enter(x)
+        y = self._output()
+        self._apply(x, y)
+        return y
+
+    def over(self, x: np.ndarray) -> np.ndarray:
+        """`forward` of what the layer before has just computed, written over it."""
+        self._apply(x, x)
+        return self.receive(x)
+
+    def receive(self, y: np.ndarray) -> np.ndarray:
+        """Take `y` for this layer's output, which the layer before fills in one pass with its own; return it."""
+        self.runs += 1
+        self._x, self._y, self._images = None, y, len(y)
+        self._pass = None if self._memory is None else self._memory.running
+        return y
+
+    def backward(self, grad_y: ArrayLike, input_grad: bool = True) -> np.ndarray:
+        """`grad_y` times the slope of each number."""
+        grad_y = self._enter_backward(grad_y)
+        grad_x = self._input_gradient(grad_y)
+        self._through(grad_y, grad_x)
+        return grad_x
+
+    def back_over(self, grad_y: np.ndarray) -> np.ndarray:
+        """`backward`, written over `grad_y`."""
+        self._through(grad_y, grad_y)
+        return grad_y
+
+    def _apply(self, x: np.ndarray, y: np.ndarray) -> None:
+        """Fill `y`, which may be `x`."""
+        raise NotImplementedError
+
+    def _through(self, grad_y: np.ndarray, grad_x: np.ndarray) -> None:
+        """Fill `grad_x` from `grad_y` and the last output."""
+        raise NotImplementedError
+
+
+class ReLU(Elementwise):
     """Rectified linear unit.
 
     ::
@@ -21,7 +67,7 @@ class ReLU(Layer):
         forward    y = max(x, 0)
         backward   dL/dx = dL/dy where y > 0, else 0
 
-    The gradient at ``x = 0`` is 0, as in Keras and PyTorch.  Any shape in, the same shape out.
+    The gradient at ``x = 0`` is 0, as in Keras and PyTorch; a NaN stays a NaN.  Any shape in, the same shape out.
 
     References
     ----------
@@ -34,26 +80,11 @@ class ReLU(Layer):
     (array([[0., 2.]], dtype=float32), array([[0., 5.]], dtype=float32))
     """
 
-    def forward(self, x: ArrayLike, training: bool = False) -> np.ndarray:
-        """``y = max(x, 0)``; a NaN stays a NaN."""
-        x = self._enter(x)
-        y = self._output()
+    def _apply(self, x: np.ndarray, y: np.ndarray) -> None:
         active().relu_forward(x, y)
-        return y
 
-    def receive(self, y: np.ndarray) -> np.ndarray:
-        """Take `y` for this layer's output, which the layer before fills in one pass with its own; return it."""
-        self.runs += 1
-        self._x, self._y, self._images = None, y, len(y)
-        self._pass = None if self._memory is None else self._memory.running
-        return y
-
-    def backward(self, grad_y: ArrayLike, input_grad: bool = True) -> np.ndarray:
-        """``grad_y`` where the output was positive, else 0."""
-        grad_y = self._enter_backward(grad_y)
-        grad_x = self._input_gradient(grad_y)
+    def _through(self, grad_y: np.ndarray, grad_x: np.ndarray) -> None:
         active().relu_backward(grad_y, self._y, grad_x)
-        return grad_x
 
 
 class ReLU6(Layer):
@@ -140,7 +171,7 @@ class LeakyReLU(Layer):
         return grad_x
 
 
-class Sigmoid(Layer):
+class Sigmoid(Elementwise):
     """Logistic function, evaluated so that no exponential overflows.
 
     ::
@@ -158,25 +189,14 @@ class Sigmoid(Layer):
     array([[0. , 0.5, 1. ]], dtype=float32)
     """
 
-    def forward(self, x: ArrayLike, training: bool = False) -> np.ndarray:
-        """``y = 1 / (1 + exp(-x))``."""
-        x = self._enter(x)
-        e = np.abs(x, out=self._buffer("e", x.shape))
-        np.exp(np.negative(e, out=e), out=e)
-        above = np.greater_equal(x, 0, out=self._buffer("positive", x.shape, bool))
-        y = np.maximum(e, above, out=self._output())  # 1 or e, as e <= 1: a copy through a mask takes ten times as long
-        return np.divide(y, np.add(e, 1, out=e), out=y)
+    def _apply(self, x: np.ndarray, y: np.ndarray) -> None:
+        active().sigmoid_forward(x, y)
 
-    def backward(self, grad_y: ArrayLike, input_grad: bool = True) -> np.ndarray:
-        """``grad_y * y * (1 - y)``."""
-        grad_y = self._enter_backward(grad_y)
-        grad_x = np.subtract(1, self._y, out=self._input_gradient(grad_y))
-        grad_x *= self._y
-        grad_x *= grad_y
-        return grad_x
+    def _through(self, grad_y: np.ndarray, grad_x: np.ndarray) -> None:
+        active().sigmoid_backward(grad_y, self._y, grad_x)
 
 
-class Tanh(Layer):
+class Tanh(Elementwise):
     """Hyperbolic tangent.
 
     ::
@@ -194,18 +214,11 @@ class Tanh(Layer):
     array([[-1.,  0.,  1.]], dtype=float32)
     """
 
-    def forward(self, x: ArrayLike, training: bool = False) -> np.ndarray:
-        """``y = tanh(x)``."""
-        x = self._enter(x)
-        return np.tanh(x, out=self._output())
+    def _apply(self, x: np.ndarray, y: np.ndarray) -> None:
+        active().tanh_forward(x, y)
 
-    def backward(self, grad_y: ArrayLike, input_grad: bool = True) -> np.ndarray:
-        """``grad_y * (1 - y**2)``."""
-        grad_y = self._enter_backward(grad_y)
-        grad_x = np.multiply(self._y, self._y, out=self._input_gradient(grad_y))
-        np.subtract(1, grad_x, out=grad_x)
-        grad_x *= grad_y
-        return grad_x
+    def _through(self, grad_y: np.ndarray, grad_x: np.ndarray) -> None:
+        active().tanh_backward(grad_y, self._y, grad_x)
 
 
 class Softmax(Layer):

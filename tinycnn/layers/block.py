@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tinycnn.arguments import flag, whole_shape
+from tinycnn.kernels.sets import Kernels, active
 from tinycnn.layers.activation import get
 from tinycnn.layers.base import Layer, Shape
-from tinycnn.layers.fused import steps_of
+from tinycnn.layers.fused import Step, steps_of
 from tinycnn.layers.registry import describe
 
 
@@ -45,6 +46,8 @@ class Block(Layer):
         self.paths: Sequence[list[Layer]] = ()
         super().__init__(name)
         self.paths, self.activation = paths, get(activation)
+        self._planned_for: Kernels | None = None
+        self._plans: dict[tuple, list[Step]] = {}
         every = self.sublayers()
         if len({id(layer) for layer in every}) < len(every):
             raise ValueError(f"{type(self).__name__}: a layer appears twice; each place needs a layer of its own")
@@ -74,6 +77,7 @@ class Block(Layer):
         return shapes
 
     def create(self, input_shape: Shape) -> None:
+        self._planned_for = None
         for path in self.paths:
             shape = tuple(input_shape)
             for layer in path:
@@ -95,16 +99,25 @@ class Block(Layer):
         grad_y = self._enter_backward(grad_y)
         return self.backward_linear(grad_y if self.activation is None else self.activation.backward(grad_y), input_grad)
 
+    def _steps(self, path, predicts=False):
+        """`steps_of` a path, which hold until other kernels are chosen."""
+        if self._planned_for is not active():
+            self._planned_for, self._plans = active(), {}
+        key = id(path), self.fuse, predicts
+        if key not in self._plans:
+            self._plans[key] = steps_of(path, self.fuse, predicts)
+        return self._plans[key]
+
     def along(self, path: Sequence[Layer], x: np.ndarray, training: bool) -> np.ndarray:
         """`x` through the layers of `path`."""
-        predicts = self._memory is not None and self._memory.predicts
-        for step in steps_of(path, self.fuse, predicts and not training):
+        predicts = not training and self._memory is not None and self._memory.predicts
+        for step in self._steps(path, predicts):
             x = step.forward(x, training)
         return x
 
     def back(self, path: Sequence[Layer], grad: np.ndarray, input_grad: bool) -> Any:
         """`grad` back through them; the first need not hand it on if nobody asks for it."""
-        for i, step in reversed(list(enumerate(steps_of(path, self.fuse)))):
+        for i, step in reversed(list(enumerate(self._steps(path)))):
             wanted = {} if i > 0 or flag(input_grad, "input_grad") else {"input_grad": False}
             grad = step.backward(grad, **wanted)  # type: ignore[assignment]
         return grad

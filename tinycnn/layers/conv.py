@@ -51,21 +51,6 @@ class _Convolution(Weighted):
         """The kernel applies a ReLU itself, to each tile while it is in cache."""
         return isinstance(self.activation, ReLU)
 
-    @property
-    def last_output(self) -> np.ndarray:
-        return self._still_there(self._y) if self.fuses_relu else super().last_output
-
-    def _before_activation(self, grad_y: ArrayLike) -> np.ndarray:
-        """Gradient with respect to the activation's input."""
-        grad_y = self._enter_backward(grad_y)
-        if self.activation is None:
-            return grad_y
-        if not self.fuses_relu:
-            return self.activation.backward(grad_y)
-        grad = self._buffer("grad", grad_y.shape)
-        active().relu_backward(grad_y, self._y, grad)
-        return grad
-
 
 class Conv2D(_Convolution):
     """2-D convolution (cross-correlation, as in every framework) over NHWC images.
@@ -182,7 +167,7 @@ class Conv2D(_Convolution):
     def forward(self, x: ArrayLike, training: bool = False) -> np.ndarray:
         """``activation(x * kernel + bias)``, shape ``(images, rows, columns, filters)``."""
         y = self._convolve(x, relu=self.fuses_relu)
-        return y if self.activation is None or self.fuses_relu else self.activation.forward(y, training)
+        return self.activation.receive(y) if self.fuses_relu else self._activate(y, training)
 
     def forward_linear(self, x: ArrayLike, training: bool = False) -> np.ndarray:
         return self._convolve(x, relu=False)
@@ -193,9 +178,9 @@ class Conv2D(_Convolution):
         active().conv_forward(x, self.params["kernel"], self.params.get("bias"), self._geometry, y, relu)
         return y
 
-    def backward(self, grad_y: ArrayLike, input_grad: bool = True) -> np.ndarray | None:
-        """Fill ``grads``; return the input's gradient, or None if `input_grad` is False (a network's first layer)."""
-        return self.backward_linear(self._before_activation(grad_y), input_grad)
+    @property
+    def last_output(self) -> np.ndarray:
+        return self._still_there(self._y) if self.fuses_relu else super().last_output
 
     def backward_linear(
         self, grad: ArrayLike, input_grad: bool = True, codes: np.ndarray | None = None
@@ -328,21 +313,13 @@ class Conv2DTranspose(_Convolution):
 
     def forward(self, x: ArrayLike, training: bool = False) -> np.ndarray:
         """The input gradient of a convolution from ``output_shape`` to ``input_shape``, plus bias, activated."""
-        y = self.forward_linear(x)
-        if self.activation is None or not self.fuses_relu:
-            return y if self.activation is None else self.activation.forward(y, training)
-        active().relu_forward(y, y)
-        return y
+        return self._activate(self.forward_linear(x), training)
 
     def forward_linear(self, x: ArrayLike, training: bool = False) -> np.ndarray:
         x = self._enter(x)
         y = self._output()
         active().conv_input_gradient(x, self.params["kernel"], self._geometry, y, self.params.get("bias"))
         return y
-
-    def backward(self, grad_y: ArrayLike, input_grad: bool = True) -> np.ndarray | None:
-        """Fill ``grads``; return the input's gradient, or None if `input_grad` is False."""
-        return self.backward_linear(self._before_activation(grad_y), input_grad)
 
     def backward_linear(self, grad: ArrayLike, input_grad: bool = True) -> np.ndarray | None:
         grad = self._enter_backward(grad)

@@ -86,8 +86,7 @@ class Dense(Weighted):
 
     def forward(self, x: ArrayLike, training: bool = False) -> np.ndarray:
         """``activation(x @ kernel + bias)``, shape ``(images, units)``."""
-        z = self.forward_linear(x)
-        return z if self.activation is None else self.activation.forward(z, training)
+        return self._activate(self.forward_linear(x), training)
 
     def forward_linear(self, x: ArrayLike, training: bool = False) -> np.ndarray:
         """``x @ kernel + bias``."""
@@ -96,16 +95,11 @@ class Dense(Weighted):
         active().dense_forward(x, self.params["kernel"], self.params.get("bias"), z)
         return z
 
-    def backward(self, grad_y: ArrayLike, input_grad: bool = True) -> np.ndarray | None:
-        """Fill ``grads``; return the input's gradient, or None if `input_grad` is False (a network's first layer)."""
-        grad_y = self._enter_backward(grad_y)
-        return self.backward_linear(grad_y if self.activation is None else self.activation.backward(grad_y), input_grad)
-
     def backward_linear(self, grad: ArrayLike, input_grad: bool = True) -> np.ndarray | None:
-        """The same, from the gradient before the activation."""
+        """Fill ``grads`` from the gradient before the activation; the gradient to the input, or None if unwanted."""
         grad = self._enter_backward(grad)
         grad_x = self._input_gradient(grad) if flag(input_grad, "input_grad") else None
         active().dense_backward(self._x, self.params["kernel"], grad, grad_x, self.grads["kernel"])
         if self.use_bias:
-            np.sum(grad, axis=0, out=self.grads["bias"])
+            np.add.reduce(grad, axis=0, out=self.grads["bias"])
         return grad_x

@@ -3,10 +3,12 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tinycnn import initializers, regularizers
 from tinycnn.arguments import flag
-from tinycnn.layers.activation import get
+from tinycnn.kernels.sets import active
+from tinycnn.layers.activation import Elementwise, get
 from tinycnn.layers.base import Layer
 from tinycnn.layers.registry import describe
 from tinycnn.regularizers import Regularizer
@@ -72,6 +74,24 @@ class Weighted(Layer):
     @property
     def last_output(self) -> np.ndarray:
         return self._still_there(self._y) if self.activation is None else self.activation.last_output
+
+    def _activate(self, z: np.ndarray, training: bool) -> np.ndarray:
+        """`activation` of `z`, over which it is written unless every array is to be kept."""
+        if self.activation is None:
+            return z
+        if isinstance(self.activation, Elementwise) and active().reuses_outputs:
+            return self.activation.over(z)
+        return self.activation.forward(z, training)
+
+    def backward(self, grad_y: ArrayLike, input_grad: bool = True) -> np.ndarray | None:
+        """Fill ``grads``; return the input's gradient, or None if `input_grad` is False (a network's first layer)."""
+        grad, memory = self._enter_backward(grad_y), self._memory if self._shares else None
+        # inside a block, others may read the same gradient
+        if isinstance(self.activation, Elementwise) and memory is not None and memory.may_overwrite(grad):
+            grad = self.activation.back_over(grad)
+        elif self.activation is not None:
+            grad = self.activation.backward(grad)
+        return self.backward_linear(grad, input_grad)
 
     def forward_linear(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         """The layer without its activation."""
