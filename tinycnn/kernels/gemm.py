@@ -3,7 +3,7 @@
 What they multiply is described by addresses (`simd.at`) and steps, in numbers of the array.
 
     gemm_tile      MR rows by NR columns of a matrix product
-    panel_tile     the same, or NARROW_ROWS rows by LANES columns where those would idle; and it finishes an output
+    panel_tile     the same, or PANEL_ROWS rows by LANES columns where those would idle; and it finishes an output
     channel_tile   NARROW_ROWS rows of LANES channels, each channel by itself: depthwise convolution; or all times
                    one number: the kernel gradient of a few filters
     dot_tile       NARROW_ROWS sums over vectors of channels: convolution with a few filters
@@ -32,6 +32,7 @@ from tinycnn.kernels.simd import (
 )
 
 NARROW_ROWS = 12  # accumulators of a tile one vector wide: enough to hide how long a multiply-add takes
+PANEL_ROWS = 16 if MR >= NARROW_ROWS else NARROW_ROWS  # `panel_tile`'s: 16 to 256 filters are whole tiles of 16
 WIDE, NARROW = (0,) * (NR // LANES), (0,)  # tuples with as many zeros as a tile has vectors, which numba tells apart
 
 
@@ -249,7 +250,7 @@ def panel_tile(typing_context, left, runs, right, out, rows, cols, add, finish, 
     `finish` is a `Finish` or None.
     """
     sig = types.void(left, runs, right, out, types.intp, types.intp, types.boolean, finish, panel)
-    return sig, _tile(MR if panel.count == len(WIDE) else NARROW_ROWS, panel.count)
+    return sig, _tile(MR if panel.count == len(WIDE) else PANEL_ROWS, panel.count)
 
 
 @intrinsic
@@ -286,4 +287,4 @@ def dot_tile(typing_context, left, runs, right, out, rows, finish):
 @inlined
 def tile_rows(panel):
     """Rows of `panel_tile`."""
-    return MR if len(panel) == len(WIDE) else NARROW_ROWS
+    return MR if len(panel) == len(WIDE) else PANEL_ROWS

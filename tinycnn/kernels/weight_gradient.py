@@ -22,6 +22,7 @@ from tinycnn.kernels.tasks import share, tasks
 
 BIAS_CHUNKS = 64
 PIXELS = 512  # that many are summed before a sum is put back to memory, of several images if these are small
+CHUNK = 512  # pixels at least that a chunk sums over, if there are more than two: each chunk's sums are put to memory
 SUM = 1 << 14  # numbers of a task that adds up chunks
 
 
@@ -148,9 +149,10 @@ def weight_gradient(
     way, dtype = walk(taps, x.channels, groups, (grad.height, grad.width), (x.height, x.width)), x.data.dtype
     line = grad.width * grad.channels
     block = max(1, min(grad.height, BUFFER // (dtype.itemsize * (way.step_y + line))))
-    chunks = max(2, min(16, x.number))
+    chunks = max(2, min(16, x.number * grad.height * grad.width // CHUNK))
     while chunks > 4 and chunks * grad_kernel.size > 1 << 20:  # that many numbers stay in cache
         chunks = chunks // 4 * 2
+    block = min(block, -(-grad.height // -(-chunks // x.number)))  # one image, too, is work for several
     size = (x.height if way.in_place else padded_rows(way, block)) * way.width * x.channels
     images = 1
     if block == grad.height:

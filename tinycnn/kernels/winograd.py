@@ -24,7 +24,7 @@ import numpy as np
 
 from tinycnn.kernels import runtime
 from tinycnn.kernels.compile import inlined, jit
-from tinycnn.kernels.gemm import NARROW, WIDE, Left, Out, Right, one_run, panel_tile, tile_rows
+from tinycnn.kernels.gemm import NARROW, PANEL_ROWS, WIDE, Left, Out, Right, one_run, panel_tile, tile_rows
 from tinycnn.kernels.nhwc import Images, Output, as_images, pixel, store_window, window
 from tinycnn.kernels.simd import L2, LANES, MR, NR, at, load, load_where_code, relu, store, zero
 from tinycnn.kernels.tasks import share, tasks
@@ -300,19 +300,19 @@ def _backward(worker, x, grad, packed, grad_x, tiling, rooms, counter, panel):
                     _add_input_gradient(M, tiling, first, count, first_channel, grad_x, T, width)
 
 
-def _tiling(images, corner, tile, size, numbers, room):
+def _tiling(images, corner, like, panel, numbers, room):
     """Blocks are a multiple of the register tile's rows, at most 96, and for two cores an even number of them.
 
-    `numbers` are the bytes of a tile of transformed inputs; a block's fill about `room`.
+    `like` are the rows of an input and an output tile; `numbers` are the bytes of a tile of transformed inputs; a
+    block's fill about `room`.
     """
-    across = -(-images.width // tile)
-    tiles = -(-images.height // tile) * across
-    most = min(96, max(1, room // (numbers * 12)) * 12)
+    (top, left), (inputs, outputs), rows = corner, like, PANEL_ROWS if panel == NARROW else MR
+    across = -(-images.width // len(outputs))
+    tiles = -(-images.height // len(outputs)) * across
+    most = min(96, max(1, room // (numbers * rows)) * rows)
     pairs = max(1, -(-images.number * tiles // (2 * most)))
     block = max(1, -(-images.number * tiles // (2 * pairs)))
-    top, left = corner
-    inputs, outputs = rows_of(tile, size)
-    return Tiling(top, left, across, tiles, -(-block // MR) * MR, inputs, outputs)
+    return Tiling(top, left, across, tiles, -(-block // rows) * rows, inputs, outputs)
 
 
 def _rooms(dtype, tiling, channels, filters, chunks, panel):
@@ -341,7 +341,7 @@ def forward(x: Images, kernel: np.ndarray, corner: tuple, out: Output, tile: int
     """
     panel, bytes_ = _panel(out.channels), (tile + len(kernel) - 1) ** 2 * x.channels * kernel.itemsize
     room = FORWARD_ROOM if bytes_ * out.channels <= L2 // 2 else LARGE_KERNEL_ROOM
-    tiling = _tiling(out, corner, tile, len(kernel), bytes_, room)
+    tiling = _tiling(out, corner, rows_of(tile, len(kernel)), panel, bytes_, room)
     rooms, U = _rooms(kernel.dtype, tiling, x.channels, out.channels, 0, panel)
     transform_kernel(kernel, tile, U, len(panel) * LANES)
     runtime.run(_forward, x, U, out, tiling, rooms, runtime.task_counter(), panel)
@@ -358,7 +358,7 @@ def backward(x: Images, kernel: np.ndarray, grad: Images, corner: tuple, into: t
     channels, filters = kernel.shape[2:]
     panel, points = _panel(channels), (tile + len(kernel) - 1) ** 2
     bytes_ = points * max(channels, filters // 2) * kernel.itemsize
-    tiling = _tiling(grad, corner, tile, len(kernel), bytes_, BACKWARD_ROOM)
+    tiling = _tiling(grad, corner, rows_of(tile, len(kernel)), panel, bytes_, BACKWARD_ROOM)
     chunks = min(8, (1 << 23) // (points * channels * filters), x.number * tiling.tiles // SUMMED)
     chunks = max(1, min(x.number, max(2, chunks)))
     rooms, U = _rooms(kernel.dtype, tiling, channels, filters, chunks, panel)
