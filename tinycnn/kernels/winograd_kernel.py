@@ -8,9 +8,11 @@ import numpy as np
 
 from tinycnn.kernels import runtime
 from tinycnn.kernels.compile import jit
-from tinycnn.kernels.simd import LANES, load, store
+from tinycnn.kernels.simd import LANES, load, store, transpose_square
 from tinycnn.kernels.tasks import tasks
 from tinycnn.kernels.winograd_transforms import kernel_1d, kernel_adjoint_1d, rows_of
+
+SQUARE = LANES * LANES  # of channels and filters, transposed in registers: a column of the kernel lies far apart
 
 
 @jit
@@ -23,18 +25,18 @@ def _transform_kernel(worker, kernel, shape, U, T, width, transposed, counter, l
     depth, columns = (filters, channels) if transposed else (channels, filters)
     T, side, plane = T[worker], len(like[0]), channels * filters
     size = side - len(like[1]) + 1
-    half, row = size * size * LANES, size * LANES  # in T, behind the numbers of each kernel
+    half, row = size * size * SQUARE, size * LANES  # in T, behind a square for each tap
     for task in tasks(counter, columns // LANES):
         n = task * LANES
         for k in range(depth):
-            for tap in range(size * size):
-                if transposed:
-                    for lane in range(LANES):
-                        T[tap * LANES + lane] = kernel[tap * plane + (n + lane) * filters + k]
-                else:
-                    store(T, tap * LANES, load(kernel, tap * plane + k * filters + n))
+            source, start, tap = kernel, k * filters + n, plane
+            if transposed:
+                if k % LANES == 0:
+                    for t in range(size * size):
+                        transpose_square(kernel, t * plane + n * filters + k, filters, T, t * SQUARE, LANES)
+                source, start, tap = T, k % LANES * LANES, SQUARE
             for j in range(size):  # columns: half[:, j] = G g[:, j]
-                kernel_1d(T, j * LANES, row, T, half + j * LANES, row, like)
+                kernel_1d(source, start + j * tap, size * tap, T, half + j * LANES, row, like)
             u = (n // width * depth + k) * width + n % width
             for i in range(side):  # rows: U[i, :] = half[i, :] G^T
                 kernel_1d(T, half + i * row, LANES, U, i * side * plane + u, plane, like)
@@ -46,29 +48,30 @@ def _gather_kernel_gradient(worker, partial, shape, grad_kernel, T, counter, lik
     channels, filters = shape
     T, side = T[worker], len(like[0])
     size, points = side - len(like[1]) + 1, side * side
-    chunk, half, row = points * filters * channels, points * LANES, (points + size * side) * LANES
+    chunk, sums = points * filters * channels, size * size * SQUARE  # in T, behind a square for each tap
+    half = sums + points * LANES
     for task in tasks(counter, filters // LANES):
-        for f in range(task * LANES, (task + 1) * LANES):
-            for c in range(0, channels, LANES):
+        for c in range(0, channels, LANES):
+            for f in range(LANES):
                 for p in range(points):
-                    start = (p * filters + f) * channels + c
+                    start = (p * filters + task * LANES + f) * channels + c
                     total = load(partial, start)
                     for place in range(start + chunk, partial.size, chunk):
                         total = total + load(partial, place)
-                    store(T, p * LANES, total)
-                for j in range(side):  # columns, behind the sums: half[:, j] = G^T grad_U[:, j]
-                    kernel_adjoint_1d(T, j * LANES, side * LANES, T, half + j * LANES, side * LANES, like)
+                    store(T, sums + p * LANES, total)
+                for j in range(side):  # columns: half[:, j] = G^T grad_U[:, j]
+                    kernel_adjoint_1d(T, sums + j * LANES, side * LANES, T, half + j * LANES, side * LANES, like)
                 for i in range(size):  # rows: grad_g[i, :] = half[i, :] G
-                    kernel_adjoint_1d(T, half + i * side * LANES, LANES, T, row, LANES, like)
-                    for j in range(size):
-                        for lane in range(LANES):
-                            g = ((i * size + j) * channels + c + lane) * filters + f
-                            grad_kernel[g] = T[row + j * LANES + lane]
+                    square = i * size * SQUARE + f * LANES
+                    kernel_adjoint_1d(T, half + i * side * LANES, LANES, T, square, SQUARE, like)
+            for t in range(size * size):
+                g = (t * channels + c) * filters + task * LANES
+                transpose_square(T, t * SQUARE, LANES, grad_kernel, g, filters)
 
 
 def _workspace(tile, size, dtype):
     side = tile + size - 1
-    return np.empty((runtime.get_num_threads(), (side * side + size * side + size * size) * LANES), dtype)
+    return np.empty((runtime.get_num_threads(), size * size * SQUARE + (side * side + size * side) * LANES), dtype)
 
 
 def transform_kernel(kernel: np.ndarray, tile: int, U: np.ndarray, width: int, transposed: bool = False) -> None:
