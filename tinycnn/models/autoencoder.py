@@ -287,4 +287,4 @@ def copy_encoder(autoencoder: Sequential, classifier: Sequential) -> list[str]:
 
 
 def _images(data: Dataset | ArrayLike) -> np.ndarray:
-    return np.asarray(getattr(data, "images", data))
+    return np.asarray(data.images if isinstance(data, Dataset) else data)
