@@ -360,9 +360,11 @@ def plot_reliability(
         label = plain_text(f"{name} (mean gap {100 * gap:.1f} points)")
         upper.errorbar(x, y, yerr, **_style(i), marker=MARKERS[i % 6], capsize=3, elinewidth=1, label=label)
         width = 100 / len(curve.count) / len(curves)
-        left, hatch = 100 * curve.edges[:-1] + i * width, ("", "///", "...", "xx")[i % 4]
-        face = {"color": COLOURS[i % 6], "hatch": hatch, "edgecolor": "black", "linewidth": 0.5}
-        lower.bar(left, curve.count, 0.9 * width, align="edge", **face)
+        left, face = (
+            100 * curve.edges[:-1] + i * width,
+            {"color": COLOURS[i % 6], "hatch": ("", "///", "...", "xx")[i % 4]},
+        )
+        lower.bar(left, curve.count, 0.9 * width, align="edge", edgecolor="black", linewidth=0.5, **face)
     upper.set_ylabel("Accuracy (% of images, 95 % interval)")
     # Outside: the long bars of nearly empty bins reach everywhere.
     upper.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), handlelength=3.5, fontsize=9, frameon=False)
