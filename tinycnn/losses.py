@@ -140,16 +140,15 @@ class CrossEntropy(Loss):
         weight = self.class_weight
         if weight is None:
             return None
-        every = list(weight.values()) if isinstance(weight, dict) and len(weight) >= classes else weight
-        if isinstance(every, list) and not any(every):
-            raise ValueError(f"CrossEntropy: every class weight is 0, so nothing would be learned; got {weight}")
         if isinstance(weight, dict):
-            unknown = [key for key in weight if key >= classes]
-            if unknown:
+            if unknown := [key for key in weight if key >= classes]:
                 raise ValueError(f"CrossEntropy: class_weight names class {unknown[0]}, logits have {classes} classes")
-            return np.array([weight.get(j, 1.0) for j in range(classes)])
+            weight = [weight.get(j, 1.0) for j in range(classes)]
         if len(weight) != classes:
             raise ValueError(f"CrossEntropy: {len(weight)} class weights for logits of {classes} classes")
+        if not any(weight):
+            given = self.class_weight
+            raise ValueError(f"CrossEntropy: every class weight is 0, so nothing would be learned; got {given}")
         return np.array(weight)
 
     def forward(self, logits: np.ndarray, labels: ArrayLike, sample_weight: ArrayLike | None = None) -> float:

@@ -287,4 +287,4 @@ def copy_encoder(autoencoder: Sequential, classifier: Sequential) -> list[str]:
 
 
 def _images(data: Dataset | ArrayLike) -> np.ndarray:
-    return as_array(getattr(data, "images", data), "data")
+    return as_array(data.images if isinstance(data, Dataset) else data, "data")
