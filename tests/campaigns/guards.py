@@ -83,11 +83,9 @@ def normal(rng, *shape):
 
 
 def convolution(rng):
-    groups = int(rng.choice([1, 1, 1, 2, 4]))
-    filters, channels = (
-        groups * int(rng.choice([1, 2, 3, 8, 16, 17, 32])),
-        groups * int(rng.choice([1, 2, 3, 8, 16, 32])),
-    )
+    groups = int(rng.choice([1, 1, 1, 2, 4, 5, 17]))
+    each = [1] if groups > 4 else [1, 2, 3, 8, 16, 17, 32]  # the former: depthwise
+    filters, channels = (groups * int(rng.choice(each)) for _ in range(2))
     window, plain = tuple(rng.integers(1, 5, 2).tolist()), rng.integers(2)
     strides, dilation = ((1, 1), (1, 1)) if plain else (tuple(rng.integers(1, 4, 2).tolist()) for _ in range(2))
     pads = tuple(tuple(min(n, k - 1) for n in rng.integers(0, 3, 2).tolist()) for k in window)
