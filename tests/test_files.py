@@ -81,6 +81,15 @@ def test_a_name_as_long_as_names_may_be(tmp_path, name):
     assert [path.name for path in tmp_path.iterdir()] == [name] and read_json(tmp_path / name) == [1]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="no such pipes there")
+def test_a_device_or_a_pipe_is_never_replaced_by_a_file(tmp_path):
+    """For root, who writes "to /dev/null", the rename would put an ordinary file in its place."""
+    os.mkfifo(tmp_path / "pipe.json")
+    with pytest.raises(OSError, match="could not write .*pipe.json: it is a device or a pipe, not a file"):
+        write_json(tmp_path / "pipe.json", [1])
+    assert stat.S_ISFIFO((tmp_path / "pipe.json").stat().st_mode) and len(list(tmp_path.iterdir())) == 1
+
+
 def test_no_name_is_refused_in_words():
     with pytest.raises(ValueError, match="names no file to write"):
         write_json("", [1])

@@ -60,5 +60,8 @@ def test_summary_wraps_and_counts(monkeypatch):
         " Trainable params: 3,003 (11.73 KB)\n"
         " Non-trainable params: 1,025,000 (3.91 MB)\n"
     ]
+    monkeypatch.setenv("COLUMNS", "1")  # too narrow a terminal is no reason to end a program
+    model.summary(print_fn=printed.append)
+    assert printed[1].count("\n") > printed[0].count("\n") and " Total params: 1,028,003 (3.92 MB)\n" in printed[1]
     with pytest.raises(ValueError, match="width of at least"):
         model.summary(line_length=9)

@@ -192,7 +192,7 @@ def as_array(value: Any, what: str) -> np.ndarray:
     ValueError
         For rows of different lengths, and for masked values, which NumPy would take as they are.
     """
-    if np.ma.is_masked(value):
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
         raise ValueError(f"{what} holds masked values; leave them out, or put others in their place by filled()")
     try:
         return np.asarray(value)

@@ -43,7 +43,8 @@ def atomic_write(path: PathLike) -> Iterator[Path]:
     Raises
     ------
     OSError
-        With the target's name, if the folder is missing, read-only or full; the old file is untouched.
+        With the target's name, if the folder is missing, read-only or full, or the target a device such as
+        ``/dev/null``; the old file is untouched.
     """
     path = as_path(path)
     if not path.name:
@@ -54,6 +55,8 @@ def atomic_write(path: PathLike) -> Iterator[Path]:
         _remove_left_behind(path)
         temporary, handle = _create_beside(path)
         if path.exists():
+            if not path.is_file() and not path.is_dir():  # the rename would put a file in its place
+                raise OSError(errno.EEXIST, "it is a device or a pipe, not a file")
             os.chmod(temporary, stat.S_IMODE(path.stat().st_mode))
         yield temporary
         _sync(temporary, os.O_RDWR)

@@ -52,10 +52,10 @@ def summary_text(model: "Stack", line_length: int | None = None) -> str:
     Raises
     ------
     ValueError
-        If the width leaves no room for three columns.
+        If the width that is asked for leaves no room for three columns.
     """
     asked = count(0 if line_length is None else line_length, "line_length", most=10_000)
-    width = asked or min(88, shutil.get_terminal_size().columns - 4)
+    width = asked or max(24, min(88, shutil.get_terminal_size().columns - 4))
     ends = [int(width * share) for share in (0.45, 0.80, 1.0)]
     # Keras asks `rich` for columns that do not fit beside their padding and borders; rich takes 3, 4 and 3 off.
     columns = [ends[0] - 3, ends[1] - ends[0] - 4, ends[2] - ends[1] - 3]

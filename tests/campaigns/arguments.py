@@ -1,9 +1,9 @@
 """Nonsense at each parameter of everything public, the others valid: it works, or tinycnn says in its words why not.
 
 A case is one parameter, which is given every nonsense there is, and then some beside nonsense at another parameter. It
-runs in a forked copy of this process, which may ask for one more gigabyte. What passes is a ``raise`` that stands in
-tinycnn; a ValueError that one of its own lines meets; Python's own TypeError in the function that was called, where the
-line shows the argument; and what the system says of a file. Nothing from deeper inside, nothing endless.
+runs in a forked copy of this process, which may ask for one more gigabyte. What passes is a ValueError or TypeError of
+a ``raise`` that stands in tinycnn, and what the system says of a file that it names. Nothing of Python's, NumPy's or
+numba's own, nothing endless.
 """
 
 import contextlib
@@ -124,8 +124,8 @@ def said(folder, function, valid, tries, at):
             frames = traceback.extract_tb(error.__traceback__)
             own = [frame for frame in frames if frame.filename not in PLAIN]  # what is raised there is the caller's
             last = own[-1] if own else frames[-1]
-            plain = last.line.startswith("raise ")
-            fine = type(error) in KNOWN and last.filename.startswith(PACKAGE) and plain
+            ours = last.filename.startswith(PACKAGE) and last.line.startswith("raise ")
+            fine = type(error) in KNOWN and ours
             fine |= isinstance(error, OSError) and names_a_place(error, nonsense)
             if not fine or len(str(error)) > 1000:
                 where = f"{Path(last.filename).name}, line {last.lineno}"

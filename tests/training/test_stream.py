@@ -84,6 +84,8 @@ def test_bad_arguments_beside_arrays():
     for bad in (np.ones(29), np.full(30, -1.0), np.full(30, "a")):
         with pytest.raises(ValueError, match="sample_weight must be one number of at least 0 for each of the 30"):
             weights((IMAGES, LABELS), sample_weight=bad)
+    with pytest.raises(ValueError, match="every sample_weight is 0, so nothing would be learned"):
+        weights((IMAGES, LABELS), sample_weight=np.zeros(30))
 
 
 def test_what_is_no_batch():

@@ -361,4 +361,6 @@ def _checked_weights(sample_weight: ArrayLike | None, images: int, stream: Strea
             f"sample_weight must be one number of at least 0 for each of the {images} training images, got "
             f"{weights.dtype} of shape {weights.shape}"
         )
+    if not weights.any():
+        raise ValueError("every sample_weight is 0, so nothing would be learned")
     return weights
