@@ -7,7 +7,10 @@ import numpy as np
 
 from tinycnn.arguments import chosen, number
 from tinycnn.kernels.sets import active
+from tinycnn.lazy import missing
 from tinycnn.optimizer import Array, Optimizer, Parameter, Rate
+
+__getattr__ = missing(__name__)
 
 __all__ = ["SGD", "Adam", "AdamW", "Optimizer", "RMSprop", "get"]
 
