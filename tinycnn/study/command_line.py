@@ -300,7 +300,7 @@ def answer(run: Callable[[Any], int], options: Any, stopped: str, memory: str, f
             return 130
         except MemoryError:
             print(f"error: not enough memory; try {memory}", file=sys.stderr)
-        except (OSError, ValueError, FloatingPointError, MemberError) as error:
+        except (OSError, ValueError, FloatingPointError, ImportError, MemberError) as error:
             print(f"error: {in_words(error)}", file=sys.stderr)
         return 2
 
