@@ -273,7 +273,7 @@ def saved_model(path: PathLike) -> Sequential:
         As of `Sequential.load`.
     """
     if Path(path).is_dir():
-        found = sorted(Path(path).glob("*.npz"))
+        found = sorted(Path(path).glob("*.npz"), key=lambda file: (file.name != "model.npz", file))
         hint = f"name a file in it, such as {found[0]}" if found else "and no .npz is in it"
         raise ValueError(f"{path} is a folder, where the file of a model is needed; {hint}")
     return Sequential.load(path)
