@@ -12,7 +12,7 @@ PACKAGE = ROOT / "tinycnn"
 # The house, from the ground up: rooms, and files that lie flat in tinycnn/.  Each may import what stands on its own
 # floor or below.  So study -> inside, models -> model -> training -> layers -> kernels, and never back.
 FLOORS = [
-    ["arguments", "files", "gradcheck_result", "lazy", "notebook", "npz", "summary", "suspicion"]
+    ["arguments", "files", "foreign", "gradcheck_result", "lazy", "notebook", "npz", "summary", "suspicion"]
     + ["reference", "reference_loops", "reference_training", "reference_winograd"],
     ["kernels"],
     ["data", "initializers", "losses", "memory", "optimizer", "optimizers", "regularizers", "schedules"],

@@ -7,43 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-# Names of Keras's and PyTorch's, and what does the same here.
-INSTEAD = {
-    **dict.fromkeys(["MaxPooling2D", "MaxPool2d"], "MaxPool2D"),
-    **dict.fromkeys(["AveragePooling2D", "AvgPool2D", "AvgPool2d"], "AveragePool2D"),
-    **dict.fromkeys(["GlobalAveragePooling2D", "AdaptiveAvgPool2d"], "GlobalAveragePool2D"),
-    **dict.fromkeys(["GlobalMaxPooling2D", "AdaptiveMaxPool2d"], "GlobalMaxPool2D"),
-    **dict.fromkeys(["BatchNormalization", "BatchNorm2d", "BatchNorm1d"], "BatchNorm"),
-    "LayerNormalization": "LayerNorm",
-    **dict.fromkeys(["UpSampling2D", "Upsample"], "UpSample2D"),
-    "Conv2d": "Conv2D(filters, kernel_size)",
-    "ConvTranspose2d": "Conv2DTranspose(filters, kernel_size)",
-    "Linear": "Dense(units)",
-    "ZeroPad2d": "ZeroPadding2D",
-    "Dropout2d": "Dropout",
-    "Unflatten": "Reshape",
-    **dict.fromkeys(["Add", "Concatenate"], "Residual or Parallel, or add and concatenate of tinycnn.keras.layers"),
-    **dict.fromkeys(["Input", "InputLayer", "Activation", "Model", "add", "concatenate"], "it from tinycnn.keras"),
-    **dict.fromkeys(["ModuleList", "Module"], "Sequential, and Layer for one of your own"),
-    **dict.fromkeys(
-        ["ModelCheckpoint", "ReduceLROnPlateau", "LearningRateScheduler", "LambdaCallback", "utils", "metrics"],
-        "it from tinycnn.keras",
-    ),
-    **dict.fromkeys(
-        ["RandomFlip", "RandomRotation", "RandomZoom", "RandomTranslation", "RandomContrast"],
-        "it from tinycnn.keras.layers, or fit(augment=Augment(...))",
-    ),
-    **dict.fromkeys(["RandomBrightness", "RandomCrop", "GaussianNoise"], "fit(augment=tinycnn.Augment(...))"),
-    **dict.fromkeys(["CrossEntropyLoss", "CategoricalCrossentropy", "SparseCategoricalCrossentropy"], "CrossEntropy"),
-    **dict.fromkeys(["BCEWithLogitsLoss", "BCELoss", "BinaryCrossentropy"], "BinaryCrossEntropy"),
-    "MSELoss": "MeanSquaredError",
-    **dict.fromkeys(["l1", "l2", "L1", "L2"], "it from tinycnn.regularizers, or weight_decay= of the optimizer"),
-    **dict.fromkeys(["datasets", "image_dataset_from_directory", "ImageFolder"], "load_image_folder"),
-    **dict.fromkeys(["AUC", "Precision", "Recall", "F1Score"], "tinycnn.scores, of what predict gives"),
-    "applications": "tinycnn.models",
-    "optim": "tinycnn.optimizers",
-    "DataLoader": "fit itself, which makes batches, or any iterable of them",
-}
+from tinycnn.foreign import INSTEAD
 
 
 def missing(package: str) -> Callable[[str], Any]:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from tinycnn.arguments import brief, flag, listed, number, of_class, shown, whole_number
+from tinycnn.foreign import Answers
 from tinycnn.kernels.aligned import aligned_zeros_like
 from tinycnn.kernels.sets import active
 
@@ -29,7 +30,7 @@ def arrays_and_decays(parameters: Sequence[Parameter]) -> tuple[list[tuple[Array
     return [(param, grad, *kept) for param, grad, kept, _ in parameters], [of.decay for of in parameters]
 
 
-class Optimizer:
+class Optimizer(Answers):
     """What `SGD`, `RMSprop` and `Adam` share: learning rate, clipping, decay, and arrays kept per parameter.
 
     A subclass names the arrays in `slots`, keeps its constructor's arguments as attributes of the same names, and

@@ -7,7 +7,10 @@ import numpy as np
 
 from tinycnn.arguments import chosen, flag, number
 from tinycnn.kernels.sets import active
+from tinycnn.lazy import missing
 from tinycnn.optimizer import Array, Optimizer, Parameter, Rate, arrays_and_decays
+
+__getattr__ = missing(__name__)
 
 __all__ = ["SGD", "Adam", "AdamW", "Optimizer", "RMSprop", "get"]
 

@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from tinycnn.arguments import brief, flag, listed, number, shown, whole_number
+from tinycnn.lazy import missing
+
+__getattr__ = missing(__name__)
 
 
 class Schedule:

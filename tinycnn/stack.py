@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinycnn.arguments import count, function, listed
+from tinycnn.foreign import Answers
 from tinycnn.layers.activation import ACTIVATIONS, Softmax
 from tinycnn.layers.base import Layer, Shape
 from tinycnn.layers.naming import name_layers
@@ -18,7 +19,7 @@ from tinycnn.summary import summary_html, summary_text
 from tinycnn.walk import copy_weights, trainable, walk
 
 
-class Stack:
+class Stack(Answers):
     """Layers in a row, before anything runs: `Sequential` adds the passes and the training.
 
     Parameters, attributes and errors as of `tinycnn.model.Sequential`.

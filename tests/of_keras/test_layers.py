@@ -21,10 +21,12 @@ def test_random_layers_are_augmentation():
     assert (
         layers.RandomTranslation(0.1, 0.1).augment.shift == 0.1 and layers.RandomContrast(0.3).augment.contrast == 0.3
     )
+    assert layers.RandomZoom(0.3, 0.3).augment.zoom == layers.RandomZoom(height_factor=0.3).augment.zoom == 0.3
     assert layers.RandomRotation(0.1).augment.fill_mode == "reflect"
     for make in (
         lambda: layers.RandomFlip("sideways"),
         lambda: layers.RandomZoom((0, 0.2)),
+        lambda: layers.RandomZoom(0.1, 0.2),
         lambda: layers.RandomTranslation(0.1, 0.2),
     ):
         with pytest.raises(ValueError, match="^Random"):

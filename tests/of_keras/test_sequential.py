@@ -74,9 +74,12 @@ def test_bytes_are_the_numbers_that_they_are():
 
 def test_metrics_that_were_asked_for():
     model = network(metrics=())
-    assert isinstance(model.evaluate(X, LABELS, verbose=0), float)
+    loss = model.evaluate(X, LABELS, verbose=0)
+    assert isinstance(loss, float) and model.evaluate(X, LABELS, return_dict=True) == {"loss": loss}
     model.compile("sgd", "sparse_categorical_crossentropy", ["acc"])
     history = model.fit(X, LABELS, validation_split=0.5, verbose=0)
+    told = model.evaluate(X, LABELS, return_dict=True)
+    assert list(told) == ["loss", "acc"] and [*told.values()] == model.evaluate(X, LABELS)
     assert {"acc", "val_acc"} <= history.history.keys()
     with pytest.raises(RuntimeError, match="compile the model before fit"):
         keras.Sequential([layers.Flatten()]).fit(X, LABELS)
@@ -125,3 +128,9 @@ def test_a_model_without_layers_shows_itself_and_has_no_summary():
     assert repr(model) == "Sequential([], seed=0, name='sequential')" and "not built" in model._repr_html_()
     with pytest.raises(ValueError, match="must be built before it can be summed up"):
         model.summary()
+
+
+@pytest.mark.parametrize("shape", [(None, 4, 5, 1), [None, 4, 5, 1], (4, 5, 1)])
+def test_a_shape_may_begin_with_a_none_for_the_images(shape):
+    model = keras.Sequential([layers.Flatten(), layers.Dense(2)])
+    assert model.build(shape) == (2,) and model.input_shape == (4, 5, 1)

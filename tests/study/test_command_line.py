@@ -82,7 +82,8 @@ def test_a_folder_for_a_model_is_told_what_file_to_name(command, tmp_path, capsy
     name, *rest = command
     assert main([name, str(tmp_path), *rest]) == 2
     assert "is a folder, where the file of a model is needed; and no .npz" in capsys.readouterr().err
-    (tmp_path / "model.npz").write_bytes(b"")
+    for file in ("checkpoint.npz", "model.npz"):
+        (tmp_path / file).write_bytes(b"")
     assert main([name, str(tmp_path), *rest]) == 2
     assert f"such as {tmp_path / 'model.npz'}\n" in capsys.readouterr().err
 

@@ -89,9 +89,13 @@ def RandomRotation(factor: float, fill_mode: str = "reflect", fill_value: float 
     return _augmentation("RandomRotation", factor, fill_mode, fill_value, rotation=360)
 
 
-def RandomZoom(factor: float, fill_mode: str = "reflect", fill_value: float = 0.0) -> Augmentation:
-    """Magnified or made smaller by up to `factor`, height and width together."""
-    return _augmentation("RandomZoom", factor, fill_mode, fill_value, zoom=1)
+def RandomZoom(
+    height_factor: float, width_factor: float | None = None, fill_mode: str = "reflect", fill_value: float = 0.0
+) -> Augmentation:
+    """Magnified or made smaller by up to that factor, height and width together."""
+    if width_factor not in (None, height_factor):
+        raise ValueError("RandomZoom: height_factor and width_factor must be equal; see tinycnn.data.Augment")
+    return _augmentation("RandomZoom", height_factor, fill_mode, fill_value, zoom=1)
 
 
 def RandomTranslation(

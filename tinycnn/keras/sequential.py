@@ -5,7 +5,7 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, DTypeLike
 
 from tinycnn import losses, model, optimizers
 from tinycnn.data.dataset import Dataset
@@ -80,6 +80,12 @@ class Sequential(model.Sequential):
         super().__init__([*self.layers, *new], self._seed, self.name)
         if self._input is not None:
             self.build(self._input)
+
+    def build(self, input_shape: Iterable[int | None], dtype: DTypeLike = np.float32) -> Shape:
+        """As of `tinycnn.Sequential`, also for a shape that begins with Keras's None, for any number of images."""
+        if isinstance(input_shape, (tuple, list)) and input_shape[:1] in ((None,), [None]):
+            input_shape = input_shape[1:]
+        return super().build(input_shape, dtype)  # type: ignore[arg-type]
 
     def add(self, layer: Any) -> None:
         """One more layer at the end; those that came without weights are built anew."""
@@ -241,12 +247,16 @@ class Sequential(model.Sequential):
         batch_size: int | None = None,
         verbose: int | str = "auto",
         steps: int | None = None,
+        return_dict: bool = False,
     ) -> Any:
-        """``[loss, accuracy]`` of `x` and `y`, or the loss alone if `compile` was given no metric."""
+        """``[loss, accuracy]`` of `x` and `y`, the loss alone if `compile` was given no metric, or a dict of both."""
         means = evaluate(self, self._data(x, y, steps), batch_size or 32, self.loss)
         if verbose not in (0, "auto"):
             print("  ".join(f"{key} {value:.4f}" for key, value in means.items()))
-        return [*means.values()][: 1 + len(self.metrics)] if self.metrics else means["loss"]
+        named = dict(zip(("loss", *self.metrics), means.values(), strict=False))
+        if return_dict:
+            return named
+        return [*named.values()] if self.metrics else means["loss"]
 
     def predict(  # type: ignore[override]
         self, x: Any, batch_size: int | None = None, verbose: int | str = "auto", steps: int | None = None

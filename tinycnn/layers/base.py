@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from tinycnn.arguments import as_array, float_type, generator, listed, whole_shape
 from tinycnn.arguments import pair as pair
 from tinycnn.arguments import positive_int as positive_int
+from tinycnn.foreign import Answers
 from tinycnn.kernels.aligned import aligned_zeros_like
 from tinycnn.layers.naming import name_layers
 from tinycnn.layers.symbol import Symbol
@@ -19,7 +20,7 @@ from tinycnn.regularizers import L1L2
 Shape = tuple[int, ...]
 
 
-class Layer:
+class Layer(Answers):
     """One differentiable function with parameters.
 
     A layer maps ``x`` of shape ``(images, *input_shape)`` to ``y`` of shape ``(images, *output_shape)``

@@ -37,7 +37,8 @@ def axes_for(ax: Any, note: str | None, figsize: tuple[float, float], charts: in
     ValueError
         If they are not as many as there are `charts`, or for a note without a figure of its own to stand below.
     """
-    axes = list(np.ravel(Picture(figsize=figsize, layout="constrained").subplots(**layout) if ax is None else ax))
+    found = Picture(figsize=figsize, layout="constrained").subplots(**layout) if ax is None else ax
+    axes = list(np.ravel(np.asarray(found, object)))
     for one in axes:
         of_class(one, Axes, "ax")
     if len(axes) != charts:

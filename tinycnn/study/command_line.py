@@ -274,7 +274,7 @@ def saved_model(path: PathLike) -> Sequential:
         As of `Sequential.load`.
     """
     if Path(path).is_dir():
-        found = sorted(Path(path).glob("*.npz"))
+        found = sorted(Path(path).glob("*.npz"), key=lambda file: (file.name != "model.npz", file))
         hint = f"name a file in it, such as {found[0]}" if found else "and no .npz is in it"
         raise ValueError(f"{path} is a folder, where the file of a model is needed; {hint}")
     return Sequential.load(path)
@@ -301,7 +301,7 @@ def answer(run: Callable[[Any], int], options: Any, stopped: str, memory: str, f
             return 130
         except MemoryError:
             print(f"error: not enough memory; try {memory}", file=sys.stderr)
-        except (OSError, ValueError, FloatingPointError, MemberError) as error:
+        except (OSError, ValueError, FloatingPointError, ImportError, MemberError) as error:
             print(f"error: {in_words(error)}", file=sys.stderr)
         return 2
 

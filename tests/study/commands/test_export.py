@@ -1,5 +1,7 @@
 """`tinycnn export`: from one file to another, as their names say."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -22,6 +24,16 @@ def test_weights_as_safetensors(saved, capsys):
     assert capsys.readouterr().out == f"{out}: 3 layers, {model.count_params} parameters\n"
     found = tinycnn.load_safetensors(out)
     assert all((found[key] == array).all() for key, array in model.get_weights().items())
+
+
+@pytest.mark.parametrize(("name", "package"), [("onnx", "onnx"), ("keras", "tensorflow")])
+def test_a_library_that_is_not_there_is_asked_for_in_a_sentence(saved, name, package, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, name, None)
+    path = saved[0]
+    assert main(["export", str(path), str(path.with_suffix(f".{name}"))]) == 2
+    error = capsys.readouterr().err
+    assert error == f"error: to_{name} needs {name}, which is not installed: pip install {package}\n"
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_onnx_and_back(saved):

@@ -5,7 +5,10 @@ probabilities are the model's own: of whatever it is shown, it says one of its c
 
 If model.novelty.npz lies beside model.npz (`tinycnn train --validation-fraction` writes it), a column says how far each
 image is from those that the model was trained on. Above 1 it is marked as unlike them: what it is called then means
-little. Of images like those held out in training, 5 % are marked.
+little. Of images like those held out in training, about 5 % are marked.
+
+example:
+  tinycnn predict runs/photos/model.npz new_photos --format csv --heatmap heat
 """
 
 import argparse
