@@ -91,3 +91,14 @@ def test_several_small_images_in_one_sum(filters, padding):
     taps = Taps(places_of((3, 3), padding, (1, 1)), (1, 1), merge=3)
     weight_gradient(as_images(x), as_images(grad), taps, 1, grad_kernel, grad_bias)
     assert close(grad_kernel, exact, np.float64) and close(grad_bias, exact_bias, np.float64)
+
+
+def test_one_image_in_several_sums():
+    """Whole vectors of filters, so that the gradient is read where it lies."""
+    x, kernel, padding = normal(1, 41, 31, 3), normal(3, 3, 3, LANES, seed=2), ((1, 1), (1, 1))
+    grad = normal(1, 41, 31, LANES, seed=3)
+    _, exact, exact_bias = reference.conv2d_backward(x, kernel, grad, padding=padding)
+    grad_kernel, grad_bias = np.full(kernel.shape, np.nan), np.full(LANES, np.nan)
+    taps = Taps(places_of((3, 3), padding, (1, 1)), (1, 1), merge=3)
+    weight_gradient(as_images(x), as_images(grad), taps, 1, grad_kernel, grad_bias)
+    assert close(grad_kernel, exact, np.float64) and close(grad_bias, exact_bias, np.float64)

@@ -11,12 +11,13 @@ from tinycnn.kernels.winograd_kernel import gather_kernel_gradient, transform_ke
 CHANNELS, FILTERS = NR, 2 * NR
 
 
-def transformed(kernel, tile):
+def transformed(kernel, tile, transposed=False):
     """``(points, channels, filters)``, out of the panels that the register tile reads."""
-    U = np.empty((tile + 2) ** 2 * kernel.shape[2] * kernel.shape[3], kernel.dtype)
-    runtime.locked(transform_kernel)(kernel, tile, U, NR)
-    panels = U.reshape((tile + 2) ** 2, kernel.shape[3] // NR, kernel.shape[2], NR)
-    return panels.transpose(0, 2, 1, 3).reshape((tile + 2) ** 2, *kernel.shape[2:])
+    depth, columns = kernel.shape[:1:-1] if transposed else kernel.shape[2:]
+    U = np.empty((tile + 2) ** 2 * depth * columns, kernel.dtype)
+    runtime.locked(transform_kernel)(kernel, tile, U, NR, transposed)
+    panels = U.reshape((tile + 2) ** 2, columns // NR, depth, NR)
+    return panels.transpose(0, 2, 1, 3).reshape((tile + 2) ** 2, depth, columns)
 
 
 @pytest.mark.parametrize("tile", [2, 4])
@@ -24,6 +25,13 @@ def test_it_is_the_reference_transform(tile):
     kernel = np.random.default_rng(0).normal(size=(3, 3, CHANNELS, FILTERS))
     expected = reference.transform_kernel(kernel, tile)
     np.testing.assert_allclose(transformed(kernel, tile), expected.reshape(-1, CHANNELS, FILTERS), atol=1e-12)
+
+
+@pytest.mark.parametrize("tile", [2, 4])
+def test_transposed_it_swaps_channels_and_filters(tile):
+    kernel = np.random.default_rng(0).normal(size=(3, 3, CHANNELS, FILTERS))
+    swapped = np.ascontiguousarray(kernel.transpose(0, 1, 3, 2))
+    assert np.array_equal(transformed(kernel, tile, transposed=True), transformed(swapped, tile))
 
 
 @pytest.mark.parametrize("tile", [2, 4])

@@ -69,6 +69,8 @@ class Rooms(NamedTuple):
     """A tile that lies partly outside the image, all channels; or a tile of gradients, LANES filters."""
     half: np.ndarray
     """T: a tile after the transform of its columns, LANES channels."""
+    kernel: np.ndarray
+    """U: the transformed kernel, in panels, for all workers."""
     kernels: np.ndarray
     """``(chunks, points * filters * channels)``: gradients of the transformed kernel."""
     biases: np.ndarray
@@ -155,7 +157,7 @@ def _multiply(A, depth, count, packed, start, M, panel):
 
 
 @jit
-def _forward(worker, x, packed, out, tiling, rooms, counter, panel):
+def _forward(worker, x, out, tiling, rooms, counter, panel):
     x, out, tiling, rooms = Images(*x), Output(*out), Tiling(*tiling), Rooms(*rooms)
     V, M, Q, T = rooms.inputs[worker], rooms.products[worker], rooms.patch[worker], rooms.half[worker]
     tile, side, like = len(tiling.outputs), len(tiling.inputs), (tiling.inputs, tiling.outputs)
@@ -165,7 +167,7 @@ def _forward(worker, x, packed, out, tiling, rooms, counter, panel):
         count = min(tiling.block, tiles - first)
         _transform_tiles(x, tiling, first, count, V, Q, T)
         for start in range(0, out.channels, width):
-            _multiply(V, x.channels, count, packed, start, M, panel)
+            _multiply(V, x.channels, count, rooms.kernel, start, M, panel)
             for t in range(count):
                 for c in range(0, width, LANES):
                     for j in range(side):  # columns: T[:, j] = A^T M[:, j]
@@ -270,7 +272,7 @@ def _add_kernel_gradient(V, D, count, channels, filters, grad_U, add, panel):
 
 
 @jit
-def _backward(worker, x, grad, packed, grad_x, tiling, rooms, counter, panel):
+def _backward(worker, x, grad, grad_x, tiling, rooms, counter, panel):
     x, grad, grad_x, tiling, rooms = Images(*x), Images(*grad), Images(*grad_x), Tiling(*tiling), Rooms(*rooms)
     kernels, biases = rooms.kernels, rooms.biases
     V, D, M = rooms.inputs[worker], rooms.grads[worker], rooms.products[worker]
@@ -296,7 +298,7 @@ def _backward(worker, x, grad, packed, grad_x, tiling, rooms, counter, panel):
                 for n in range(-(-first // tiles), -(-(first + count) // tiles)):  # images that begin here
                     zero(grad_x.data, pixel(x, n, 0, 0), pixel(x, 1, 0, 0))
                 for first_channel in range(0, channels, width):
-                    _multiply(D, filters, count, packed, first_channel, M, panel)
+                    _multiply(D, filters, count, rooms.kernel, first_channel, M, panel)
                     _add_input_gradient(M, tiling, first, count, first_channel, grad_x, T, width)
 
 
@@ -316,7 +318,7 @@ def _tiling(images, corner, like, panel, numbers, room):
 
 
 def _rooms(dtype, tiling, channels, filters, chunks, panel):
-    """`Rooms` for every worker, with gradients if there are `chunks`, and room for a transformed kernel."""
+    """`Rooms` for every worker, with gradients if there are `chunks`."""
     points, workers = len(tiling.inputs) ** 2, runtime.get_num_threads()
     size = points * channels * filters
     planes = [tiling.block * columns + SLACK for columns in (channels, filters if chunks else 0, len(panel) * LANES)]
@@ -324,7 +326,7 @@ def _rooms(dtype, tiling, channels, filters, chunks, panel):
     V, D, M, Q, T, U, kernels = runtime.scratch(dtype, *sizes, size, chunks * size)
     V, D, M = (a.reshape(workers, points, -1) for a in (V, D, M))
     sums = kernels.reshape(chunks, size), np.empty((chunks, filters))
-    return Rooms(V, D, M, Q.reshape(workers, -1), T.reshape(workers, -1), *sums), U
+    return Rooms(V, D, M, Q.reshape(workers, -1), T.reshape(workers, -1), U, *sums)
 
 
 def _panel(columns):
@@ -342,9 +344,9 @@ def forward(x: Images, kernel: np.ndarray, corner: tuple, out: Output, tile: int
     panel, bytes_ = _panel(out.channels), (tile + len(kernel) - 1) ** 2 * x.channels * kernel.itemsize
     room = FORWARD_ROOM if bytes_ * out.channels <= L2 // 2 else LARGE_KERNEL_ROOM
     tiling = _tiling(out, corner, rows_of(tile, len(kernel)), panel, bytes_, room)
-    rooms, U = _rooms(kernel.dtype, tiling, x.channels, out.channels, 0, panel)
-    transform_kernel(kernel, tile, U, len(panel) * LANES)
-    runtime.run(_forward, x, U, out, tiling, rooms, runtime.task_counter(), panel)
+    rooms = _rooms(kernel.dtype, tiling, x.channels, out.channels, 0, panel)
+    transform_kernel(kernel, tile, rooms.kernel, len(panel) * LANES)
+    runtime.run(_forward, x, out, tiling, rooms, runtime.task_counter(), panel)
 
 
 @runtime.locked
@@ -361,11 +363,11 @@ def backward(x: Images, kernel: np.ndarray, grad: Images, corner: tuple, into: t
     tiling = _tiling(grad, corner, rows_of(tile, len(kernel)), panel, bytes_, BACKWARD_ROOM)
     chunks = min(8, (1 << 23) // (points * channels * filters), x.number * tiling.tiles // SUMMED)
     chunks = max(1, min(x.number, max(2, chunks)))
-    rooms, U = _rooms(kernel.dtype, tiling, channels, filters, chunks, panel)
+    rooms = _rooms(kernel.dtype, tiling, channels, filters, chunks, panel)
     if grad_x is not None:
-        transform_kernel(kernel, tile, U, len(panel) * LANES, transposed=True)
+        transform_kernel(kernel, tile, rooms.kernel, len(panel) * LANES, transposed=True)
     target = x._replace(data=x.data[:0], number=0) if grad_x is None else as_images(grad_x)
-    runtime.run(_backward, x, grad, U, target, tiling, rooms, runtime.task_counter(), panel)
+    runtime.run(_backward, x, grad, target, tiling, rooms, runtime.task_counter(), panel)
     gather_kernel_gradient(rooms.kernels, tile, grad_kernel)
     if grad_bias is not None:
         sum_chunks(rooms.biases, grad_bias)

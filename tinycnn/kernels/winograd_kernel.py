@@ -16,12 +16,13 @@ SQUARE = LANES * LANES  # of channels and filters, transposed in registers: a co
 
 
 @jit
-def _transform_kernel(worker, kernel, shape, U, T, width, transposed, counter, like):
-    """U[point] = G g G^T for every pair of channels, in panels of `width` columns as `panel_tile` reads them.
+def _transform_kernel(worker, kernel, shape, U, T, panels, counter, like):
+    """U[point] = G g G^T for every pair of channels, in panels of columns as `panel_tile` reads them.
 
-    Columns are filters and rows channels, or the other way round if `transposed`.  A task is LANES columns.
+    `panels` are their width and whether they are transposed: columns are filters and rows channels, or the other way
+    round.  A task is LANES columns.
     """
-    channels, filters = shape
+    (channels, filters), (width, transposed) = shape, panels
     depth, columns = (filters, channels) if transposed else (channels, filters)
     T, side, plane = T[worker], len(like[0]), channels * filters
     size = side - len(like[1]) + 1
@@ -85,8 +86,7 @@ def transform_kernel(kernel: np.ndarray, tile: int, U: np.ndarray, width: int, t
         kernel.shape[2:],
         U,
         _workspace(tile, kernel.shape[0], kernel.dtype),
-        width,
-        transposed,
+        (width, transposed),
         runtime.task_counter(),
         rows_of(tile, kernel.shape[0]),
     )
