@@ -285,6 +285,8 @@ def test_scratch_is_aligned_and_apart():
     assert a.ctypes.data % 64 == b.ctypes.data % 64 == c.ctypes.data % 64 == 0
     a[:], b[:] = 1, 2
     assert (a == 1).all()
+    (more,) = runtime.locked(runtime.scratch)(np.uint8, 2 * runtime._arena.size)
+    assert np.may_share_memory(runtime.locked(runtime.scratch)(np.float32, 5, 1000)[0], more)  # no old arena is kept
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")

@@ -27,6 +27,7 @@ from tinycnn.layers.rescaling import Rescaling
 from tinycnn.layers.reshape import Flatten, Reshape
 from tinycnn.layers.residual import Residual
 from tinycnn.layers.upsample import UpSample2D
+from tinycnn.layers.weighted import Weighted
 from tinycnn.model import Sequential
 from tinycnn.notebook import html_table
 from tinycnn.summary import keras_class
@@ -324,7 +325,8 @@ def _kept(layer: Layer, context: _Context) -> int:
         size += outputs * np.dtype(np.intp).itemsize  # which pixel won
     if isinstance(layer, LayerNorm):
         size += item * (outputs + outputs // layer.output_shape[-1])  # what is normalised, and each pixel's deviation
-    fuses = isinstance(layer, (Conv2D, Conv2DTranspose, Residual)) and layer.fuses_relu
+    fuses = isinstance(layer, (Conv2D, Residual)) and layer.fuses_relu
+    fuses = fuses or (isinstance(layer, Weighted) and layer.writes_over)
     if layer.activation is not None and not fuses and layer.activation not in context.heads:
         size += outputs * (item + isinstance(layer.activation, LeakyReLU))
     return size

@@ -69,10 +69,8 @@ def _draw(context, builder, sig, args, result):
     with builder.if_then(builder.not_(drawn)):
         some = builder.add(builder.sdiv(iterator.count, INDEX(DRAWS)), INDEX(1))
         first = builder.atomic_rmw("add", iterator.counter, some, "monotonic")
-        stop = builder.add(first, some)
-        within = builder.icmp_signed("<", stop, iterator.count)
         builder.store(first, iterator.next)
-        builder.store(builder.select(within, stop, iterator.count), iterator.stop)
+        builder.store(builder.add(first, some), iterator.stop)
     task = builder.load(iterator.next)
     builder.store(builder.add(task, INDEX(1)), iterator.next)
     left = builder.icmp_signed("<", task, iterator.count)

@@ -12,6 +12,7 @@ from tinycnn.arguments import pair as pair
 from tinycnn.arguments import positive_int as positive_int
 from tinycnn.foreign import Answers
 from tinycnn.kernels.aligned import aligned_zeros_like
+from tinycnn.kernels.check import FLOATS
 from tinycnn.layers.naming import name_layers
 from tinycnn.layers.symbol import Symbol
 from tinycnn.memory import Memory
@@ -230,7 +231,7 @@ class Layer(Answers):
                 f"{self.where()} takes a batch, images (or vectors) along the first axis, got shape {x.shape}; of a "
                 "single one make a batch with x[None]"
             )
-        if x.dtype not in (np.float32, np.float64):
+        if x.dtype not in FLOATS:
             x = x.astype(np.float32 if self.dtype is None else self.dtype)
         if self.output_shape is None:
             self.build(x.shape[1:], dtype=x.dtype)
@@ -296,7 +297,7 @@ class Layer(Answers):
         return self._buffer("grad_x", shape) if place is None else place.view(self.dtype).reshape(shape)
 
     def _bytes(self, shape: Shape) -> int:
-        return math.prod(shape) * np.dtype(self.dtype).itemsize
+        return math.prod(shape) * self.dtype.itemsize
 
     def _buffer(self, key: str, shape: Shape, dtype: DTypeLike | None = None) -> np.ndarray:
         """An uninitialised array.  Inside a model the same memory serves every step; alone, each call is fresh.

@@ -26,10 +26,17 @@ class _Convolution(Weighted):
         kernel_size: int | tuple[int, int],
         strides: int | tuple[int, int] = 1,
         padding: Padding = "valid",
+        activation: str | Layer | None = None,
+        use_bias: bool = True,
+        kernel_initializer: str = "glorot_uniform",
+        bias_initializer: str = "zeros",
+        kernel_regularizer: Regularizer = None,
+        bias_regularizer: Regularizer = None,
         name: str | None = None,
-        **weights: Any,
     ) -> None:
-        super().__init__(name=name, **weights)
+        super().__init__(
+            activation, use_bias, kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer, name
+        )
         kind = type(self).__name__
         self.filters = positive_int(filters, f"{kind}: filters")
         self.kernel_size = pair(kernel_size, f"{kind}: kernel_size")
@@ -126,13 +133,13 @@ class Conv2D(_Convolution):
             kernel_size,
             strides,
             padding,
+            activation,
+            use_bias,
+            kernel_initializer,
+            bias_initializer,
+            kernel_regularizer,
+            bias_regularizer,
             name,
-            activation=activation,
-            use_bias=use_bias,
-            kernel_initializer=kernel_initializer,
-            bias_initializer=bias_initializer,
-            kernel_regularizer=kernel_regularizer,
-            bias_regularizer=bias_regularizer,
         )
         self.groups = positive_int(groups, "Conv2D: groups")
         if self.filters % self.groups:
@@ -258,34 +265,6 @@ class Conv2DTranspose(_Convolution):
     >>> Conv2DTranspose(8, 3, strides=2, padding="same").forward(np.ones((1, 4, 5, 3), np.float32)).shape
     (1, 8, 10, 8)
     """
-
-    def __init__(
-        self,
-        filters: int,
-        kernel_size: int | tuple[int, int],
-        strides: int | tuple[int, int] = 1,
-        padding: Padding = "valid",
-        activation: str | Layer | None = None,
-        use_bias: bool = True,
-        kernel_initializer: str = "glorot_uniform",
-        bias_initializer: str = "zeros",
-        kernel_regularizer: Regularizer = None,
-        bias_regularizer: Regularizer = None,
-        name: str | None = None,
-    ) -> None:
-        super().__init__(
-            filters,
-            kernel_size,
-            strides,
-            padding,
-            name,
-            activation=activation,
-            use_bias=use_bias,
-            kernel_initializer=kernel_initializer,
-            bias_initializer=bias_initializer,
-            kernel_regularizer=kernel_regularizer,
-            bias_regularizer=bias_regularizer,
-        )
 
     def output_shape_of(self, input_shape: Shape) -> Shape:
         check_image(self, input_shape)

@@ -1,16 +1,12 @@
 """The largest value of each channel."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn.arguments import flag
-from tinycnn.layers.base import Layer, Shape
-from tinycnn.layers.padding import check_image
+from tinycnn.layers.pool import GlobalPooling
 
 
-class GlobalMaxPool2D(Layer):
+class GlobalMaxPool2D(GlobalPooling):
     """The largest value of each channel over the whole image.
 
     ::
@@ -42,19 +38,6 @@ class GlobalMaxPool2D(Layer):
     >>> layer.forward(np.float32([1, 6, 2, 6]).reshape(1, 2, 2, 1)), layer.backward(np.float32([[8]])).ravel()
     (array([[6.]], dtype=float32), array([0., 8., 0., 0.], dtype=float32))
     """
-
-    reads_output = False
-
-    def __init__(self, keepdims: bool = False, name: str | None = None) -> None:
-        super().__init__(name)
-        self.keepdims = flag(keepdims, "GlobalMaxPool2D: keepdims")
-
-    def config(self) -> dict[str, Any]:
-        return {"keepdims": self.keepdims}
-
-    def output_shape_of(self, input_shape: Shape) -> Shape:
-        check_image(self, input_shape)
-        return (1, 1, input_shape[2]) if self.keepdims else (input_shape[2],)
 
     def forward(self, x: ArrayLike, training: bool = False) -> np.ndarray:
         """Maxima of the channels; remembers where they were."""

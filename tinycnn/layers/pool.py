@@ -15,6 +15,8 @@ class _Pooling(Layer):
     """Constructor and shapes, which both kinds of window share."""
 
     reads_output = False
+    most_cells = 0
+    """Of a window whose winner's position is kept in one byte; 0: any number."""
 
     def __init__(
         self,
@@ -29,6 +31,12 @@ class _Pooling(Layer):
         self.strides = self.pool_size if strides is None else pair(strides, f"{kind}: strides")
         self.padding = padding
         self._axes = check_padding(padding, kind)
+        rows, columns = self.pool_size
+        if 0 < self.most_cells < rows * columns:
+            raise ValueError(
+                f"{kind}: a window of {rows} x {columns} has {rows * columns} cells, but a winner's position "
+                f"is kept in one byte: at most {self.most_cells}; pool in two steps"
+            )
         for axis, window in zip(self._axes, self.pool_size, strict=True):
             if not isinstance(axis, str) and max(axis) >= window:
                 raise ValueError(
@@ -111,20 +119,7 @@ class MaxPool2D(_Pooling):
            [0., 0., 4.]], dtype=float32))
     """
 
-    def __init__(
-        self,
-        pool_size: int | tuple[int, int] = 2,
-        strides: int | tuple[int, int] | None = None,
-        padding: Padding = "valid",
-        name: str | None = None,
-    ) -> None:
-        super().__init__(pool_size, strides, padding, name)
-        rows, columns = self.pool_size
-        if rows * columns > 255:
-            raise ValueError(
-                f"MaxPool2D: a window of {rows} x {columns} has {rows * columns} cells, but a winner's position "
-                "is kept in one byte: at most 255; pool in two steps"
-            )
+    most_cells = 255
 
     def forward(self, x: ArrayLike, training: bool = False) -> np.ndarray:
         """Maxima of the windows; remembers where they were."""
@@ -200,7 +195,24 @@ class AveragePool2D(_Pooling):
         return grad_x
 
 
-class GlobalAveragePool2D(Layer):
+class GlobalPooling(Layer):
+    """One number per channel: constructor and shapes of both kinds."""
+
+    reads_output = False
+
+    def __init__(self, keepdims: bool = False, name: str | None = None) -> None:
+        super().__init__(name)
+        self.keepdims = flag(keepdims, f"{type(self).__name__}: keepdims")
+
+    def config(self) -> dict[str, Any]:
+        return {"keepdims": self.keepdims}
+
+    def output_shape_of(self, input_shape: Shape) -> Shape:
+        check_image(self, input_shape)
+        return (1, 1, input_shape[2]) if self.keepdims else (input_shape[2],)
+
+
+class GlobalAveragePool2D(GlobalPooling):
     """The mean of each channel over the whole image.
 
     ::
@@ -230,19 +242,6 @@ class GlobalAveragePool2D(Layer):
     >>> layer.forward(np.float32([1, 2, 3, 6]).reshape(1, 2, 2, 1)), layer.backward(np.float32([[8]])).ravel()
     (array([[3.]], dtype=float32), array([2., 2., 2., 2.], dtype=float32))
     """
-
-    reads_output = False
-
-    def __init__(self, keepdims: bool = False, name: str | None = None) -> None:
-        super().__init__(name)
-        self.keepdims = flag(keepdims, "GlobalAveragePool2D: keepdims")
-
-    def config(self) -> dict[str, Any]:
-        return {"keepdims": self.keepdims}
-
-    def output_shape_of(self, input_shape: Shape) -> Shape:
-        check_image(self, input_shape)
-        return (1, 1, input_shape[2]) if self.keepdims else (input_shape[2],)
 
     def create(self, input_shape: Shape) -> None:
         self._geometry = (*input_shape[:2], 1, 1, 0, 0)  # one window, the whole image

@@ -75,11 +75,16 @@ class Weighted(Layer):
     def last_output(self) -> np.ndarray:
         return self._still_there(self._y) if self.activation is None else self.activation.last_output
 
+    @property
+    def writes_over(self) -> bool:
+        """Whether `activation` is written over what it is applied to, as unless every array is to be kept."""
+        return isinstance(self.activation, Elementwise) and active().reuses_outputs
+
     def _activate(self, z: np.ndarray, training: bool) -> np.ndarray:
-        """`activation` of `z`, over which it is written unless every array is to be kept."""
+        """`activation` of `z`."""
         if self.activation is None:
             return z
-        if isinstance(self.activation, Elementwise) and active().reuses_outputs:
+        if self.writes_over:
             return self.activation.over(z)
         return self.activation.forward(z, training)
 

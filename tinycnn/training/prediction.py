@@ -113,7 +113,7 @@ def predict(model: "Sequential", data: Data | ArrayLike, batch_size: int = 16) -
 
 def warn_untrained(model: "Sequential") -> None:
     """Say that nobody has trained or loaded the weights of `model`, so that its outputs mean nothing yet."""
-    if model.untrained and model.count_params:
+    if model.untrained and any(layer.count_params for layer in model.layers):
         text = f"the weights of model '{model.name}' are random: it was neither trained nor loaded from a file"
         warnings.warn(text, stacklevel=4)
 
