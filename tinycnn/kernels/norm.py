@@ -1,8 +1,12 @@
 """Batch normalisation over the rows of a matrix: moments, normalisation and gradients, one column per channel.
 
-The rows are cut into a fixed number of chunks, which are the workers' tasks.  Sums over a chunk run in float64, and
-the chunks are added in order: the result does not depend on how many threads took part.
+So many rows as end where a vector ends are taken as one line: with 24 channels and vectors of 16 numbers a line is two
+rows or three vectors, and the columns' factors are repeated to its width.  The lines are cut into chunks by the
+matrix's size alone, which are the workers' tasks.  Sums over a chunk run in float64, and the chunks are added in order:
+the result does not depend on how many threads took part.
 """
+
+import math
 
 import numpy as np
 
@@ -10,9 +14,11 @@ from tinycnn.kernels import runtime
 from tinycnn.kernels.check import check
 from tinycnn.kernels.compile import IN_PYTHON, inlined, jit
 from tinycnn.kernels.simd import LANES, load, relu, rounded_product, store, where_positive, widen
-from tinycnn.kernels.tasks import share, tasks
+from tinycnn.kernels.tasks import tasks
 
+CHUNK = 1 << 14  # numbers of a chunk, unless that makes more than CHUNKS
 CHUNKS = 64
+RUN = 16  # lines that are summed vector by vector: they stay in the first-level cache, the sums in registers
 
 
 def _check(x, **arrays):
@@ -20,6 +26,21 @@ def _check(x, **arrays):
     matrices = ("y", "grad_y", "grad_x")
     shapes = {name: x.shape if name in matrices else x.shape[1:] for name in arrays}
     check("batch norm", x=(x, x.shape), **{name: (array, shapes[name]) for name, array in arrays.items()})
+
+
+def _lines(x, *columns):
+    """Width of a line, how many chunks, and `columns` repeated to that width."""
+    width = math.lcm(x.shape[1], LANES)
+    repeated = (column if column.size == width else np.tile(column, width // column.size) for column in columns)
+    return width, max(2, min(CHUNKS, x.size // CHUNK)), *repeated
+
+
+@inlined
+def _part(size, width, chunk, chunks):
+    """First index of a chunk, one past its last whole line, and one past its last; no line is whole without vectors."""
+    lines = -(-size // width)
+    start, end = lines * chunk // chunks * width, min(lines * (chunk + 1) // chunks * width, size)
+    return start, start if IN_PYTHON else end - (end - start) % width, end
 
 
 @runtime.locked
@@ -41,48 +62,55 @@ def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     mean, variance : ndarray, float64, shape (channels,)
     """
     _check(x)
-    sums = np.empty((CHUNKS, 2, x.shape[1]))
-    runtime.run(_chunk_moments, runtime.task_counter(), x.reshape(-1), x.shape, sums.reshape(-1))
+    width, chunks = _lines(x)
+    sums = np.empty((chunks, 3, width))
+    runtime.run(_chunk_moments, runtime.task_counter(), x.reshape(-1), x.shape[1], sums)
     mean, variance = np.zeros((2, x.shape[1]))
-    _merge_moments(x, sums, mean, variance)
+    _merge_moments(x.shape[0], sums, mean, variance)
     return mean, variance
 
 
 @jit
-def _chunk_moments(worker, counter, x, shape, sums):
-    rows, channels = shape
-    whole = 0 if IN_PYTHON else channels // LANES * LANES
-    for chunk in tasks(counter, CHUNKS):
-        first, stop = share(rows, chunk, CHUNKS)
-        start, end, into = first * channels, stop * channels, 2 * chunk * channels
-        for c in range(into, into + 2 * channels):
-            sums[c] = 0
-        for c in range(0, whole, LANES):  # sums of many rows stay in registers
-            total, squares = load(sums, into + c), load(sums, into + channels + c)
-            for i in range(start + c, end + c, channels):
-                d = widen(load(x, i)) - widen(load(x, start + c))
-                total, squares = total + d, squares + rounded_product(d, d)
-            store(sums, into + c, total)
-            store(sums, into + channels + c, squares)
-        for row in range(start, end, channels):
-            for c in range(whole, channels):
-                d = np.float64(x[row + c]) - np.float64(x[start + c])
-                sums[into + c] += d
-                sums[into + channels + c] += d * d
+def _chunk_moments(worker, counter, x, channels, sums):
+    chunks, _, width = sums.shape
+    sums = sums.reshape(-1)
+    for chunk in tasks(counter, chunks):
+        start, whole, end = _part(x.size, width, chunk, chunks)
+        into = 3 * chunk * width
+        squared, first = into + width, into + 2 * width
+        for c in range(width if start < end else 0):
+            sums[into + c], sums[squared + c] = 0, 0
+            sums[first + c] = x[start + c % channels]
+        for run in range(start, whole, RUN * width):
+            for c in range(0, width, LANES):
+                total, squares, shift = load(sums, into + c), load(sums, squared + c), load(sums, first + c)
+                for i in range(run + c, min(run + RUN * width, whole), width):
+                    d = widen(load(x, i)) - shift
+                    total, squares = total + d, squares + rounded_product(d, d)
+                store(sums, into + c, total)
+                store(sums, squared + c, squares)
+        for i in range(whole, end):
+            c = (i - start) % width
+            d = np.float64(x[i]) - sums[first + c]
+            sums[into + c] += d
+            sums[squared + c] += d * d
 
 
 @jit
-def _merge_moments(x, sums, mean, variance):
-    rows, channels = x.shape
+def _merge_moments(rows, sums, mean, variance):
+    channels, (chunks, _, width) = mean.size, sums.shape
     count = 0
-    for chunk in range(CHUNKS):
-        first = chunk * rows // CHUNKS
-        more = (chunk + 1) * rows // CHUNKS - first
+    for chunk in range(chunks):
+        start, _, end = _part(rows * channels, width, chunk, chunks)
+        more = (end - start) // channels
         if more > 0:
             for c in range(channels):
-                total = sums[chunk, 0, c]
-                d = x[first, c] + total / more - mean[c]
-                variance[c] += sums[chunk, 1, c] - total * total / more + d * d * count * more / (count + more)
+                total, squares = sums[chunk, 0, c], sums[chunk, 1, c]
+                for k in range(c + channels, width, channels):
+                    total += sums[chunk, 0, k]
+                    squares += sums[chunk, 1, k]
+                d = sums[chunk, 2, c] + total / more - mean[c]
+                variance[c] += squares - total * total / more + d * d * count * more / (count + more)
                 mean[c] += d * more / (count + more)
             count += more
     for c in range(channels):
@@ -109,23 +137,24 @@ def normalize(
     mean, scale, beta : ndarray, shape (channels,), same dtype as `x`
     """
     _check(x, y=y, mean=mean, scale=scale, beta=beta)
-    arrays = x.reshape(-1), y.reshape(-1), mean, scale, beta
-    runtime.run(_normalize, runtime.task_counter(), arrays, x.shape, bool(relu))
+    width, chunks, *columns = _lines(x, mean, scale, beta)
+    runtime.run(_normalize, runtime.task_counter(), chunks, (x.reshape(-1), y.reshape(-1), *columns), bool(relu))
 
 
 @jit
-def _normalize(worker, counter, arrays, shape, cut):
-    (x, y, mean, scale, beta), (rows, channels) = arrays, shape
-    whole = 0 if IN_PYTHON else channels // LANES * LANES
-    for chunk in tasks(counter, CHUNKS):
-        first, stop = share(rows, chunk, CHUNKS)
-        for row in range(first * channels, stop * channels, channels):
-            for c in range(0, whole, LANES):
+def _normalize(worker, counter, chunks, arrays, cut):
+    x, y, mean, scale, beta = arrays
+    width = mean.size
+    for chunk in tasks(counter, chunks):
+        start, whole, end = _part(x.size, width, chunk, chunks)
+        for row in range(start, whole, width):
+            for c in range(0, width, LANES):
                 value = _affine(load(x, row + c), load(mean, c), load(scale, c), load(beta, c))
                 store(y, row + c, relu(value) if cut else value)
-            for c in range(whole, channels):
-                value = (x[row + c] - mean[c]) * scale[c] + beta[c]
-                y[row + c] = 0 if cut and value <= 0 else value
+        for i in range(whole, end):
+            c = (i - start) % width
+            value = (x[i] - mean[c]) * scale[c] + beta[c]
+            y[i] = 0 if cut and value <= 0 else value
 
 
 @runtime.locked
@@ -151,39 +180,41 @@ def gradient_sums(
     grad_gamma, grad_beta : ndarray, float64, shape (channels,)
     """
     _check(x, grad_y=grad_y, mean=mean, inverse_std=inverse_std, scale=scale, beta=beta)
-    sums = np.empty((CHUNKS, 2, x.shape[1]))
     cut = (mean, mean) if beta is None else (scale, beta)  # read only if there is a `beta`
-    arrays = x.reshape(-1), grad_y.reshape(-1), mean, *cut
-    runtime.run(_chunk_gradient_sums, runtime.task_counter(), arrays, x.shape, beta is not None, sums.reshape(-1))
-    centred, plain = sums.sum(axis=0)  # one chunk after the other
+    width, chunks, *columns = _lines(x, mean, *cut)
+    sums = np.empty((chunks, 2, width))
+    arrays = x.reshape(-1), grad_y.reshape(-1), *columns
+    runtime.run(_chunk_gradient_sums, runtime.task_counter(), arrays, beta is not None, sums)
+    centred, plain = sums.sum(axis=0).reshape(2, -1, x.shape[1]).sum(axis=1)  # one chunk after the other
     return centred * inverse_std, plain
 
 
 @jit
-def _chunk_gradient_sums(worker, counter, arrays, shape, cut, sums):
-    (x, grad_y, mean, scale, beta), (rows, channels) = arrays, shape
-    whole = 0 if IN_PYTHON else channels // LANES * LANES
-    for chunk in tasks(counter, CHUNKS):
-        first, stop = share(rows, chunk, CHUNKS)
-        start, end, into = first * channels, stop * channels, 2 * chunk * channels
-        for c in range(into, into + 2 * channels):
+def _chunk_gradient_sums(worker, counter, arrays, cut, sums):
+    (x, grad_y, mean, scale, beta), (chunks, _, width) = arrays, sums.shape
+    sums = sums.reshape(-1)
+    for chunk in tasks(counter, chunks):
+        start, whole, end = _part(x.size, width, chunk, chunks)
+        into = 2 * chunk * width
+        for c in range(into, into + 2 * width):
             sums[c] = 0
-        for c in range(0, whole, LANES):
-            centred, plain = load(sums, into + c), load(sums, into + channels + c)
-            for i in range(start + c, end + c, channels):
-                value, g = load(x, i), load(grad_y, i)
-                if cut:
-                    g = where_positive(g, _affine(value, load(mean, c), load(scale, c), load(beta, c)))
-                centred = centred + widen(rounded_product(g, value - load(mean, c)))
-                plain = plain + widen(g)
-            store(sums, into + c, centred)
-            store(sums, into + channels + c, plain)
-        for row in range(start, end, channels):
-            for c in range(whole, channels):
-                g, d = grad_y[row + c], x[row + c] - mean[c]
-                if not cut or d * scale[c] + beta[c] > 0:
-                    sums[into + c] += np.float64(g * d)
-                    sums[into + channels + c] += np.float64(g)
+        for run in range(start, whole, RUN * width):
+            for c in range(0, width, LANES):
+                centred, plain = load(sums, into + c), load(sums, into + width + c)
+                for i in range(run + c, min(run + RUN * width, whole), width):
+                    value, g = load(x, i), load(grad_y, i)
+                    if cut:
+                        g = where_positive(g, _affine(value, load(mean, c), load(scale, c), load(beta, c)))
+                    centred = centred + widen(rounded_product(g, value - load(mean, c)))
+                    plain = plain + widen(g)
+                store(sums, into + c, centred)
+                store(sums, into + width + c, plain)
+        for i in range(whole, end):
+            c = (i - start) % width
+            g, d = grad_y[i], x[i] - mean[c]
+            if not cut or d * scale[c] + beta[c] > 0:
+                sums[into + c] += np.float64(g * d)
+                sums[into + width + c] += np.float64(g)
 
 
 @runtime.locked
@@ -210,25 +241,26 @@ def input_gradient(
     columns = {"mean": mean, "scale": scale, "mean_grad": mean_grad, "slope": slope, "beta": beta}
     _check(x, grad_y=grad_y, grad_x=grad_x, **columns)
     arrays = x.reshape(-1), grad_y.reshape(-1), grad_x.reshape(-1)
-    factors = mean, scale, mean_grad, slope, mean if beta is None else beta
-    runtime.run(_input_gradient, runtime.task_counter(), arrays, x.shape, factors, beta is not None)
+    width, chunks, *factors = _lines(x, mean, scale, mean_grad, slope, mean if beta is None else beta)
+    runtime.run(_input_gradient, runtime.task_counter(), chunks, arrays, tuple(factors), beta is not None)
 
 
 @jit
-def _input_gradient(worker, counter, arrays, shape, factors, cut):
-    (x, grad_y, grad_x), (rows, channels), (mean, scale, mean_grad, slope, beta) = arrays, shape, factors
-    whole = 0 if IN_PYTHON else channels // LANES * LANES
-    for chunk in tasks(counter, CHUNKS):
-        first, stop = share(rows, chunk, CHUNKS)
-        for row in range(first * channels, stop * channels, channels):
-            for c in range(0, whole, LANES):
+def _input_gradient(worker, counter, chunks, arrays, factors, cut):
+    (x, grad_y, grad_x), (mean, scale, mean_grad, slope, beta) = arrays, factors
+    width = mean.size
+    for chunk in tasks(counter, chunks):
+        start, whole, end = _part(x.size, width, chunk, chunks)
+        for row in range(start, whole, width):
+            for c in range(0, width, LANES):
                 value, g = load(x, row + c), load(grad_y, row + c)
                 if cut:
                     g = where_positive(g, _affine(value, load(mean, c), load(scale, c), load(beta, c)))
                 share_ = rounded_product(value - load(mean, c), load(slope, c))
                 store(grad_x, row + c, load(scale, c) * (g - load(mean_grad, c) - share_))
-            for c in range(whole, channels):
-                d, g = x[row + c] - mean[c], grad_y[row + c]
-                if cut and not d * scale[c] + beta[c] > 0:
-                    g = grad_x.dtype.type(0)
-                grad_x[row + c] = scale[c] * (g - mean_grad[c] - d * slope[c])
+        for i in range(whole, end):
+            c = (i - start) % width
+            d, g = x[i] - mean[c], grad_y[i]
+            if cut and not d * scale[c] + beta[c] > 0:
+                g = grad_x.dtype.type(0)
+            grad_x[i] = scale[c] * (g - mean_grad[c] - d * slope[c])
