@@ -109,16 +109,6 @@ def conv_backward(rng):
     return "conv_backward", [x, kernel, grad], written, lambda f, r, w: f(*r, geometry, *w, None)
 
 
-def maxpool_forward(rng):
-    window, strides = rng.integers(1, 4, 2).tolist(), rng.integers(1, 4, 2).tolist()
-    size = [k + int(rng.integers(0, 9)) for k in window]
-    channels, images = int(rng.choice([1, 3, 8, 16, 17])), int(rng.integers(1, 4))
-    y = np.zeros((images, *((n - k) // s + 1 for n, k, s in zip(size, window, strides, strict=True)), channels))
-    x, geometry = normal(rng, images, *size, channels), (*window, *strides, 0, 0)
-    written = [y, np.zeros(y.shape, np.uint8)]
-    return "maxpool_forward", [x], written, lambda f, r, w: f(r[0], geometry, *w)
-
-
 def pooled(rng):
     """Images, 2x2 pooled or as pixels of blocks, and what both are of."""
     rows, columns, images, channels = (int(n) for n in rng.integers(1, [9, 20, 4, 35]))
@@ -127,20 +117,42 @@ def pooled(rng):
     return small, normal(rng, images, 2 * rows + odd[0], 2 * columns + odd[1], channels)
 
 
+def pooling(rng):
+    """Outputs and images of a pooling layer, and its geometry; mostly of any, sometimes of 2x2 windows side by side."""
+    if rng.integers(3) == 0:
+        return *pooled(rng), (2, 2, 2, 2, 0, 0)
+    window, strides = rng.integers(1, 4, 2).tolist(), rng.integers(1, 4, 2).tolist()
+    pads = [int(rng.integers(0, k)) for k in window]
+    size = [k + int(rng.integers(0, 9)) for k in window]
+    channels, images = int(rng.choice([1, 3, 6, 8, 16, 17, 24, 35])), int(rng.integers(1, 4))
+    outputs = ((n + 2 * p - k) // s + 1 for n, p, k, s in zip(size, pads, window, strides, strict=True))
+    y = normal(rng, images, *outputs, channels)
+    return y, normal(rng, images, *size, channels), (*window, *strides, *pads)
+
+
+def maxpool_forward(rng):
+    y, x, geometry = pooling(rng)
+    written = [np.zeros_like(y), np.zeros(y.shape, np.uint8)]
+    return "maxpool_forward", [x], written, lambda f, r, w: f(r[0], geometry, *w)
+
+
 def maxpool_backward(rng):
-    y, x = pooled(rng)
-    codes = rng.integers(0, 5, y.shape).astype(np.uint8)
-    return "maxpool_backward", [y, codes], [x], lambda f, r, w: f(*r, (2, 2, 2, 2, 0, 0), *w)
+    y, x, geometry = pooling(rng)
+    codes = np.zeros(y.shape, np.uint8)
+    SETS["reference"]().maxpool_forward(x, geometry, np.zeros_like(y), codes)
+    dead = rng.random(y.shape) < 0.1
+    codes[dead] = geometry[0] * geometry[1]
+    return "maxpool_backward", [y, codes], [x], lambda f, r, w: f(*r, geometry, *w)
 
 
 def avgpool_forward(rng):
-    y, x = pooled(rng)
-    return "avgpool_forward", [x], [y], lambda f, r, w: f(*r, (2, 2, 2, 2, 0, 0), *w)
+    y, x, geometry = pooling(rng)
+    return "avgpool_forward", [x], [y], lambda f, r, w: f(r[0], geometry, *w)
 
 
 def avgpool_backward(rng):
-    y, x = pooled(rng)
-    return "avgpool_backward", [y], [x], lambda f, r, w: f(*r, (2, 2, 2, 2, 0, 0), *w)
+    y, x, geometry = pooling(rng)
+    return "avgpool_backward", [y], [x], lambda f, r, w: f(r[0], geometry, *w)
 
 
 def upsample(rng):

@@ -23,7 +23,9 @@ def test_arrays_that_do_not_fit_are_refused(call, message):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("shape", [(1, 1), (3, LANES), (200, 2 * LANES + 3), (1000, 2)])
+@pytest.mark.parametrize(
+    "shape", [(1, 1), (3, LANES), (200, 2 * LANES + 3), (1000, 2), (70, 3 * LANES // 2), (45000, 3)]
+)
 def test_sums_in_vectors_and_one_by_one_equal_those_of_numpy(shape, dtype):
     rng = np.random.default_rng(0)
     x, grad_y = (rng.normal(5, 1, shape).astype(dtype) for _ in range(2))

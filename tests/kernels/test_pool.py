@@ -20,6 +20,9 @@ GEOMETRIES = [
     ((1, 1), (3, 3), (1, 1), ((1, 1), (1, 1))),
     ((5, 4), (5, 4), (1, 1), ((0, 0), (0, 0))),
     ((17, 15), (17, 15), (1, 1), ((0, 0), (0, 0))),
+    ((9, 11), (3, 3), (2, 2), ((1, 1), (1, 1))),
+    ((9, 40), (3, 3), (2, 2), ((0, 0), (0, 0))),  # rows that hold vectors of a few channels and more
+    ((6, 5), (1, 2), (3, 3), ((0, 0), (0, 0))),  # pixels that no window covers
 ]
 
 
@@ -40,7 +43,7 @@ def output_shape(x, window, strides, padding):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("channels", [1, 3, LANES, LANES + 1, 2 * LANES])
+@pytest.mark.parametrize("channels", [1, 3, LANES // 2 + 1, LANES, LANES + 1, 2 * LANES])
 @pytest.mark.parametrize("size, window, strides, padding", GEOMETRIES)
 def test_max_pool_equals_reference(size, window, strides, padding, channels, dtype):
     x, geometry = few_values((2, *size, channels), dtype), kernel_geometry(window, strides, padding)
@@ -58,7 +61,7 @@ def test_max_pool_equals_reference(size, window, strides, padding, channels, dty
 
 
 @pytest.mark.parametrize("dtype, tolerance", [(np.float32, 1e-6), (np.float64, 1e-14)])
-@pytest.mark.parametrize("channels", [1, 3, LANES, LANES + 1])
+@pytest.mark.parametrize("channels", [1, 3, LANES // 2 + 1, LANES, LANES + 1])
 @pytest.mark.parametrize("size, window, strides, padding", GEOMETRIES)
 def test_average_pool_equals_reference(size, window, strides, padding, channels, dtype, tolerance):
     rng, geometry = np.random.default_rng(0), kernel_geometry(window, strides, padding)

@@ -7,14 +7,28 @@ Arrays are NHWC.  `geometry` is ``(window height, window width, stride y, stride
 padding on the left)``; padding below and to the right follows from the output's size.
 """
 
+import functools
+
 import numpy as np
 
 from tinycnn.kernels import runtime
-from tinycnn.kernels.aligned import LINE
 from tinycnn.kernels.check import check
 from tinycnn.kernels.compile import IN_PYTHON, inlined, jit
 from tinycnn.kernels.nhwc import Images, as_images, pixel
-from tinycnn.kernels.simd import LANES, load, load_where_code, narrow, store, store_max4, widen
+from tinycnn.kernels.simd import (
+    LANES,
+    filled,
+    load,
+    load_where_code,
+    narrow,
+    rounded_product,
+    store,
+    store_bytes,
+    store_max4,
+    where_larger,
+    widen,
+    zero,
+)
 from tinycnn.kernels.tasks import tasks
 
 
@@ -35,18 +49,22 @@ def _in_vectors(y):
 
 
 @inlined
-def _channels(images, a, n, row, column):
-    """All channels of a pixel of `a`: a view, since numba tests an index like ``a[start + c]`` for a negative one."""
-    start = pixel(images, n, row, column)
-    return a[start : start + images.channels]
+def _fits(reach, ends):
+    """Whether vectors may touch `reach` numbers from each of `ends`: an index, and one past the last that there is.
+
+    Where the channels of a pixel are no whole vectors, the last one reads and writes on into the pixel after it, as in
+    `_halves`; or, if they are more than one and nothing is added, it begins earlier, see `_vector`.
+    """
+    fits = not IN_PYTHON
+    for start, end in ends:
+        fits = fits and start + reach <= end
+    return fits
 
 
 @inlined
-def _clear_row(images, n, row):
-    """All pixels of a row = 0."""
-    start = pixel(images, n, row, 0)
-    for k in range(start, start + images.width * images.channels):
-        images.data[k] = 0
+def _vector(c, channels):
+    """Where the vector begins that covers channel c, a multiple of `LANES`, and what follows it."""
+    return max(0, min(c, channels - LANES))
 
 
 @inlined
@@ -57,38 +75,56 @@ def _inside(i, stride, padding, window, size):
 
 
 @inlined
-def _outputs_over(i, stride, padding, window, size):
-    """First and one past the last output index whose window covers input i."""
-    return max(0, (i + padding - window) // stride + 1), min(size, (i + padding) // stride + 1)
+def _window(images, n, i, j, geometry):
+    """First number of what window (i, j) sees of image n, its rows and columns, and the code of its first cell."""
+    window_y, window_x, stride_y, stride_x, top, left = geometry
+    r0, r1 = _inside(i, stride_y, top, window_y, images.height)
+    s0, s1 = _inside(j, stride_x, left, window_x, images.width)
+    code = (r0 - i * stride_y + top) * window_x + s0 - j * stride_x + left
+    return pixel(images, n, r0, s0), r1 - r0, s1 - s0, code
+
+
+@functools.lru_cache
+def _windows_over(size, outputs, window, stride, padding):
+    """int64 ``(size, 2)``: first and one past the last window along an axis that covers each place of the input."""
+    places = np.arange(size) + padding
+    return np.stack([np.maximum(0, (places - window) // stride + 1), np.minimum(outputs, places // stride + 1)], axis=1)
+
+
+def _windows(images, output, geometry):
+    """`_windows_over` both axes."""
+    axes = zip(images[4:6], output[4:6], geometry[:2], geometry[2:4], geometry[4:], strict=True)
+    return tuple(_windows_over(*axis) for axis in axes)
 
 
 @jit
 def _max_forward(worker, x, y, codes, geometry, counter):
     x, y = Images(*x), Images(*y)
-    window_y, window_x, stride_y, stride_x, top, left = geometry
+    channels, line, window_x = x.channels, x.width * x.channels, geometry[1]
     for task in tasks(counter, y.number * y.height):
         n, i = task // y.height, task % y.height
-        r0, r1 = _inside(i, stride_y, top, window_y, x.height)
         for j in range(y.width):
-            s0, s1 = _inside(j, stride_x, left, window_x, x.width)
-            best, winner = _channels(y, y.data, n, i, j), _channels(y, codes, n, i, j)
-            for r in range(r0, r1):
-                for s in range(s0, s1):
-                    values = _channels(x, x.data, n, r, s)
-                    code = np.uint8((r - i * stride_y + top) * window_x + s - j * stride_x + left)
-                    if r == r0 and s == s0:
-                        for c in range(x.channels):
-                            best[c] = values[c]
-                            winner[c] = code
-                    else:
-                        for c in range(
-                            x.channels
-                        ):  # one array written per loop: LLVM vectorises these, not their union
-                            v, old = values[c], winner[c]
-                            winner[c] = code if (v > best[c]) | (v != v) else old
-                        for c in range(x.channels):
-                            v, old = values[c], best[c]
-                            best[c] = v if (v > old) | (v != v) else old
+            a, rows, columns, first = _window(x, n, i, j, geometry)
+            t, last = pixel(y, n, i, j), a + (rows - 1) * line + (columns - 1) * channels
+            if _fits(max(channels, LANES), ((last, x.data.size), (t, pixel(y, n, i + 1, 0)))):
+                for c in range(0, channels, LANES):
+                    c = _vector(c, channels)
+                    best, code = load(x.data, a + c), filled(x.data, float(first))
+                    for r in range(rows):
+                        for s in range(columns):
+                            value = load(x.data, a + c + r * line + s * channels)
+                            code = where_larger(value, best, filled(x.data, float(first + r * window_x + s)), code)
+                            best = where_larger(value, best, value, best)
+                    store(y.data, t + c, best)
+                    store_bytes(codes, t + c, code)
+            else:
+                for c in range(channels):
+                    y.data[t + c], codes[t + c] = x.data[a + c], np.uint8(first)
+                    for r in range(rows):
+                        for s in range(columns):
+                            v = x.data[a + c + r * line + s * channels]
+                            if v > y.data[t + c] or v != v:
+                                y.data[t + c], codes[t + c] = v, np.uint8(first + r * window_x + s)
 
 
 @jit
@@ -139,27 +175,34 @@ def _check(kernel, image, output, codes=None):
 
 
 @jit
-def _max_backward(worker, grad, codes, grad_x, geometry, counter):
+def _max_backward(worker, grad, codes, grad_x, geometry, windows, counter):
     grad, grad_x = Images(*grad), Images(*grad_x)
-    window_y, window_x, stride_y, stride_x, top, left = geometry
+    (_, window_x, stride_y, stride_x, top, left), (rows, columns) = geometry, windows
+    channels, line, reach = grad.channels, grad.width * grad.channels, -(-grad.channels // LANES) * LANES
     for task in tasks(counter, grad_x.number * grad_x.height):
         n, row = task // grad_x.height, task % grad_x.height
-        _clear_row(grad_x, n, row)
-        i0, i1 = _outputs_over(row, stride_y, top, window_y, grad.height)
-        for i in range(i0, i1):
-            r = row - i * stride_y + top
-            for j in range(grad.width):
-                s0, s1 = _inside(j, stride_x, left, window_x, grad_x.width)
-                source, winner = _channels(grad, grad.data, n, i, j), _channels(grad, codes, n, i, j)
-                for s in range(s0, s1):
-                    code = np.uint8(r * window_x + s - j * stride_x + left)
-                    target = _channels(grad_x, grad_x.data, n, row, s)
-                    for c in range(grad.channels):
-                        target[c] += source[c] if winner[c] == code else grad.data.dtype.type(0)
+        i0, i1 = rows[row, 0], rows[row, 1]  # not one index: a view is counted, which costs more than a pixel
+        for s in range(grad_x.width):
+            j0, j1 = columns[s, 0], columns[s, 1]
+            t, a = pixel(grad_x, n, row, s), pixel(grad, n, i0, j0)
+            first = (row - i0 * stride_y + top) * window_x + s - j0 * stride_x + left
+            ends = (pixel(grad, n, i1 - 1, j1 - 1), grad.data.size), (t, pixel(grad_x, n, row + 1, 0))
+            whole = reach if _fits(reach, ends) else 0
+            if i1 <= i0 or j1 <= j0:
+                zero(grad_x.data, t, channels)
+            for i in range(i1 - i0):
+                for j in range(j1 - j0):
+                    k, code = a + i * line + j * channels, first - i * stride_y * window_x - j * stride_x
+                    for c in range(0, whole, LANES):
+                        value = load_where_code(grad.data, codes, k + c, code)
+                        store(grad_x.data, t + c, value if i + j == 0 else value + load(grad_x.data, t + c))
+                    for c in range(whole, channels):
+                        won = grad.data[k + c] if codes[k + c] == code else grad.data.dtype.type(0)
+                        grad_x.data[t + c] = won if i + j == 0 else won + grad_x.data[t + c]
 
 
 @jit
-def _max_backward_halving(worker, grad, codes, grad_x, geometry, counter):
+def _max_backward_halving(worker, grad, codes, grad_x, counter):
     grad, grad_x = Images(*grad), Images(*grad_x)
     channels, covered, whole = grad_x.channels, 2 * grad.width, _in_vectors(grad)
     for task in tasks(counter, grad_x.number * grad_x.height):
@@ -179,8 +222,7 @@ def _max_backward_halving(worker, grad, codes, grad_x, geometry, counter):
             line, left = line + covered * channels, grad_x.width - covered
         else:
             left = grad_x.width
-        for k in range(line, line + left * channels):  # an odd last row or column
-            grad_x.data[k] = 0
+        zero(grad_x.data, line, left * channels)  # an odd last row or column
 
 
 @runtime.locked
@@ -194,34 +236,43 @@ def maxpool_backward(grad: np.ndarray, codes: np.ndarray, geometry: tuple, grad_
     grad_x : ndarray ``(images, height, width, channels)``
     """
     images, output = _check("max-pool", grad_x, grad, codes)
-    kernel = _max_backward_halving if _halves(geometry, images, grad.shape) else _max_backward
-    runtime.run(kernel, output, codes.reshape(-1), images, geometry, runtime.task_counter())
+    arrays, counter = (output, codes.reshape(-1), images), runtime.task_counter()
+    if _halves(geometry, images, grad.shape):
+        runtime.run(_max_backward_halving, *arrays, counter)
+    else:
+        runtime.run(_max_backward, *arrays, geometry, _windows(images, output, geometry), counter)
 
 
 @jit
-def _average_forward(worker, x, y, geometry, sums, counter):
+def _average_forward(worker, x, y, geometry, counter):
     x, y = Images(*x), Images(*y)
-    window_y, window_x, stride_y, stride_x, top, left = geometry
-    sums = sums[worker]
+    channels, line = x.channels, x.width * x.channels
     for task in tasks(counter, y.number * y.height):
         n, i = task // y.height, task % y.height
-        r0, r1 = _inside(i, stride_y, top, window_y, x.height)
         for j in range(y.width):
-            s0, s1 = _inside(j, stride_x, left, window_x, x.width)
-            for c in range(x.channels):
-                sums[c] = 0
-            for r in range(r0, r1):
-                for s in range(s0, s1):
-                    values = _channels(x, x.data, n, r, s)
-                    for c in range(x.channels):
-                        sums[c] += values[c]
-            mean, cells = _channels(y, y.data, n, i, j), (r1 - r0) * (s1 - s0)
-            for c in range(x.channels):
-                mean[c] = sums[c] / cells
+            a, rows, columns, _ = _window(x, n, i, j, geometry)
+            t, last = pixel(y, n, i, j), a + (rows - 1) * line + (columns - 1) * channels
+            cells = float(rows * columns)
+            if _fits(max(channels, LANES), ((last, x.data.size), (t, pixel(y, n, i + 1, 0)))):
+                for c in range(0, channels, LANES):
+                    c = _vector(c, channels)
+                    nothing = filled(x.data, 0.0)
+                    total = widen(nothing)
+                    for r in range(rows):
+                        for s in range(columns):
+                            total = total + widen(load(x.data, a + c + r * line + s * channels))
+                    store(y.data, t + c, narrow(total / cells, nothing))
+            else:
+                for c in range(channels):
+                    sum_ = 0.0
+                    for r in range(rows):
+                        for s in range(columns):
+                            sum_ += np.float64(x.data[a + c + r * line + s * channels])
+                    y.data[t + c] = sum_ / cells
 
 
 @jit
-def _average_forward_halving(worker, x, y, geometry, sums, counter):
+def _average_forward_halving(worker, x, y, geometry, counter):
     x, y = Images(*x), Images(*y)
     right, below, whole = x.channels, x.width * x.channels, _in_vectors(y)
     for task in tasks(counter, y.number * y.height):
@@ -248,42 +299,52 @@ def avgpool_forward(x: np.ndarray, geometry: tuple, y: np.ndarray) -> None:
     Sums run in float64.  Parameters as in `maxpool_forward`.
     """
     images, output = _check("average pool", x, y)
-    workers, width = runtime.get_num_threads(), images.channels + LINE  # apart: no two write to one cache line
-    (sums,) = runtime.scratch(np.float64, workers * width)
     kernel = _average_forward_halving if _halves(geometry, images, y.shape) else _average_forward
-    runtime.run(kernel, images, output, geometry, sums.reshape(workers, width), runtime.task_counter())
+    runtime.run(kernel, images, output, geometry, runtime.task_counter())
+
+
+@inlined
+def _share(grad, grad_x, geometry, i, j):
+    """What each cell of a window inside the image gets of its gradient."""
+    _, rows, columns, _ = _window(grad_x, 0, i, j, geometry)
+    return grad.data.dtype.type(1) / grad.data.dtype.type(rows * columns)
 
 
 @jit
-def _average_backward(worker, grad, grad_x, geometry, counter):
+def _average_backward(worker, grad, grad_x, geometry, windows, counter):
     grad, grad_x = Images(*grad), Images(*grad_x)
-    window_y, window_x, stride_y, stride_x, top, left = geometry
-    one = grad.data.dtype.type(1)
+    rows, columns = windows
+    channels, line, reach = grad.channels, grad.width * grad.channels, -(-grad.channels // LANES) * LANES
     for task in tasks(counter, grad_x.number * grad_x.height):
         n, row = task // grad_x.height, task % grad_x.height
-        _clear_row(grad_x, n, row)
-        i0, i1 = _outputs_over(row, stride_y, top, window_y, grad.height)
-        for i in range(i0, i1):
-            r0, r1 = _inside(i, stride_y, top, window_y, grad_x.height)
-            for j in range(grad.width):
-                s0, s1 = _inside(j, stride_x, left, window_x, grad_x.width)
-                share = one / grad.data.dtype.type((r1 - r0) * (s1 - s0))
-                source = _channels(grad, grad.data, n, i, j)
-                for s in range(s0, s1):
-                    target = _channels(grad_x, grad_x.data, n, row, s)
-                    for c in range(grad.channels):
-                        target[c] += source[c] * share
+        i0, i1 = rows[row, 0], rows[row, 1]  # not one index: a view is counted, which costs more than a pixel
+        for s in range(grad_x.width):
+            j0, j1 = columns[s, 0], columns[s, 1]
+            t, a = pixel(grad_x, n, row, s), pixel(grad, n, i0, j0)
+            ends = (pixel(grad, n, i1 - 1, j1 - 1), grad.data.size), (t, pixel(grad_x, n, row + 1, 0))
+            whole = reach if _fits(reach, ends) else 0
+            if i1 <= i0 or j1 <= j0:
+                zero(grad_x.data, t, channels)
+            for i in range(i1 - i0):
+                for j in range(j1 - j0):
+                    k, share = a + i * line + j * channels, _share(grad, grad_x, geometry, i0 + i, j0 + j)
+                    for c in range(0, whole, LANES):
+                        value = rounded_product(load(grad.data, k + c), filled(grad.data, share))
+                        store(grad_x.data, t + c, value if i + j == 0 else value + load(grad_x.data, t + c))
+                    for c in range(whole, channels):
+                        part = grad.data[k + c] * share
+                        grad_x.data[t + c] = part if i + j == 0 else part + grad_x.data[t + c]
 
 
 @jit
-def _average_backward_halving(worker, grad, grad_x, geometry, counter):
+def _average_backward_halving(worker, grad, grad_x, counter):
     grad, grad_x = Images(*grad), Images(*grad_x)
     channels, covered, whole = grad_x.channels, 2 * grad.width, _in_vectors(grad)
     quarter = grad.data.dtype.type(0.25)
     for task in tasks(counter, grad_x.number * grad_x.height):
         n, row = task // grad_x.height, task % grad_x.height
         if row // 2 >= grad.height:
-            _clear_row(grad_x, n, row)
+            zero(grad_x.data, pixel(grad_x, n, row, 0), grad_x.width * channels)
             continue
         line = pixel(grad_x, n, row, 0)
         for s in range(2 * whole):
@@ -294,8 +355,7 @@ def _average_backward_halving(worker, grad, grad_x, geometry, counter):
             t, target = pixel(grad, n, row // 2, s // 2), line + s * channels
             for c in range(channels):
                 grad_x.data[target + c] = grad.data[t + c] * quarter
-        for k in range(line + covered * channels, line + grad_x.width * channels):  # an odd last column
-            grad_x.data[k] = 0
+        zero(grad_x.data, line + covered * channels, (grad_x.width - covered) * channels)  # an odd last column
 
 
 @runtime.locked
@@ -305,5 +365,8 @@ def avgpool_backward(grad: np.ndarray, geometry: tuple, grad_x: np.ndarray) -> N
     Parameters as in `maxpool_backward`.
     """
     images, output = _check("average pool", grad_x, grad)
-    kernel = _average_backward_halving if _halves(geometry, images, grad.shape) else _average_backward
-    runtime.run(kernel, output, images, geometry, runtime.task_counter())
+    if _halves(geometry, images, grad.shape):
+        runtime.run(_average_backward_halving, output, images, runtime.task_counter())
+    else:
+        windows = _windows(images, output, geometry)
+        runtime.run(_average_backward, output, images, geometry, windows, runtime.task_counter())

@@ -259,6 +259,45 @@ def prefetch(typing_context, array, start, count):
 
 
 @intrinsic
+def filled(typing_context, array, number):
+    """A vector for numbers of `array`, with `number` in every lane."""
+    vector = Vector(array.dtype)
+
+    def generate(context, builder, sig, args):
+        return _as_vector(context, builder, args[1], number, vector)
+
+    return vector(array, number), generate
+
+
+@intrinsic
+def where_larger(typing_context, a, b, x, y):
+    """`x` where a > b or a is NaN, else `y`, in every lane: max-pool, of which the first of equal values wins."""
+
+    def generate(context, builder, sig, args):
+        a, b, x, y = args
+        return builder.select(_beats(builder, a, b), x, y)
+
+    return x(a, b, x, y), generate
+
+
+def _beats(builder, a, b):
+    return builder.or_(builder.fcmp_ordered(">", a, b), builder.fcmp_unordered("uno", a, a))
+
+
+@intrinsic
+def store_bytes(typing_context, array, i, value):
+    """``array[i : i + LANES] = value`` of bytes, from a vector of whole numbers."""
+
+    def generate(context, builder, sig, args):
+        bytes_ = builder.fptoui(args[2], ir.VectorType(ir.IntType(32), LANES))
+        bytes_ = builder.trunc(bytes_, ir.VectorType(ir.IntType(8), LANES))
+        write(builder, bytes_, pointer_to(context, builder, array, *args[:2]), 1)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, value), generate
+
+
+@intrinsic
 def relu(typing_context, value):
     """max(value, 0), in every lane of a vector; NaN stays NaN: a broken network cannot hide behind its ReLUs."""
 
@@ -329,8 +368,7 @@ def store_max4(typing_context, y, codes, i, values, with_relu):
         candidates = cgutils.unpack_tuple(builder, values_)
         best, code = candidates[0], ir.Constant(wide, [0] * LANES)
         for k in (1, 2, 3):
-            better = builder.fcmp_ordered(">", candidates[k], best)
-            better = builder.or_(better, builder.fcmp_unordered("uno", candidates[k], candidates[k]))
+            better = _beats(builder, candidates[k], best)
             best = builder.select(better, candidates[k], best)
             code = builder.select(better, ir.Constant(wide, [k] * LANES), code)
         zero = ir.Constant(best.type, None)
