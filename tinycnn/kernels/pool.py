@@ -188,8 +188,8 @@ def _max_backward(worker, grad, codes, grad_x, geometry, windows, counter):
             first = (row - i0 * stride_y + top) * window_x + s - j0 * stride_x + left
             ends = (pixel(grad, n, i1 - 1, j1 - 1), grad.data.size), (t, pixel(grad_x, n, row + 1, 0))
             whole = reach if _fits(reach, ends) else 0
-            if i1 <= i0 or j1 <= j0:
-                zero(grad_x.data, t, channels)
+            for c in range(channels if i1 <= i0 or j1 <= j0 else 0):  # a pixel of no window
+                grad_x.data[t + c] = 0
             for i in range(i1 - i0):
                 for j in range(j1 - j0):
                     k, code = a + i * line + j * channels, first - i * stride_y * window_x - j * stride_x
@@ -323,8 +323,8 @@ def _average_backward(worker, grad, grad_x, geometry, windows, counter):
             t, a = pixel(grad_x, n, row, s), pixel(grad, n, i0, j0)
             ends = (pixel(grad, n, i1 - 1, j1 - 1), grad.data.size), (t, pixel(grad_x, n, row + 1, 0))
             whole = reach if _fits(reach, ends) else 0
-            if i1 <= i0 or j1 <= j0:
-                zero(grad_x.data, t, channels)
+            for c in range(channels if i1 <= i0 or j1 <= j0 else 0):  # a pixel of no window
+                grad_x.data[t + c] = 0
             for i in range(i1 - i0):
                 for j in range(j1 - j0):
                     k, share = a + i * line + j * channels, _share(grad, grad_x, geometry, i0 + i, j0 + j)
