@@ -81,7 +81,7 @@ def give_torch(model, theirs, turned):
 def check(worker, other, task, turned=False):
     """Outputs; or the loss, and after a step of Adam, which needs every gradient, the loss again.
 
-    Adam divides by the gradient's own size, so where a gradient is mere rounding, of Winograd above all, the steps differ.
+    Adam divides by the gradient's own size, so where a gradient is mere rounding, as of Winograd, the steps differ.
     """
     for tolerance in (TOLERANCE, 20 * TOLERANCE)[: 1 + (task == "train")]:
         expected, found = np.array(getattr(worker, task)()), np.asarray(getattr(other, task)())
