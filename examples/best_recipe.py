@@ -16,7 +16,7 @@ import numpy as np
 from tinycnn.data import grouped_kfold
 from tinycnn.ensemble import Ensemble
 from tinycnn.members import train_members
-from tinycnn.scores import plots
+from tinycnn.scores import image_grids, plots
 from tinycnn.scores.intervals import effective_size, wilson_interval
 from tinycnn.study import cross_validation, recipe
 from tinycnn.study.command_line import add_executor, answer, at_least, example_parser
@@ -225,10 +225,10 @@ def save_films(study, wrong, probabilities):
             rows[f"gamma {gamma:g}, equalised"] = exposed[:, i]
     for i in (1, 2, 3):
         rows[f"augmented {i}"] = np.clip(0.5 + varied(seen, rng) / 5, 0, 1)  # standardised, as grey levels
-    plots.plot_image_rows(rows, out / "augmentation.png", title="What the networks see", note=study.note)
+    image_grids.plot_image_rows(rows, out / "augmentation.png", title="What the networks see", note=study.note)
     shown = [row["index"] for row in wrong][:12]
     if shown:
-        plots.plot_sample_grid(
+        image_grids.plot_sample_grid(
             test.images[shown],
             test.labels[shown],
             names,

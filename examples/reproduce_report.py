@@ -22,7 +22,7 @@ from tinycnn.losses import balanced_class_weights
 from tinycnn.members import train_members
 from tinycnn.model import Sequential
 from tinycnn.models.autoencoder import add_noise, denoise, denoising_autoencoder, fit_autoencoder
-from tinycnn.scores import plots
+from tinycnn.scores import image_grids, plots
 from tinycnn.scores.metrics import classification_report
 from tinycnn.study import cross_validation
 from tinycnn.study.baselines import LogisticRegression, header_numbers, majority_class, thumbnails
@@ -244,7 +244,7 @@ def save_pictures(study, published, runs):
         rows = {"original": shown.images, f"noise {study.options.noise:g}": noisy}
         rows["noisy, denoised"] = denoise(autoencoder, Dataset(noisy, shown.labels, shown.class_names)).images
         rows["original, denoised: what A learns from"] = denoise(autoencoder, shown).images
-        plots.plot_image_rows(rows, out / "denoising.png", title="The denoising autoencoder", note=note)
+        image_grids.plot_image_rows(rows, out / "denoising.png", title="The denoising autoencoder", note=note)
 
 
 EXAMPLES = """\

@@ -10,9 +10,20 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
 import architectures  # noqa: E402
 
+from tinycnn.kernels.conv import set_winograd  # noqa: E402
+
 pytestmark = pytest.mark.long
 
 TOLERANCE = 1e-4
+
+
+@pytest.fixture(autouse=True)
+def direct_sums_in_training(request):
+    """Winograd's rounding, ten times that of direct sums, tips a ReLU that is nearly 0, and with it whole gradients."""
+    training = request.node.callspec.params.get("task") == "train"
+    set_winograd("off" if training else "auto")
+    yield
+    set_winograd("auto")
 
 
 def small(name):
@@ -81,9 +92,9 @@ def give_torch(model, theirs, turned):
 def check(worker, other, task, turned=False):
     """Outputs; or the loss, and after a step of Adam, which needs every gradient, the loss again.
 
-    Adam divides by the gradient's own size, so where a gradient is mere rounding, as of Winograd, the steps differ.
+    Adam divides by the gradient's own size, so where a gradient is mere rounding the libraries' steps differ.
     """
-    for tolerance in (TOLERANCE, 20 * TOLERANCE)[: 1 + (task == "train")]:
+    for tolerance in (TOLERANCE, 10 * TOLERANCE)[: 1 + (task == "train")]:
         expected, found = np.array(getattr(worker, task)()), np.asarray(getattr(other, task)())
         found = found[:, ::-1, ::-1] if turned and found.ndim == 4 else found
         assert np.abs(found - expected).max() < tolerance

@@ -121,12 +121,12 @@ from tinycnn.scores import roc_curve as roc_curve
 from tinycnn.scores import roc_curves as roc_curves
 from tinycnn.scores import sensitivity_specificity as sensitivity_specificity
 from tinycnn.scores import wilson_interval as wilson_interval
+from tinycnn.scores.image_grids import plot_image_rows as plot_image_rows
+from tinycnn.scores.image_grids import plot_sample_grid as plot_sample_grid
 from tinycnn.scores.plots import plot_confusion_matrix as plot_confusion_matrix
 from tinycnn.scores.plots import plot_history as plot_history
-from tinycnn.scores.plots import plot_image_rows as plot_image_rows
 from tinycnn.scores.plots import plot_reliability as plot_reliability
 from tinycnn.scores.plots import plot_roc as plot_roc
-from tinycnn.scores.plots import plot_sample_grid as plot_sample_grid
 from tinycnn.study.films import audit as audit
 from tinycnn.study.films import chest_phantom_masks as chest_phantom_masks
 from tinycnn.study.films import chest_phantoms as chest_phantoms

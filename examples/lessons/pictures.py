@@ -10,8 +10,7 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from tinycnn.inside.passes import SIGNED
-from tinycnn.scores.figure import finished
-from tinycnn.scores.plots import COLOURS, LINES
+from tinycnn.scores.figure import COLOURS, LINES, finished
 
 # Okabe and Ito's colours (2008), told apart by all common kinds of colour blindness.
 BLUE, ORANGE, GREEN, PINK, SKY, YELLOW = COLOURS

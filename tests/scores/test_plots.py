@@ -5,11 +5,11 @@ import sys
 
 import numpy as np
 import pytest
+from drawings import check_png
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from PIL import Image
 
-from tinycnn.scores import plots
+from tinycnn.scores import image_grids, plots
 from tinycnn.scores.calibration import apply_temperature, reliability_curve
 from tinycnn.scores.roc import roc_curves
 
@@ -27,16 +27,6 @@ def drawn(monkeypatch):
 
 def texts(figure):
     return [text.get_text().replace("\n", " ") for text in figure.findobj(Text) if text.get_text()]
-
-
-def check_png(path, folder):
-    """The only file of its folder, a PNG that shows something; returns its grey levels."""
-    assert list(folder.iterdir()) == [path]
-    with Image.open(path) as image:
-        assert image.format == "PNG"
-        levels = np.asarray(image.convert("L"))
-    assert levels.std() > 5
-    return levels
 
 
 def history(epochs, *keys):
@@ -107,66 +97,6 @@ def test_confusion_matrix_must_fit(tmp_path):
     plots.plot_confusion_matrix(np.zeros((2, 2), int), ["a", "b"], tmp_path / "m.png")
 
 
-@pytest.mark.parametrize("shape", [(16, 12, 3), (16, 12, 1), (16, 12)])
-def test_sample_grid_spreads_over_the_images(shape, drawn, tmp_path):
-    images = np.random.default_rng(0).integers(0, 256, (90, *shape), dtype=np.uint8)
-    labels = np.repeat([0, 1, 2], 30)
-    plots.plot_sample_grid(images, labels, NAMES, tmp_path / "g.png", n=7, note=NOTE)
-    check_png(tmp_path / "g.png", tmp_path)
-    titles = [axes.get_title() for axes in drawn[0].axes if axes.images]
-    assert len(titles) == 7 and set(titles) == set(NAMES)
-    first, *_, last = [axes.images[0] for axes in drawn[0].axes if axes.images]
-    np.testing.assert_array_equal(first.get_array(), images[0].squeeze())
-    np.testing.assert_array_equal(last.get_array(), images[-1].squeeze())
-    assert first.get_clim() == (0, 255)
-    assert not any(spine.get_visible() for axes in drawn[0].axes if axes.images for spine in axes.spines.values())
-
-
-def test_sample_grid_marks_what_is_wrong(drawn, tmp_path):
-    images = np.random.default_rng(0).random((3, 9, 9, 1))
-    probabilities = [[0.7, 0.2, 0.1], [0.1, 0.3, 0.6], [0.1, 0.2, 0.7]]
-    plots.plot_sample_grid(images, [0, 1, 2], NAMES, tmp_path / "g.png", probabilities=probabilities)
-    shown = [axes for axes in drawn[0].axes if axes.images]
-    assert [axes.get_title() for axes in shown] == [
-        "Covid\n✓ Covid 70 %",
-        "Normal\n✗ Viral Pneumonia 60 %",
-        "Viral Pneumonia\n✓ Viral Pneumonia 70 %",
-    ]
-    assert [axes.spines["left"].get_visible() for axes in shown] == [False, True, False]
-    plots.plot_sample_grid(images, [0, 1, 2], NAMES, tmp_path / "g.png", predictions=[0, 0, 0])
-    assert [axes.get_title() for axes in drawn[1].axes if axes.images][1] == "Normal\n✗ Covid"
-
-
-def test_sample_grid_must_fit(tmp_path):
-    images = np.zeros((3, 4, 4, 1), np.uint8)
-    with pytest.raises(ValueError, match="'images': 3, 'labels': 2"):
-        plots.plot_sample_grid(images, [0, 1], NAMES, tmp_path / "g.png")
-    with pytest.raises(ValueError, match="'predictions': 1"):
-        plots.plot_sample_grid(images, [0, 1, 1], NAMES, tmp_path / "g.png", predictions=[1])
-    with pytest.raises(ValueError, match="labels: label 3 at index 2, but with 3 classes"):
-        plots.plot_sample_grid(images, [0, 1, 3], NAMES, tmp_path / "g.png")
-    for bad in (np.zeros((0, 4, 4, 1)), np.zeros((2, 4, 4, 2)), np.zeros((4, 4))):
-        with pytest.raises(ValueError, match="images: at least one image is needed"):
-            plots.plot_sample_grid(bad, [0] * len(bad), NAMES, tmp_path / "g.png")
-
-
-def test_image_rows_show_the_same_images_below_each_other(drawn, tmp_path):
-    original = np.random.default_rng(0).random((5, 8, 6, 1))
-    noisy = (255 * original).astype(np.uint8)
-    rows = {"original": original - 0.2, "noisy, σ = 0.1": noisy}
-    plots.plot_image_rows(rows, tmp_path / "r.png", n=4, title="Denoising", note=NOTE)
-    check_png(tmp_path / "r.png", tmp_path)
-    grid = np.reshape(drawn[0].axes, (2, 4))
-    assert [axes.get_ylabel() for axes in grid[:, 0]] == list(rows)
-    np.testing.assert_array_equal(grid[1, 3].images[0].get_array(), noisy[3, ..., 0])
-    clipped = grid[0, 2].images[0]
-    assert clipped.get_array().min() == 0 and clipped.get_clim() == (0, 1)
-    with pytest.raises(ValueError, match="'original': 5, 'noisy': 4"):
-        plots.plot_image_rows({"original": original, "noisy": noisy[:4]}, tmp_path / "r.png")
-    with pytest.raises(ValueError, match="equally many"):
-        plots.plot_image_rows({}, tmp_path / "r.png")
-
-
 def scored(n=66, seed=0):
     rng = np.random.default_rng(seed)
     labels = np.arange(n) % 3
@@ -224,8 +154,8 @@ def test_dollar_signs_and_long_notes_are_plain_text(drawn, tmp_path):
 PLOTS = {
     plots.plot_history: ({"loss": [1.0, 0.5]},),
     plots.plot_confusion_matrix: ([[2, 0], [1, 3]], ["a", "b"]),
-    plots.plot_sample_grid: (np.zeros((2, 4, 4, 1), np.uint8), [0, 1], ["a", "b"]),
-    plots.plot_image_rows: ({"row": np.zeros((2, 4, 4))},),
+    image_grids.plot_sample_grid: (np.zeros((2, 4, 4, 1), np.uint8), [0, 1], ["a", "b"]),
+    image_grids.plot_image_rows: ({"row": np.zeros((2, 4, 4))},),
     plots.plot_roc: (roc_curves([0, 1, 1], [[0.9, 0.1], [0.3, 0.7], [0.4, 0.6]]),),
     plots.plot_reliability: (reliability_curve([[0.9, 0.1], [0.3, 0.7]], [0, 1]),),
 }

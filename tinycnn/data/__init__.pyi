@@ -7,8 +7,6 @@ from tinycnn.data.dataset import Splits as Splits
 from tinycnn.data.decode import decode_image as decode_image
 from tinycnn.data.decode import load_image as load_image
 from tinycnn.data.folder import load_image_folder as load_image_folder
-from tinycnn.data.metadata import Stripped as Stripped
-from tinycnn.data.metadata import strip_metadata as strip_metadata
 from tinycnn.data.splits import first_of_each_group as first_of_each_group
 from tinycnn.data.splits import grouped_holdout as grouped_holdout
 from tinycnn.data.splits import grouped_kfold as grouped_kfold
@@ -16,3 +14,5 @@ from tinycnn.data.splits import leak_free as leak_free
 from tinycnn.data.splits import merge_groups as merge_groups
 from tinycnn.data.splits import named_patients as named_patients
 from tinycnn.data.splits import patient_groups as patient_groups
+from tinycnn.data.stripping import Stripped as Stripped
+from tinycnn.data.stripping import strip_metadata as strip_metadata

@@ -14,6 +14,10 @@ from tinycnn.arguments import as_path, flag, of_class
 from tinycnn.files import PathLike, atomic_write
 
 DPI = 140
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+LINES = ("-", (0, (5, 2)), (0, (1, 1.3)), (0, (5, 1.5, 1, 1.5)), (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)))
+MARKERS = "osD^vX"
+WRONG = COLOURS[1]
 
 
 class Picture(Figure):

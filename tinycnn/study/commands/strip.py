@@ -9,7 +9,7 @@ example:
 import argparse
 from pathlib import Path
 
-from tinycnn.data.metadata import strip_metadata
+from tinycnn.data.stripping import strip_metadata
 from tinycnn.study.command_line import skip_bad_files
 from tinycnn.study.report.tables import one_line
 

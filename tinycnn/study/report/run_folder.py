@@ -16,7 +16,8 @@ from tinycnn.layers.conv import Conv2D
 from tinycnn.model import Sequential
 from tinycnn.scores.calibration import fit_temperature, reliability_curve
 from tinycnn.scores.figure import save_figure
-from tinycnn.scores.plots import plot_confusion_matrix, plot_history, plot_reliability, plot_roc, plot_sample_grid
+from tinycnn.scores.image_grids import plot_sample_grid
+from tinycnn.scores.plots import plot_confusion_matrix, plot_history, plot_reliability, plot_roc
 from tinycnn.scores.roc import roc_curves
 from tinycnn.study.films.audit import audit
 from tinycnn.study.films.known_sets import chest_class_names
