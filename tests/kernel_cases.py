@@ -7,9 +7,10 @@ from tinycnn import reference
 from tinycnn.kernels import activation, channelwise, dense, dropout, images, norm, pool, updates, upsample, winograd
 from tinycnn.kernels import correlate as direct
 from tinycnn.kernels import weight_gradient as gradient
+from tinycnn.kernels.codes import DEAD
 from tinycnn.kernels.correlate import Grid, Taps
 from tinycnn.kernels.nhwc import Output, as_images
-from tinycnn.kernels.simd import DEAD, LANES, NR
+from tinycnn.kernels.simd import LANES, NR
 
 
 def normal(*shape, seed=0):
@@ -228,7 +229,9 @@ def warp_images():
     out = np.zeros_like(source)
     matrices = np.tile(np.float32([[0.9, 0.1, 1], [-0.1, 0.9, 2]]), (5, 1, 1))
     levels = np.tile(np.float32([1.1, -3, 4]), (5, 1))
-    images.warp_images(source, out, matrices, levels, keys, images.REFLECT, 0.0)
+    none = np.zeros(5, np.float32)
+    how = images.Warp(matrices, levels, keys, images.REFLECT, none, np.zeros((5, 2), np.float32), none)
+    images.warp_images(source, out, how)
     return (out,)
 
 

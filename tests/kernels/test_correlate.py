@@ -3,9 +3,10 @@ import pytest
 from kernel_cases import CONVOLUTIONS, merges, places_of, pooled_gradient
 
 from tinycnn import reference
+from tinycnn.kernels.codes import DEAD
 from tinycnn.kernels.correlate import Grid, Taps, correlate, pack_panels
 from tinycnn.kernels.nhwc import Output, as_images
-from tinycnn.kernels.simd import DEAD, LANES, NR
+from tinycnn.kernels.simd import LANES, NR
 
 DTYPES = [np.float32, np.float64]
 TOLERANCE = {np.float32: 2e-5, np.float64: 1e-13}

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tinycnn.kernels import runtime
-from tinycnn.kernels.images import CONSTANT, NEAREST, REFLECT, equalize_images, scale_u8, warp_images
+from tinycnn.kernels.images import CONSTANT, NEAREST, REFLECT, Warp, equalize_images, scale_u8, warp_images
 from tinycnn.kernels.sweep import TASK
 
 IDENTITY = np.array([[1, 0, 0], [0, 1, 0]], np.float32)
@@ -16,7 +16,7 @@ def warp(images, matrices=IDENTITY, levels=(1, 0, 0), keys=0, border=CONSTANT, f
     ramps = np.ascontiguousarray(np.broadcast_to(np.float32(ramps), (n, 2)))
     blurs = np.full(n, blurs, np.float32)
     keys = np.arange(n, dtype=np.uint64) + np.uint64(keys)
-    warp_images(images, out, matrices, levels, keys, border, fill, ramps, blurs)
+    warp_images(images, out, Warp(matrices, levels, keys, border, np.full(n, fill, np.float32), ramps, blurs))
     return out
 
 

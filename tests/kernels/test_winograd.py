@@ -3,8 +3,9 @@ import pytest
 
 from tinycnn import reference
 from tinycnn.kernels import winograd
+from tinycnn.kernels.codes import DEAD
 from tinycnn.kernels.nhwc import Output, as_images
-from tinycnn.kernels.simd import DEAD, LANES, NR
+from tinycnn.kernels.simd import LANES, NR
 from tinycnn.reference_winograd import transform_kernel
 
 TOLERANCE = {np.float32: 2e-5, np.float64: 1e-12}

@@ -136,14 +136,16 @@ class Augment:
             if chosen.any():
                 images = images.copy()
                 images[chosen] = equalize(images[chosen])
-        fill = images.min((1, 2, 3)) if self.fill_mode == "minimum" else self.fill_value
+        fills = np.empty(len(images), np.float32)
+        fills[:] = images.min((1, 2, 3)) if self.fill_mode == "minimum" else self.fill_value
         unit, middle = (255, 127.5) if images.dtype == np.uint8 else (1, 0)
         ramps = unit * self.ramp * (2 * draws[:, 13:15] - 1)
         blurs = np.where(draws[:, 15] < self.blur, draws[:, 16], 0)
         out = np.empty_like(images)
         matrices, levels = self._matrices(draws, images.shape), self._levels(draws, unit, middle)
         ramps, blurs = ramps.astype(np.float32), blurs.astype(np.float32)
-        kernels.warp_images(images, out, matrices, levels, keys, _BORDERS[self.fill_mode], fill, ramps, blurs)
+        how = kernels.Warp(matrices, levels, keys, _BORDERS[self.fill_mode], fills, ramps, blurs)
+        kernels.warp_images(images, out, how)
         return out
 
     def _matrices(self, draws, shape):

@@ -34,15 +34,15 @@ from tinycnn.kernels.nhwc import Images, Output, pixel
 from tinycnn.kernels.simd import LANES, at, zero
 from tinycnn.kernels.tasks import share, tasks
 from tinycnn.kernels.weight_gradient import Rooms as GradientRooms
-from tinycnn.kernels.weight_gradient import gradient_of, sum_chunks
+from tinycnn.kernels.weight_gradient import add_bias_gradient, copy_gradient, sum_chunks
 
 ONE, EACH = (), (0,)  # `channel_tile`'s lanes: one number for all channels, or one for each
 
 
 @jit
-def _correlate(worker, source, walk, weights, out, grid, rooms, counter, lanes):
+def _correlate(worker, source, walk, out, grid, rooms, counter, lanes):
     source, walk, out, grid, rooms = Images(*source), Walk(*walk), Output(*out), Grid(*grid), Rooms(*rooms)
-    across, offsets = grid.columns, walk.offsets
+    across, offsets, weights = grid.columns, walk.offsets, rooms.packed
     block = rooms.places.size // across
     blocks = -(-grid.rows // block)
     P = source.data
@@ -93,12 +93,13 @@ def _run(source, weights, way, out, grid, lanes):
     padded = 0 if way.in_place else padded_rows(way, block) * way.width * source.channels + LANES
     (P,) = runtime.scratch(dtype, workers * padded)
     rooms = Rooms(
+        weights.reshape(-1),
         P.reshape(workers, -1),
         P.reshape(workers, -1),  # nothing is pooled
         places_of(block, grid.columns, way.step_y, way.step_x),
         places_of(block, grid.columns, grid.row_step * out.width * out.channels, grid.column_step * out.channels),
     )
-    runtime.run(_correlate, source, way, weights.reshape(-1), out, grid, rooms, runtime.task_counter(), lanes)
+    runtime.run(_correlate, source, way, out, grid, rooms, runtime.task_counter(), lanes)
 
 
 @runtime.locked
@@ -144,7 +145,10 @@ def _kernel_gradient(worker, x, grad, walk, rooms, counter, lanes):
             n, first = task // blocks, task % blocks * block
             rows = min(block, grad.height - first)
             a = source_of(x, walk, n, 1, first, rows, P)
-            d = gradient_of(grad, in_place, filters, n, 1, first, rows, D, b_sum)
+            d = pixel(grad, n, first, 0) if in_place else 0
+            if not in_place:
+                copy_gradient(grad, filters, n, 1, first, rows, D)
+            add_bias_gradient(D, d, rows * across, filters, filters, b_sum)
             for f in range(1 if len(lanes) > 0 else filters):
                 for c in range(0, channels, LANES):
                     for t in range(0, places.size, NARROW_ROWS):

@@ -141,8 +141,10 @@ def pack_panels(matrices: np.ndarray, panel: tuple = WIDE, out: np.ndarray | Non
 
 
 class Rooms(NamedTuple):
-    """Each worker's scratch memory, and where the pixels of a task lie."""
+    """The packed kernel, each worker's scratch memory, and where the pixels of a task lie."""
 
+    packed: np.ndarray
+    """In the order in which the tile reads it."""
     source: np.ndarray
     """``(workers, numbers)``: a padded copy of some rows."""
     products: np.ndarray
@@ -165,12 +167,12 @@ def _pool(S, n, first, rows, across, start, columns, out):
 
 
 @jit
-def _correlate(worker, source, walk, packed, out, grid, rooms, counter, panel):
+def _correlate(worker, source, walk, out, grid, rooms, counter, panel):
     source, walk, out, grid, rooms = Images(*source), Walk(*walk), Output(*out), Grid(*grid), Rooms(*rooms)
     offsets, across = walk.offsets, grid.columns
     block, runs, width = rooms.places.size // across, offsets.size, len(panel) * LANES
     blocks, at_once = -(-grid.rows // block), max(1, K_BLOCK // walk.length)
-    groups, panels = packed.shape[:2]
+    groups, panels = rooms.packed.shape[:2]
     columns, no_bias = out.channels // groups, out.channels
     P, C = source.data, out.data
     if not walk.in_place:
@@ -193,7 +195,7 @@ def _correlate(worker, source, walk, packed, out, grid, rooms, counter, panel):
                         panel_tile(
                             Left(at(P, a + g * (source.channels // groups)), at(rooms.places, p), step=1),
                             Runs(at(offsets, t), count, walk.length),
-                            Right(at(packed, b), row=width),
+                            Right(at(rooms.packed, b), row=width),
                             Out(at(C, c + start), at(rooms.targets, p)),
                             min(tile_rows(panel), rows * across - p),
                             min(width, (g + 1) * columns - start),
@@ -239,6 +241,7 @@ def correlate(source: Images, weights: np.ndarray, taps: Taps, out: Output, grid
     if not out.pooled:
         steps = grid.row_step * out.width * out.channels, grid.column_step * out.channels
     rooms = Rooms(
+        pack_panels(weights, panel, packed),
         P.reshape(workers, -1),
         S.reshape(workers, -1),
         places_of(block, grid.columns, way.step_y, way.step_x),
@@ -246,5 +249,4 @@ def correlate(source: Images, weights: np.ndarray, taps: Taps, out: Output, grid
     )
     shifts[: out.channels], shifts[out.channels :] = out.bias, 0  # the latter for a sum that is not yet whole
     out = Output(*out[:-2], shifts, out.relu)
-    packed = pack_panels(weights, panel, packed)
-    runtime.run(_correlate, source, way, packed, out, grid, rooms, runtime.task_counter(), panel)
+    runtime.run(_correlate, source, way, out, grid, rooms, runtime.task_counter(), panel)

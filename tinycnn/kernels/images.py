@@ -52,15 +52,22 @@ def _blend(a, b, c, d, dy, dx):
 
 
 class Warp(NamedTuple):
-    """The arguments of `warp_images`, one of each per image."""
+    """How `warp_images` changes n images."""
 
     matrices: np.ndarray
+    """float32 ``(n, 2, 3)``: from a pixel (y, x) of the result to its place in the source."""
     levels: np.ndarray
+    """float32 ``(n, 3)``: gain, offset, and the standard deviation of the noise."""
     keys: np.ndarray
+    """uint64 ``(n,)``: noise is a hash of the key and the pixel's number, one for all channels."""
     border: int
+    """What stands outside the source: `CONSTANT`, a fill; `NEAREST`, its pixel there; `REFLECT`, its mirror image."""
     fills: np.ndarray
+    """float32 ``(n,)``."""
     ramps: np.ndarray
+    """float32 ``(n, 2)``: slope along y and x."""
     blurs: np.ndarray
+    """float32 ``(n,)``: share of the blurred image."""
 
 
 @jit
@@ -139,18 +146,8 @@ def _warp(worker, images, out, how, to_bytes, counter):
 
 
 @runtime.locked
-def warp_images(
-    images: np.ndarray,
-    out: np.ndarray,
-    matrices: np.ndarray,
-    levels: np.ndarray,
-    keys: np.ndarray,
-    border: int,
-    fill: float | np.ndarray,
-    ramps: np.ndarray | None = None,
-    blurs: np.ndarray | None = None,
-) -> None:
-    """Affine warp, ramp, blur, exposure and noise of images (images, height, width, channels), into `out`.
+def warp_images(images: np.ndarray, out: np.ndarray, how: Warp) -> None:
+    """Affine warp, ramp, blur, exposure and noise of images, into `out`.
 
     ``out[n, y, x] = gain * blurred(y, x) + offset + sigma * normal``, where ``gain, offset, sigma = levels[n]``;
     ``blurred = (1 - blurs[n]) * warped + blurs[n] * mean of warped over 3x3 pixels``, the nearest ones at the edges;
@@ -161,25 +158,8 @@ def warp_images(
     ----------
     images, out : ndarray of uint8 or float32, (n, h, w, c)
         Of one dtype; must not overlap.
-    matrices : ndarray of float32, (n, 2, 3)
-        From a pixel (y, x) of the result to its place in the source.
-    levels : ndarray of float32, (n, 3)
-    keys : ndarray of uint64, (n,)
-        Noise is a hash of the key and the pixel's number, one for all channels.
-    border : CONSTANT, NEAREST or REFLECT
-        What stands outside the source: `fill`, its nearest pixel, or its mirror image.
-    fill : float or ndarray of float32, (n,)
-    ramps : ndarray of float32, (n, 2), optional
-        None for no slope along y and x.
-    blurs : ndarray of float32, (n,), optional
-        None for no blur.
+    how : Warp
     """
-    count = len(images)
-    fills = np.empty(count, np.float32)
-    fills[:] = fill
-    ramps = np.zeros((count, 2), np.float32) if ramps is None else ramps
-    blurs = np.zeros(count, np.float32) if blurs is None else blurs
-    how = Warp(matrices, levels, keys, border, fills, ramps, blurs)
     runtime.run(_warp, images, out, how, out.dtype == np.uint8, runtime.task_counter())
 
 

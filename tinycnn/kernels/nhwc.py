@@ -4,8 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tinycnn.kernels.codes import load_where_code, store_max4
 from tinycnn.kernels.compile import inlined
-from tinycnn.kernels.simd import LANES, copy, load, load_where_code, store, store_max4, zero
+from tinycnn.kernels.simd import LANES, copy, load, store, zero
 
 NO_CODES = np.empty(0, np.uint8)
 
@@ -14,7 +15,7 @@ class Images(NamedTuple):
     """``(number, height, width, channels)``, C-contiguous, flat.
 
     If `pooled`, `data` does not hold the images but their 2x2 max-pool, or its gradient, of half the height and width,
-    and `codes` says for each number where in its window the maximum was, see `simd.store_max4`.  The full-size
+    and `codes` says for each number where in its window the maximum was, see `codes.store_max4`.  The full-size
     gradient, three quarters of it zero, is never stored: it is expanded where it is read.
     """
 

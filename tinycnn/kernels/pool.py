@@ -13,22 +13,10 @@ import numpy as np
 
 from tinycnn.kernels import runtime
 from tinycnn.kernels.check import check
+from tinycnn.kernels.codes import load_where_code, store_bytes, store_max4, where_larger
 from tinycnn.kernels.compile import IN_PYTHON, inlined, jit
 from tinycnn.kernels.nhwc import Images, as_images, pixel
-from tinycnn.kernels.simd import (
-    LANES,
-    filled,
-    load,
-    load_where_code,
-    narrow,
-    rounded_product,
-    store,
-    store_bytes,
-    store_max4,
-    where_larger,
-    widen,
-    zero,
-)
+from tinycnn.kernels.simd import LANES, filled, load, narrow, rounded_product, store, widen, zero
 from tinycnn.kernels.tasks import tasks
 
 
@@ -174,24 +162,32 @@ def _check(kernel, image, output, codes=None):
     return as_images(image), as_images(output)
 
 
+@inlined
+def _over(grad, grad_x, windows, n, row, s):
+    """The windows over a pixel: the first and how many, down and across; where their gradients and its own begin; and
+    so many numbers of these are taken in vectors."""
+    rows, columns = windows
+    i0, i1 = rows[row, 0], rows[row, 1]  # not one index: a view is counted, which costs more than a pixel
+    j0, j1 = columns[s, 0], columns[s, 1]
+    a, t, reach = pixel(grad, n, i0, j0), pixel(grad_x, n, row, s), -(-grad.channels // LANES) * LANES
+    ends = (pixel(grad, n, i1 - 1, j1 - 1), grad.data.size), (t, pixel(grad_x, n, row + 1, 0))
+    return i0, i1 - i0, j0, j1 - j0, a, t, reach if _fits(reach, ends) else 0
+
+
 @jit
 def _max_backward(worker, grad, codes, grad_x, geometry, windows, counter):
     grad, grad_x = Images(*grad), Images(*grad_x)
-    (_, window_x, stride_y, stride_x, top, left), (rows, columns) = geometry, windows
-    channels, line, reach = grad.channels, grad.width * grad.channels, -(-grad.channels // LANES) * LANES
+    _, window_x, stride_y, stride_x, top, left = geometry
+    channels, line = grad.channels, grad.width * grad.channels
     for task in tasks(counter, grad_x.number * grad_x.height):
         n, row = task // grad_x.height, task % grad_x.height
-        i0, i1 = rows[row, 0], rows[row, 1]  # not one index: a view is counted, which costs more than a pixel
         for s in range(grad_x.width):
-            j0, j1 = columns[s, 0], columns[s, 1]
-            t, a = pixel(grad_x, n, row, s), pixel(grad, n, i0, j0)
+            i0, down, j0, across, a, t, whole = _over(grad, grad_x, windows, n, row, s)
             first = (row - i0 * stride_y + top) * window_x + s - j0 * stride_x + left
-            ends = (pixel(grad, n, i1 - 1, j1 - 1), grad.data.size), (t, pixel(grad_x, n, row + 1, 0))
-            whole = reach if _fits(reach, ends) else 0
-            for c in range(channels if i1 <= i0 or j1 <= j0 else 0):  # a pixel of no window
+            for c in range(channels if down <= 0 or across <= 0 else 0):
                 grad_x.data[t + c] = 0
-            for i in range(i1 - i0):
-                for j in range(j1 - j0):
+            for i in range(down):
+                for j in range(across):
                     k, code = a + i * line + j * channels, first - i * stride_y * window_x - j * stride_x
                     for c in range(0, whole, LANES):
                         value = load_where_code(grad.data, codes, k + c, code)
@@ -313,20 +309,15 @@ def _share(grad, grad_x, geometry, i, j):
 @jit
 def _average_backward(worker, grad, grad_x, geometry, windows, counter):
     grad, grad_x = Images(*grad), Images(*grad_x)
-    rows, columns = windows
-    channels, line, reach = grad.channels, grad.width * grad.channels, -(-grad.channels // LANES) * LANES
+    channels, line = grad.channels, grad.width * grad.channels
     for task in tasks(counter, grad_x.number * grad_x.height):
         n, row = task // grad_x.height, task % grad_x.height
-        i0, i1 = rows[row, 0], rows[row, 1]  # not one index: a view is counted, which costs more than a pixel
         for s in range(grad_x.width):
-            j0, j1 = columns[s, 0], columns[s, 1]
-            t, a = pixel(grad_x, n, row, s), pixel(grad, n, i0, j0)
-            ends = (pixel(grad, n, i1 - 1, j1 - 1), grad.data.size), (t, pixel(grad_x, n, row + 1, 0))
-            whole = reach if _fits(reach, ends) else 0
-            for c in range(channels if i1 <= i0 or j1 <= j0 else 0):  # a pixel of no window
+            i0, down, j0, across, a, t, whole = _over(grad, grad_x, windows, n, row, s)
+            for c in range(channels if down <= 0 or across <= 0 else 0):
                 grad_x.data[t + c] = 0
-            for i in range(i1 - i0):
-                for j in range(j1 - j0):
+            for i in range(down):
+                for j in range(across):
                     k, share = a + i * line + j * channels, _share(grad, grad_x, geometry, i0 + i, j0 + j)
                     for c in range(0, whole, LANES):
                         value = rounded_product(load(grad.data, k + c), filled(grad.data, share))

@@ -51,28 +51,25 @@ def pitch_of(filters, depth):
 
 
 @inlined
-def gradient_of(grad, in_place, pitch, n, count, first, rows, D, b_sum):
-    """Where in D the gradients of `count` images begin, n and what follow it, `rows` rows of each from `first` on.
+def copy_gradient(grad, pitch, n, count, first, rows, D):
+    """Fill D with `rows` rows from `first` on of each of `count` images from n on, a pixel every `pitch` numbers."""
+    pieces = 1 if pitch == grad.channels else grad.width  # so many a row
+    for i in range(count * rows * pieces):
+        r, j = i // pieces, i % pieces
+        image, row, place = n + r // rows, first + r % rows, (r * grad.width + j) * pitch
+        load_row(grad, image, row, -j, D, place, grad.width // pieces)
 
-    D holds `grad` itself if in place; else it is filled, with `pitch` numbers from one pixel to the next.  The
-    gradients are added to `b_sum`, if any.
-    """
-    d = pixel(grad, n, first, 0)
-    if not in_place:
-        d = 0
-        pieces = 1 if pitch == grad.channels else grad.width  # so many a row
-        for i in range(count * rows * pieces):
-            r, j = i // pieces, i % pieces
-            image, row, place = n + r // rows, first + r % rows, (r * grad.width + j) * pitch
-            load_row(grad, image, row, -j, D, place, grad.width // pieces)
+
+@inlined
+def add_bias_gradient(D, d, pixels, pitch, filters, b_sum):
+    """Add to `b_sum`, if it is wanted, the gradients of so many pixels from D[d] on."""
     if b_sum.size:
-        for c in range(0, grad.channels, LANES):
-            lanes = min(LANES, grad.channels - c)
+        for c in range(0, filters, LANES):
+            lanes = min(LANES, filters - c)
             total = load_part(b_sum, c, lanes)
-            for p in range(d, d + count * rows * grad.width * pitch, pitch):
+            for p in range(d, d + pixels * pitch, pitch):
                 total = total + widen(load_part(D, p + c, lanes))
             store_part(b_sum, c, total, lanes)
-    return d
 
 
 @jit
@@ -99,7 +96,10 @@ def _weight_gradient(worker, x, grad, walk, rooms, counter, panel):
             n, count, first = task // blocks, min(images, stop - task), task % blocks * block
             rows = min(block, grad.height - first)
             a = source_of(x, walk, n, count, first, rows, P)
-            d = gradient_of(grad, in_place, pitch, n, count, first, rows, D, b_sum)
+            d = pixel(grad, n, first, 0) if in_place else 0
+            if not in_place:
+                copy_gradient(grad, pitch, n, count, first, rows, D)
+            add_bias_gradient(D, d, count * rows * across, pitch, filters, b_sum)
             for g in range(walk.groups):
                 for f in range(g * columns, (g + 1) * columns, width):
                     for i in range(0, places.size, tile_rows(panel)):

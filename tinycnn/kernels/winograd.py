@@ -23,10 +23,11 @@ from typing import NamedTuple
 import numpy as np
 
 from tinycnn.kernels import runtime
+from tinycnn.kernels.codes import load_where_code
 from tinycnn.kernels.compile import inlined, jit
 from tinycnn.kernels.gemm import NARROW, PANEL_ROWS, WIDE, Left, Out, Right, one_run, panel_tile, tile_rows
 from tinycnn.kernels.nhwc import Images, Output, as_images, pixel, store_window, window
-from tinycnn.kernels.simd import L2, LANES, MR, NR, at, load, load_where_code, relu, store, zero
+from tinycnn.kernels.simd import L2, LANES, MR, NR, at, load, relu, store, zero
 from tinycnn.kernels.tasks import share, tasks
 from tinycnn.kernels.weight_gradient import sum_chunks
 from tinycnn.kernels.winograd_kernel import gather_kernel_gradient, transform_kernel
