@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tinycnn import losses
-from tinycnn.arguments import as_array, of_class
+from tinycnn.arguments import as_array, flag, of_class
 from tinycnn.inside.terms import Back, Terms, back_of, terms_of
 from tinycnn.inside.twin import twin_of
 from tinycnn.layers.augmentation import Augmentation
@@ -270,6 +270,7 @@ def trace(
             f"build({np.shape(images)[1:]})"
         )
     twin = twin_of(model)
+    training = flag(training, "training")
     found = Trace({str(layer.name): layer for layer in twin.all_layers()}, training)
     for path, layer in found.layers.items():
         _watch(layer, found[path], training)

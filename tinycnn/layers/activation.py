@@ -28,8 +28,10 @@ class Elementwise(Layer):
 
     def over(self, x: np.ndarray) -> np.ndarray:
         """`forward` of what the layer before has just computed, written over it."""
+        x = self._enter(x)
         self._apply(x, x)
-        return self.receive(x)
+        self._x, self._y = None, x
+        return x
 
     def receive(self, y: np.ndarray) -> np.ndarray:
         """Take `y` for this layer's output, which the layer before fills in one pass with its own; return it."""
@@ -47,6 +49,7 @@ class Elementwise(Layer):
 
     def back_over(self, grad_y: np.ndarray) -> np.ndarray:
         """`backward`, written over `grad_y`."""
+        grad_y = self._enter_backward(grad_y)
         self._through(grad_y, grad_y)
         return grad_y
 

@@ -110,7 +110,7 @@ class Block(Layer):
 
     def along(self, path: Sequence[Layer], x: np.ndarray, training: bool) -> np.ndarray:
         """`x` through the layers of `path`."""
-        predicts = not training and self._memory is not None and self._memory.predicts
+        predicts = not flag(training, "training") and self._memory is not None and self._memory.predicts
         for step in self._steps(path, predicts):
             x = step.forward(x, training)
         return x

@@ -47,7 +47,7 @@ def axes_for(ax: Any, note: str | None, figsize: tuple[float, float], charts: in
         of_class(one, Axes, "ax")
     if len(axes) != charts:
         raise ValueError(f"there are {charts} charts to draw, so ax must be {charts} axes, got {len(axes)}")
-    if note and ax is not None:
+    if flag(note, "note") and ax is not None:
         raise ValueError("a note stands below a whole figure; with ax=, give it to your own, by figure.supxlabel(note)")
     return axes
 
